@@ -1,0 +1,77 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// Every Swift target of this package is built alike: Swift 6 mode, three upcoming features, warnings are errors.
+let settings: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .treatAllWarnings(as: .error),
+]
+
+func module(_ name: String, uses dependencies: [Target.Dependency] = [], exclude: [String] = []) -> Target {
+    .target(name: name, dependencies: dependencies, exclude: exclude, swiftSettings: settings)
+}
+
+func tests(of name: String, uses dependencies: [Target.Dependency] = [], resources: [Resource] = []) -> Target {
+    .testTarget(
+        name: "\(name)Tests", dependencies: [.byName(name: name)] + dependencies, resources: resources,
+        swiftSettings: settings)
+}
+
+func system(_ name: String, pkgConfig: String, apt: String, brew: String) -> Target {
+    .systemLibrary(name: name, pkgConfig: pkgConfig, providers: [.apt([apt]), .brew([brew])])
+}
+
+let package = Package(
+    name: "smsbridge",
+    platforms: [.macOS(.v15)],
+    products: [
+        .executable(name: "smsbridge", targets: ["smsbridge"]),
+        .library(name: "SMSPortalEvents", targets: ["SMSPortalEvents"]),
+    ],
+    targets: [
+        // C libraries of the system, one module map each.
+        system("CRDKafka", pkgConfig: "rdkafka", apt: "librdkafka-dev", brew: "librdkafka"),
+        system("CUV", pkgConfig: "libuv", apt: "libuv1-dev", brew: "libuv"),
+        system("COpenSSL", pkgConfig: "libcrypto", apt: "libssl-dev", brew: "openssl@3"),
+        system("CYAML", pkgConfig: "yaml-0.1", apt: "libyaml-dev", brew: "libyaml"),
+        system("CCurl", pkgConfig: "libcurl", apt: "libcurl4-openssl-dev", brew: "curl"),
+
+        // What knows nothing of SMS.
+        module("Kafka", uses: ["CRDKafka"]),
+        module("EventLoop", uses: ["CUV"]),
+        module("HTTPServer", uses: ["EventLoop"]),
+        module("Telemetry"),
+
+        // The path of an event.
+        module("SMSPortalEvents", uses: ["COpenSSL"]),
+        module("Publisher", uses: ["EventLoop", "Kafka", "SMSPortalEvents", "Telemetry"]),
+        module("Ingress", uses: ["EventLoop", "HTTPServer", "SMSPortalEvents", "Publisher", "Telemetry", "COpenSSL"]),
+
+        // Beside the path.
+        module("Operations", uses: ["EventLoop", "HTTPServer", "Telemetry"]),
+        module("Settings", uses: ["CYAML"]),
+        module("SMSPortalSimulator", uses: ["CCurl", "SMSPortalEvents"]),
+        .executableTarget(
+            name: "smsbridge",
+            dependencies: [
+                "EventLoop", "HTTPServer", "Ingress", "Kafka", "Operations", "Publisher", "Settings",
+                "SMSPortalEvents", "SMSPortalSimulator", "Telemetry",
+            ],
+            swiftSettings: settings),
+
+        tests(of: "Kafka"),
+        tests(of: "EventLoop"),
+        tests(of: "HTTPServer", uses: ["EventLoop"]),
+        tests(of: "Telemetry"),
+        tests(of: "SMSPortalEvents"),
+        tests(of: "Publisher", uses: ["EventLoop", "Kafka", "SMSPortalEvents"]),
+        tests(of: "Ingress", uses: ["EventLoop", "HTTPServer", "Kafka", "Publisher", "SMSPortalEvents"]),
+        tests(of: "Operations", uses: ["EventLoop", "HTTPServer", "Telemetry"]),
+        tests(of: "Settings"),
+        tests(of: "SMSPortalSimulator"),
+        .testTarget(name: "CommandTests", dependencies: ["smsbridge", "Kafka", "SMSPortalEvents"], swiftSettings: settings),
+    ]
+)
