@@ -50,7 +50,7 @@ let package = Package(
 
         // The path of an event.
         module("SMSPortalEvents", uses: ["COpenSSL"]),
-        module("Publisher", uses: ["EventLoop", "Kafka", "SMSPortalEvents", "Telemetry"]),
+        module("Publisher", uses: ["EventLoop", "Kafka", "SMSPortalEvents", "Telemetry", "Threads"]),
         module("Ingress", uses: ["EventLoop", "HTTPServer", "SMSPortalEvents", "Publisher", "Telemetry", "COpenSSL"]),
 
         // Beside the path.
@@ -71,8 +71,8 @@ let package = Package(
         tests(of: "HTTPServer", uses: ["EventLoop"]),
         tests(of: "Telemetry"),
         tests(of: "SMSPortalEvents"),
-        tests(of: "Publisher", uses: ["EventLoop", "Kafka", "SMSPortalEvents"]),
-        tests(of: "Ingress", uses: ["EventLoop", "HTTPServer", "Kafka", "Publisher", "SMSPortalEvents"]),
+        tests(of: "Publisher", uses: ["EventLoop", "Kafka", "SMSPortalEvents", "Telemetry", "Threads"]),
+        tests(of: "Ingress", uses: ["EventLoop", "HTTPServer", "Kafka", "Publisher", "SMSPortalEvents", "Telemetry", "Threads"]),
         tests(of: "Operations", uses: ["EventLoop", "HTTPServer", "Telemetry"]),
         tests(of: "Settings"),
         tests(of: "SMSPortalSimulator"),
