@@ -47,6 +47,31 @@ public final class CallbackDecoder {
         }
     }
 
+    /// Makes the record of one callback.
+    ///
+    /// - Parameters:
+    ///   - callback: The callback.
+    ///   - receivedAt: The time of reception.
+    ///   - account: A name that need not be configured; nil for the first that is.
+    ///   - record: Where the record goes; what it held is gone.
+    package func decode(_ callback: Callback, receivedAt: EventTime, account: String? = nil, into record: RecordBuffer)
+    {
+        var contentType = callback.contentType
+        var account = account
+        contentType.withUTF8 { contentType in
+            callback.query.withUnsafeBytes { query in
+                callback.body.withUnsafeBytes { body in
+                    let name = account?.withUTF8 { [UInt8]($0) }
+                    state.decode(
+                        method: callback.method, route: callback.route,
+                        contentType: Bytes(UnsafeRawBufferPointer(contentType)), query: Bytes(query),
+                        body: Bytes(body), traceparent: .empty, tracestate: .empty, account: 0, accountName: name,
+                        receivedAt: receivedAt.millisecondsSinceEpoch, into: record)
+                }
+            }
+        }
+    }
+
     /// The largest record that a request can become, in bytes as a topic's `max.message.bytes` counts them: value, key,
     /// headers and the framing of a batch with one record.
     ///
@@ -71,6 +96,7 @@ struct DecoderState: ~Copyable {
     private let vocabulary: Vocabulary
     private let optOut: OptOutMatcher
     private var accounts = ByteWriter(capacity: 64)
+    private var otherAccount = ByteWriter(capacity: 64)
     private var accountCuts: [Range<Int>] = []
     private var list = ParameterList()
     private var scratch = ByteWriter(capacity: 4096)
@@ -102,7 +128,7 @@ struct DecoderState: ~Copyable {
 
     mutating func decode(
         method: CallbackMethod, route: EventType?, contentType: Bytes, query: Bytes, body: Bytes, traceparent: Bytes,
-        tracestate: Bytes, account: Int, receivedAt: Int64, into record: RecordBuffer
+        tracestate: Bytes, account: Int, accountName: [UInt8]? = nil, receivedAt: Int64, into record: RecordBuffer
     ) {
         list.removeAll()
         scratch.removeAll(keepingAtMost: 1 << 16)
@@ -112,7 +138,13 @@ struct DecoderState: ~Copyable {
         detailText.removeAll()
 
         draft.removeFields()
-        draft.account = accounts.bytes[accountCuts[accountCuts.indices.contains(account) ? account : 0]]
+        if let accountName {
+            otherAccount.removeAll()
+            accountName.withUnsafeBytes { otherAccount.append(Bytes($0)) }
+            draft.account = otherAccount.bytes
+        } else {
+            draft.account = accounts.bytes[accountCuts[accountCuts.indices.contains(account) ? account : 0]]
+        }
         draft.receivedAt = receivedAt
         draft.method = method
         draft.route = route == .unrecognised ? nil : route

@@ -1,23 +1,5 @@
 internal import COpenSSL
 
-/// Why two callbacks have the same event id.
-public enum EventIDBasis: String, Sendable, CaseIterable, Hashable {
-    /// The vendor's own id: of the message, with its status; of the reply; of the message to a short code.
-    case vendor
-    /// No id, but a time of the vendor's: all fields as they came.
-    case fields
-    /// Neither: the id is random, and a repeat of the callback has another.
-    case reception
-
-    var name: StaticString {
-        switch self {
-        case .vendor: "vendor"
-        case .fields: "fields"
-        case .reception: "reception"
-        }
-    }
-}
-
 /// Makes event ids: the first 16 bytes of SHA-256 over length-prefixed parts, in hexadecimal, or 16 random bytes.
 ///
 /// The input begins with a domain and version, the event type, the account and the basis. Ids may not change between
