@@ -118,7 +118,7 @@ struct DeadlineQueue {
         var larger: [(opaque: UInt64, deadline: UInt64)] = []
         larger.reserveCapacity(max(64, entries.count * 2))
         for index in 0..<count { larger.append(entries[(head + index) & (entries.count - 1)]) }
-        larger.append(contentsOf: repeatElement((0, 0), count: max(64, entries.count * 2) - count))
+        while larger.count < max(64, entries.count * 2) { larger.append((opaque: 0, deadline: 0)) }
         entries = larger
         head = 0
     }

@@ -45,9 +45,6 @@ package final class Publisher {
     private var replacements: Mailbox<Result<Client, KafkaError>>?
     private let deadline: UInt64
 
-    /// When Kafka last acknowledged an event, for others to read.
-    package let lastAcknowledgement: Gauge
-
     /// Makes the publisher on its loop's thread.
     ///
     /// - Parameters:
@@ -62,7 +59,6 @@ package final class Publisher {
         self.metrics = metrics
         self.outcome = outcome
         log = KafkaLog(logger: logger, metrics: metrics)
-        lastAcknowledgement = Gauge()
         deadline = configuration.deadline.nanoseconds
         deadlineTimer = try loop.pausedTimer { [unowned self] in
             isDeadlineTimerArmed = false
@@ -94,7 +90,7 @@ package final class Publisher {
             if case .stopped = state { return refuse(topic, token, .stopping) }
             return refuse(topic, token, .replacingProducer)
         }
-        let size = record.byteCount
+        let size = record.withValue { $0.count }
         guard inFlight.count < configuration.maxInFlight, inFlight.bytes + size <= configuration.maxInFlightBytes else {
             return refuse(topic, token, .inFlightLimit)
         }
@@ -167,7 +163,6 @@ package final class Publisher {
         for topic in metrics.lastEvent.indices where lastAcknowledgedTopics & (1 << UInt64(topic)) != 0 {
             metrics.lastEvent[topic].set(seconds)
         }
-        lastAcknowledgement.set(seconds)
         lastAcknowledgedTopics = 0
     }
 
@@ -199,7 +194,9 @@ package final class Publisher {
         let now = loop.now
         while let first = deadlines.first, first.deadline <= now || !inFlight.isWaiting(first.opaque) {
             deadlines.removeFirst()
-            guard let topic = inFlight.topic(of: first.opaque), let token = inFlight.abandon(first.opaque) else { continue }
+            guard let topic = inFlight.topic(of: first.opaque), let token = inFlight.abandon(first.opaque) else {
+                continue
+            }
             refuse(topic, token, .deadline)
         }
         if deadlines.count > 0 { armDeadlineTimer(now) }

@@ -1,5 +1,5 @@
 package import Kafka
-package import SMSPortalEvents
+internal import SMSPortalEvents
 
 /// The topics as the bridge wants them.
 package struct TopicPlan: Sendable {
@@ -139,14 +139,17 @@ package struct TopicSetup {
         if let error = topic.error { return findings.warn("\(topic.name): \(error)") }
         let copies = topic.partitions.map(\.replicas.count).min() ?? 0
         if copies < 3 {
-            findings.warn("\(topic.name): replication is \(copies); an acknowledgement is as durable as its copies (3 is usual)")
+            findings.warn(
+                "\(topic.name): replication is \(copies); an acknowledgement is as durable as its copies (3 is usual)")
         }
         let values: [String: String?]
         do { values = try admin.configuration(of: .topic(topic.name), timeout: timeout) } catch {
             return findings.note("\(topic.name): its configuration cannot be seen (\(error.code)), so it is not judged")
         }
         func value(_ name: String) -> String? { values[name] ?? nil }
-        if let limit = value("max.message.bytes").flatMap(Int.init), limit < plan.maxRecordBytes + TopicPlan.batchOverhead {
+        if let limit = value("max.message.bytes").flatMap(Int.init),
+            limit < plan.maxRecordBytes + TopicPlan.batchOverhead
+        {
             findings.warn(
                 "\(topic.name): max.message.bytes is \(limit), but a callback within http.maxBodyBytes and "
                     + "http.maxTargetBytes can make a record of \(plan.maxRecordBytes) bytes; larger records are refused "
@@ -160,7 +163,8 @@ package struct TopicSetup {
         }
         if value("message.timestamp.type") == "LogAppendTime" {
             findings.warn(
-                "\(topic.name): message.timestamp.type is LogAppendTime; the time of reception stands only in the value")
+                "\(topic.name): message.timestamp.type is LogAppendTime; the time of reception stands only in the value"
+            )
         }
         if value("cleanup.policy")?.contains("compact") == true {
             findings.warn("\(topic.name): cleanup.policy is compact; only the last event of each number is kept")
