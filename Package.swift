@@ -45,7 +45,7 @@ let package = Package(
         module("Threads", uses: ["CThreads"]),
         module("Kafka", uses: ["CRDKafka", "Threads"]),
         module("EventLoop", uses: ["CUV"]),
-        module("HTTPServer", uses: ["EventLoop"]),
+        module("HTTPServer", uses: ["EventLoop", "CUV"]),
         module("Telemetry"),
 
         // The path of an event.
