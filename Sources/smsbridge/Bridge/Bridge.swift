@@ -10,6 +10,12 @@ import Synchronization
 import Telemetry
 import Threads
 
+#if canImport(Glibc)
+import Glibc
+#else
+import Darwin
+#endif
+
 /// A running bridge: the path of an event put together, from its socket to its topic.
 ///
 /// `run` blocks: the calling thread becomes the public loop's. Around it live librdkafka's own threads, the loop of the
