@@ -28,7 +28,9 @@ RUN apt-get update \
     && apt-get install -y --no-install-recommends \
         ca-certificates curl librdkafka1 libuv1t64 libssl3t64 libyaml-0-2 libcurl4t64 libsqlite3-0 \
     && rm -rf /var/lib/apt/lists/* \
-    && useradd --system --uid 10001 --user-group --home-dir /var/lib/smsbridge --create-home --shell /usr/sbin/nologin smsbridge
+    && groupadd --gid 10001 smsbridge \
+    && useradd --no-log-init --uid 10001 --gid 10001 --home-dir /var/lib/smsbridge --create-home --skel /dev/null \
+        --shell /usr/sbin/nologin smsbridge
 
 COPY --from=build /usr/local/bin/smsbridge /usr/local/bin/smsbridge
 # Fails the build, not the first start, where a library is missing or has lost a symbol.
