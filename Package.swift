@@ -39,8 +39,11 @@ let package = Package(
         system("CYAML", pkgConfig: "yaml-0.1", apt: "libyaml-dev", brew: "libyaml"),
         system("CCurl", pkgConfig: "libcurl", apt: "libcurl4-openssl-dev", brew: "curl"),
 
+        .systemLibrary(name: "CThreads"),
+
         // What knows nothing of SMS.
-        module("Kafka", uses: ["CRDKafka"]),
+        module("Threads", uses: ["CThreads"]),
+        module("Kafka", uses: ["CRDKafka", "Threads"]),
         module("EventLoop", uses: ["CUV"]),
         module("HTTPServer", uses: ["EventLoop"]),
         module("Telemetry"),
@@ -62,7 +65,8 @@ let package = Package(
             ],
             swiftSettings: settings),
 
-        tests(of: "Kafka"),
+        tests(of: "Threads"),
+        tests(of: "Kafka", uses: ["Threads"]),
         tests(of: "EventLoop"),
         tests(of: "HTTPServer", uses: ["EventLoop"]),
         tests(of: "Telemetry"),
