@@ -18,7 +18,7 @@ ask_for() {
     shift
     note "$what"
     note "Type this, then run the script again:"
-    printf '\n    %s\n' "$@" >&2
+    printf '    %s\n' "$@" >&2
     note ""
     exit 2
 }
