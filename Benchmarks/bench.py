@@ -361,6 +361,8 @@ def main() -> int:
     parser.add_argument("--warmup", type=float, default=3, help="load before each turn's measurements (default 3)")
     parser.add_argument("--connections", type=lambda text: [int(n) for n in text.split(",")], default=[64, 256])
     parser.add_argument("--rate", type=int, default=2000, help="callbacks a second for p50 and p99 (default 2000)")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE",
+                        help="an environment variable for the bridge alone, e.g. SMSBRIDGE_PUBLISH_LINGER=5ms")
     parser.add_argument("--profile", choices=["auto", "perf", "callgrind", "none"], default="auto",
                         help="where the time goes: perf where it is there (auto), or instructions by callgrind")
     parser.add_argument("--self-check", action="store_true",
@@ -389,6 +391,7 @@ def main() -> int:
             "SMSBRIDGE_ADMIN_HOST": "127.0.0.1", "SMSBRIDGE_ADMIN_PORT": str(admin),
             "SMSBRIDGE_KAFKA_BOOTSTRAP_SERVERS": options.bootstrap, "SMSBRIDGE_TOPICS_PREFIX": "bench",
             "SMSBRIDGE_AUTH_HEADER_SECRETS": SECRET, "SMSBRIDGE_SPOOL_PATH": str(work / "spool"),
+            **dict(pair.split("=", 1) for pair in options.set),
         }, port, "/webhooks/delivery-status", "bench.delivery-status"))
     for topic in {"t1"}:
         subprocess.run([str(options.tools / "topic"), options.bootstrap, topic, str(PARTITIONS)], check=True)
