@@ -26,7 +26,7 @@ FROM debian:trixie-slim
 # hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install -y --no-install-recommends \
-        ca-certificates curl librdkafka1 libuv1t64 libssl3t64 libyaml-0-2 libcurl4t64 libsqlite3-0 \
+        ca-certificates curl libstdc++6 librdkafka1 libuv1t64 libssl3t64 libyaml-0-2 libcurl4t64 libsqlite3-0 \
     && rm -rf /var/lib/apt/lists/* \
     && groupadd --gid 10001 smsbridge \
     && useradd --no-log-init --uid 10001 --gid 10001 --home-dir /var/lib/smsbridge --create-home --skel /dev/null \
