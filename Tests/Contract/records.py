@@ -8,11 +8,15 @@ from dataclasses import dataclass, field
 
 from cloudevents.core.bindings.kafka import KafkaMessage, from_binary
 from cloudevents.core.formats.json import JSONFormat
-from confluent_kafka import TIMESTAMP_CREATE_TIME, Consumer, KafkaError, TopicPartition
+from confluent_kafka import TIMESTAMP_CREATE_TIME, Consumer, KafkaError, KafkaException, TopicPartition
 
 from report import Failed, check
 
 SUFFIXES = ["delivery-status", "reply", "short-code", "url-preview", "url-click", "test", "quarantine"]
+
+
+TRANSIENT = {KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE, KafkaError.UNKNOWN_TOPIC_OR_PART,
+             KafkaError._UNKNOWN_PARTITION}
 
 
 @dataclass
@@ -83,7 +87,14 @@ class Topics:
         return f"{self.prefix}.{suffix}"
 
     def _high(self, pair):
-        return self.counter.get_watermark_offsets(TopicPartition(self.name(pair[0]), pair[1]), timeout=10)[1]
+        # A partition that was just made may have no leader yet.
+        for attempt in range(50):
+            try:
+                return self.counter.get_watermark_offsets(TopicPartition(self.name(pair[0]), pair[1]), timeout=10)[1]
+            except KafkaException as error:
+                if attempt == 49 or not error.args[0].retriable() and error.args[0].code() not in TRANSIENT:
+                    raise
+                time.sleep(0.1)
 
     def _read(self):
         while not self.ending:
