@@ -39,15 +39,18 @@ let package = Package(
         system("CYAML", pkgConfig: "yaml-0.1", apt: "libyaml-dev", brew: "libyaml"),
         system("CCurl", pkgConfig: "libcurl", apt: "libcurl4-openssl-dev", brew: "curl"),
 
+        .systemLibrary(name: "CThreads"),
+
         // What knows nothing of SMS.
-        module("Kafka", uses: ["CRDKafka"]),
+        module("Threads", uses: ["CThreads"]),
+        module("Kafka", uses: ["CRDKafka", "Threads"]),
         module("EventLoop", uses: ["CUV"]),
-        module("HTTPServer", uses: ["EventLoop"]),
+        module("HTTPServer", uses: ["EventLoop", "CUV"]),
         module("Telemetry"),
 
         // The path of an event.
         module("SMSPortalEvents", uses: ["COpenSSL"]),
-        module("Publisher", uses: ["EventLoop", "Kafka", "SMSPortalEvents", "Telemetry"]),
+        module("Publisher", uses: ["EventLoop", "Kafka", "SMSPortalEvents", "Telemetry", "Threads"]),
         module("Ingress", uses: ["EventLoop", "HTTPServer", "SMSPortalEvents", "Publisher", "Telemetry", "COpenSSL"]),
 
         // Beside the path.
@@ -62,13 +65,14 @@ let package = Package(
             ],
             swiftSettings: settings),
 
-        tests(of: "Kafka"),
+        tests(of: "Threads"),
+        tests(of: "Kafka", uses: ["Threads"]),
         tests(of: "EventLoop"),
         tests(of: "HTTPServer", uses: ["EventLoop"]),
         tests(of: "Telemetry"),
         tests(of: "SMSPortalEvents"),
-        tests(of: "Publisher", uses: ["EventLoop", "Kafka", "SMSPortalEvents"]),
-        tests(of: "Ingress", uses: ["EventLoop", "HTTPServer", "Kafka", "Publisher", "SMSPortalEvents"]),
+        tests(of: "Publisher", uses: ["EventLoop", "Kafka", "SMSPortalEvents", "Telemetry", "Threads"]),
+        tests(of: "Ingress", uses: ["EventLoop", "HTTPServer", "Kafka", "Publisher", "SMSPortalEvents", "Telemetry", "Threads"]),
         tests(of: "Operations", uses: ["EventLoop", "HTTPServer", "Telemetry"]),
         tests(of: "Settings"),
         tests(of: "SMSPortalSimulator"),

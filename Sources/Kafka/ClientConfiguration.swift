@@ -1,0 +1,86 @@
+internal import CRDKafka
+
+/// What any client of a cluster needs.
+package struct ClientConfiguration: Sendable {
+    /// `host:port`, comma-separated.
+    package var bootstrapServers: String
+    /// How the client calls itself in the brokers' logs and quotas.
+    package var clientID: String
+    /// Further librdkafka properties, as its CONFIGURATION.md names them. They are applied first, so that what a client
+    /// of this module sets for its own guarantees always stands.
+    package var properties: [String: String]
+
+    package init(bootstrapServers: String, clientID: String = "smsbridge", properties: [String: String] = [:]) {
+        self.bootstrapServers = bootstrapServers
+        self.clientID = clientID
+        self.properties = properties
+    }
+}
+
+/// The librdkafka in this process.
+package enum LibRDKafka {
+    /// Its version at run time, such as `2.0.2`: a shared library, so not what was compiled against.
+    package static var version: String {
+        String(cString: rd_kafka_version_str())
+    }
+
+    /// The version as 0xMMmmrrxx, to compare.
+    package static var versionNumber: Int32 {
+        rd_kafka_version()
+    }
+}
+
+/// A configuration object of librdkafka on its way into a client.
+struct ClientConf: ~Copyable {
+    private let pointer: OpaquePointer
+
+    init(_ configuration: ClientConfiguration, events: Int32) throws(KafkaError) {
+        pointer = rd_kafka_conf_new()
+        for (name, value) in configuration.properties.sorted(by: { $0.key < $1.key }) {
+            try set(name, value)
+        }
+        try set("bootstrap.servers", configuration.bootstrapServers)
+        try set("client.id", configuration.clientID)
+        try set("log.queue", "true")
+        rd_kafka_conf_set_events(pointer, events)
+    }
+
+    deinit {
+        rd_kafka_conf_destroy(pointer)
+    }
+
+    func set(_ name: String, _ value: String) throws(KafkaError) {
+        var text = [CChar](repeating: 0, count: 512)
+        let result = rd_kafka_conf_set(pointer, name, value, &text, text.count)
+        guard result != RD_KAFKA_CONF_OK else { return }
+        if result == RD_KAFKA_CONF_UNKNOWN {
+            throw KafkaError(.invalidArgument, "kafka.properties: librdkafka does not know the property '\(name)'")
+        }
+        // librdkafka's text repeats the value, which may be a password.
+        throw KafkaError(.invalidArgument, "kafka.properties: librdkafka refuses the value of '\(name)'")
+    }
+
+    /// The configuration itself, for the calls that this type does not wrap.
+    func withPointer(_ body: (OpaquePointer) -> Void) {
+        body(pointer)
+    }
+
+    /// Makes the client, which takes the configuration over.
+    consuming func makeClient(_ type: rd_kafka_type_t) throws(KafkaError) -> Client {
+        var text = [CChar](repeating: 0, count: 512)
+        // A client owns its configuration; a failed rd_kafka_new leaves it to us. So it gets a copy, and this one is
+        // freed as always.
+        let copy = rd_kafka_conf_dup(pointer)
+        guard let handle = rd_kafka_new(type, copy, &text, text.count) else {
+            let error = KafkaError(rd_kafka_last_error(), string(text))
+            rd_kafka_conf_destroy(copy)
+            throw error
+        }
+        return Client(handle)
+    }
+}
+
+/// A C string in an array, without what follows its end.
+func string(_ text: [CChar]) -> String {
+    text.withUnsafeBufferPointer { String(cString: $0.baseAddress!) }
+}

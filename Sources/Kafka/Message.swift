@@ -1,0 +1,70 @@
+internal import CRDKafka
+
+/// A record as a consumer got it. Its memory belongs to librdkafka and goes with this value.
+package struct Message: ~Copyable {
+    private let pointer: UnsafeMutablePointer<rd_kafka_message_t>
+
+    init(_ pointer: UnsafeMutablePointer<rd_kafka_message_t>) {
+        self.pointer = pointer
+    }
+
+    deinit {
+        rd_kafka_message_destroy(pointer)
+    }
+
+    package var topic: String {
+        guard let topic = pointer.pointee.rkt else { return "" }
+        return String(cString: rd_kafka_topic_name(topic))
+    }
+
+    package var partition: Int32 { pointer.pointee.partition }
+    package var offset: Int64 { pointer.pointee.offset }
+
+    /// Milliseconds since 1970; nil where the record has none.
+    package var timestamp: Int64? {
+        var type = RD_KAFKA_TIMESTAMP_NOT_AVAILABLE
+        let timestamp = rd_kafka_message_timestamp(pointer, &type)
+        return type == RD_KAFKA_TIMESTAMP_NOT_AVAILABLE ? nil : timestamp
+    }
+
+    /// Whether the timestamp is the producer's (CreateTime) and not the broker's.
+    package var isCreateTime: Bool {
+        var type = RD_KAFKA_TIMESTAMP_NOT_AVAILABLE
+        _ = rd_kafka_message_timestamp(pointer, &type)
+        return type == RD_KAFKA_TIMESTAMP_CREATE_TIME
+    }
+
+    /// The key's bytes, valid during the call; nil for a record without a key, which differs from an empty one.
+    package func withKey<R>(_ body: (UnsafeRawBufferPointer?) -> R) -> R {
+        body(pointer.pointee.key.map { UnsafeRawBufferPointer(start: $0, count: pointer.pointee.key_len) })
+    }
+
+    /// The value's bytes, valid during the call; nil for a tombstone, which differs from an empty value.
+    package func withValue<R>(_ body: (UnsafeRawBufferPointer?) -> R) -> R {
+        body(pointer.pointee.payload.map { UnsafeRawBufferPointer(start: $0, count: pointer.pointee.len) })
+    }
+
+    package var key: [UInt8]? { withKey { $0.map(Array.init) } }
+    package var value: [UInt8]? { withValue { $0.map(Array.init) } }
+
+    /// Visits the headers in their order; a nil value is Kafka's null.
+    package func forEachHeader(_ body: (String, UnsafeRawBufferPointer?) -> Void) {
+        var headers: OpaquePointer?
+        guard rd_kafka_message_headers(pointer, &headers) == RD_KAFKA_RESP_ERR_NO_ERROR, let headers else { return }
+        var name: UnsafePointer<CChar>?
+        var value: UnsafeRawPointer?
+        var size = 0
+        var index = 0
+        while rd_kafka_header_get_all(headers, index, &name, &value, &size) == RD_KAFKA_RESP_ERR_NO_ERROR {
+            index += 1
+            guard let name else { continue }
+            body(String(cString: name), value.map { UnsafeRawBufferPointer(start: $0, count: size) })
+        }
+    }
+
+    package var headers: [(name: String, value: [UInt8]?)] {
+        var all: [(name: String, value: [UInt8]?)] = []
+        forEachHeader { all.append(($0, $1.map(Array.init))) }
+        return all
+    }
+}

@@ -1,0 +1,148 @@
+internal import Synchronization
+
+/// The instruments of a process, and their text for Prometheus.
+///
+/// Instruments are made once, at start, and kept by whoever counts; the registry is touched again only when the text is
+/// asked for. A name that is not conventional, or that is registered twice with another type, help text, label names or
+/// buckets, is a programmer's error and traps at once, so that any test that builds the process finds it. The same
+/// name with the same labels is the same instrument.
+package final class MetricRegistry: Sendable {
+    private enum Instrument: Sendable {
+        case counter(Counter)
+        case gauge(Gauge)
+        case histogram(Histogram)
+    }
+
+    private struct Child: Sendable {
+        let labels: [(name: String, value: String)]
+        let instrument: Instrument
+
+        var values: [String] { labels.map(\.value) }
+    }
+
+    private struct Family: Sendable {
+        let type: String
+        let help: String
+        let labelNames: [String]
+        let bounds: [Double]
+        let divisor: UInt64
+        var children: [Child]
+    }
+
+    private struct State {
+        var families: [String: Family] = [:]
+        var sampleNames: Set<String> = []
+        var hooks: [@Sendable () -> Void] = []
+    }
+
+    private let state = Mutex(State())
+
+    package init() {}
+
+    /// A counter. Its name ends in `_total`, after the unit if it has one.
+    ///
+    /// - Parameter divisor: what the rendered value is divided by: 1,000,000,000 makes seconds of nanoseconds.
+    package func counter(
+        _ name: String, help: String, labels: [(String, String)] = [], divisor: UInt64 = 1
+    ) -> Counter {
+        precondition(name.hasSuffix("_total"), "the name of a counter ends in _total: \(name)")
+        let instrument = register(name, type: "counter", help: help, labels: labels, divisor: divisor) {
+            .counter(Counter())
+        }
+        guard case .counter(let counter) = instrument else { preconditionFailure("\(name) is not a counter") }
+        return counter
+    }
+
+    /// A gauge.
+    package func gauge(_ name: String, help: String, labels: [(String, String)] = []) -> Gauge {
+        precondition(!name.hasSuffix("_total"), "only the name of a counter ends in _total: \(name)")
+        let instrument = register(name, type: "gauge", help: help, labels: labels) { .gauge(Gauge()) }
+        guard case .gauge(let gauge) = instrument else { preconditionFailure("\(name) is not a gauge") }
+        return gauge
+    }
+
+    /// A histogram; one of times is named `…_seconds`.
+    package func histogram(
+        _ name: String, help: String, labels: [(String, String)] = [], buckets: [Double] = Histogram.latencyBounds
+    ) -> Histogram {
+        precondition(!labels.contains { $0.0 == "le" }, "the label le is the histogram's own: \(name)")
+        precondition(
+            !["_total", "_bucket", "_sum", "_count"].contains { name.hasSuffix($0) },
+            "a histogram's name does not end like one of its samples: \(name)")
+        let instrument = register(name, type: "histogram", help: help, labels: labels, bounds: buckets) {
+            .histogram(Histogram(bounds: buckets))
+        }
+        guard case .histogram(let histogram) = instrument else { preconditionFailure("\(name) is not a histogram") }
+        return histogram
+    }
+
+    /// Adds work to be done before every rendering: figures that are read rather than counted.
+    ///
+    /// It runs on the thread that renders, so it must not block, and must not render.
+    package func collect(_ hook: @escaping @Sendable () -> Void) {
+        state.withLock { $0.hooks.append(hook) }
+    }
+
+    /// All instruments as Prometheus text, format 0.0.4: `text/plain; version=0.0.4; charset=utf-8`.
+    ///
+    /// Families are in order of name, and their samples in order of label values, so equal values give equal bytes.
+    package func render() -> [UInt8] {
+        let hooks = state.withLock { $0.hooks }
+        for hook in hooks { hook() }
+        let families = state.withLock { $0.families }
+        var text = PrometheusText()
+        for (name, family) in families.sorted(by: { $0.key < $1.key }) {
+            text.header(name: name, type: family.type, help: family.help)
+            for child in family.children {
+                switch child.instrument {
+                case .counter(let counter):
+                    text.sample(name, labels: child.labels, counter.value, dividedBy: family.divisor)
+                case .gauge(let gauge):
+                    text.sample(name, labels: child.labels, gauge.value)
+                case .histogram(let histogram):
+                    text.histogram(name, labels: child.labels, histogram)
+                }
+            }
+        }
+        return text.bytes
+    }
+
+    private func register(
+        _ name: String, type: String, help: String, labels: [(String, String)], bounds: [Double] = [],
+        divisor: UInt64 = 1, make: () -> Instrument
+    ) -> Instrument {
+        precondition(PrometheusText.isMetricName(name), "not a metric's name: \(name)")
+        precondition(!help.isEmpty, "a metric has a help text: \(name)")
+        precondition(divisor > 0, "the divisor of \(name) is above zero")
+        let names = labels.map(\.0)
+        precondition(names.allSatisfy(PrometheusText.isLabelName), "not a label's name in \(names): \(name)")
+        precondition(Set(names).count == names.count, "a label twice in \(names): \(name)")
+        return state.withLock { state in
+            var family: Family
+            if let known = state.families[name] {
+                precondition(known.type == type, "\(name) is registered as \(known.type) and as \(type)")
+                precondition(known.help == help, "\(name) is registered with two help texts")
+                precondition(known.labelNames == names, "\(name) is registered with \(known.labelNames) and \(names)")
+                precondition(known.bounds == bounds, "\(name) is registered with two sets of buckets")
+                precondition(known.divisor == divisor, "\(name) is registered with two divisors")
+                family = known
+            } else {
+                let samples = type == "histogram" ? ["", "_bucket", "_sum", "_count"].map { name + $0 } : [name]
+                for sample in samples {
+                    precondition(state.sampleNames.insert(sample).inserted, "two metrics have samples named \(sample)")
+                }
+                family = Family(
+                    type: type, help: help, labelNames: names, bounds: bounds, divisor: divisor, children: [])
+            }
+            let values = labels.map(\.1)
+            if let known = family.children.first(where: { $0.values == values }) { return known.instrument }
+            let instrument = make()
+            let place = family.children.firstIndex { values.lexicographicallyPrecedes($0.values) }
+            family.children.insert(
+                Child(labels: labels.map { (name: $0.0, value: $0.1) }, instrument: instrument),
+                at: place ?? family.children.endIndex)
+            state.families[name] = family
+            return instrument
+        }
+    }
+}

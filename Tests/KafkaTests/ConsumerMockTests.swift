@@ -1,0 +1,78 @@
+import Kafka
+import Synchronization
+import Testing
+import Threads
+
+#if canImport(Glibc)
+import Glibc
+#endif
+
+/// Groups, rebalances and commits on the in-process mock cluster.
+@Suite(.serialized) struct ConsumerMockTests {
+    @Test func aGroupReadsAndCommits() throws {
+        let cluster = try MockCluster()
+        defer { cluster.close() }
+        try cluster.createTopic("t", partitions: 2)
+        try fill("t", 100, bootstrapServers: cluster.bootstrapServers)
+        let values = try readAsGroup("g", "t", 100, bootstrapServers: cluster.bootstrapServers)
+        #expect(Set(values) == Set((0..<100).map(String.init)))
+    }
+
+    @Test func wakeEndsABlockedPoll() throws {
+        let cluster = try MockCluster()
+        defer { cluster.close() }
+        try cluster.createTopic("t", partitions: 1)
+        let configuration = ConsumerConfiguration(
+            client: ClientConfiguration(bootstrapServers: cluster.bootstrapServers), group: "g")
+        let waker = Mutex<Waker?>(nil)
+        let ended = Atomic(false)
+        let shared = Shared(waker: waker, ended: ended)
+        let thread = try NamedThread("consumer") {
+            guard let consumer = try? Consumer(configuration) else { return }
+            try? consumer.assign([TopicPartition("t", 0, offset: TopicPartition.end)])
+            shared.waker.withLock { $0 = Waker(consumer) }
+            while !shared.ended.load(ordering: .acquiring) { _ = consumer.poll(timeout: -1) }
+            shared.waker.withLock { $0 = nil }
+            consumer.close()
+        }
+        while shared.waker.withLock({ $0 == nil }) { usleep(1_000) }
+        usleep(100_000)
+        shared.ended.store(true, ordering: .releasing)
+        shared.waker.withLock { $0?.consumer.wake() }
+        thread.join()
+    }
+
+    /// `wake()` is the one call of a consumer that other threads may make.
+    private struct Waker: @unchecked Sendable {
+        let consumer: Consumer
+        init(_ consumer: Consumer) { self.consumer = consumer }
+    }
+
+    private final class Shared: Sendable {
+        let waker: Mutex<Waker?>
+        let ended: Atomic<Bool>
+        init(waker: consuming Mutex<Waker?>, ended: consuming Atomic<Bool>) {
+            self.waker = waker
+            self.ended = ended
+        }
+    }
+
+    @Test func unknownTopicsAndDeadClustersAreErrorsNotTraps() throws {
+        let consumer = try Consumer(
+            ConsumerConfiguration(
+                client: ClientConfiguration(
+                    bootstrapServers: "127.0.0.1:1", properties: ["reconnect.backoff.max.ms": "100"]), group: "g"))
+        defer { consumer.close() }
+        try consumer.subscribe(to: ["nowhere"])
+        var errors: [KafkaError.Code] = []
+        let deadline = monotonicMilliseconds() + 20_000
+        while errors.isEmpty, monotonicMilliseconds() < deadline {
+            if case .error(let error) = consumer.poll(timeout: 500) { errors.append(error.code) }
+        }
+        #expect(!errors.isEmpty)
+        #expect(throws: KafkaError.self) {
+            try consumer.client.watermarks(topic: "nowhere", partition: 0, timeout: 300)
+        }
+        #expect(throws: KafkaError.self) { try consumer.client.metadata(timeout: 300) }
+    }
+}

@@ -1,0 +1,100 @@
+"""Checks the pages of this repository, with nothing but the standard library.
+
+* Every relative link, and every `#heading` of one, leads somewhere.
+* Every file that a page names in backticks under a known top folder is there.
+* The repository speaks of itself alone: no path of a machine it was written on.
+"""
+
+import pathlib
+import re
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+listing = subprocess.run(
+    ["git", "ls-files", "--cached", "--others", "--exclude-standard"], cwd=ROOT, check=True, capture_output=True, text=True
+)
+FILES = [name for name in listing.stdout.splitlines() if (ROOT / name).is_file()]
+problems: list[str] = []
+
+
+def slug(heading: str) -> str:
+    """The anchor that GitHub makes of a heading."""
+    text = re.sub(r"`|\*\*|\[([^\]]*)\]\([^)]*\)", lambda m: m.group(1) or "", heading).strip().lower()
+    return re.sub(r"[^\w\- ]", "", text).replace(" ", "-")
+
+
+def prose(text: str) -> str:
+    """The page without its code blocks, line for line."""
+    kept, fence = [], None
+    for line in text.splitlines():
+        mark = re.match(r"\s*(```+|~~~+)", line)
+        if mark:
+            fence = None if fence else mark.group(1)
+            kept.append("")
+        else:
+            kept.append("" if fence else line)
+    return "\n".join(kept)
+
+
+def anchors(page: pathlib.Path) -> set[str]:
+    seen: dict[str, int] = {}
+    found = set()
+    for heading in re.findall(r"^#{1,6}\s+(.+?)\s*#*$", prose(page.read_text(encoding="utf-8")), re.M):
+        name = slug(heading)
+        count = seen.get(name, 0)
+        seen[name] = count + 1
+        found.add(name if count == 0 else f"{name}-{count}")
+    return found
+
+
+def check_links(name: str) -> None:
+    page = ROOT / name
+    for number, line in enumerate(prose(page.read_text(encoding="utf-8")).splitlines(), 1):
+        bare = re.sub(r"`[^`]*`", "", line)
+        for target in re.findall(r"\[[^\]]*\]\(([^)\s]+)(?:\s+\"[^\"]*\")?\)", bare):
+            if re.match(r"[a-z][a-z0-9+.-]*:", target):
+                continue
+            path, _, anchor = target.partition("#")
+            other = (page.parent / path).resolve() if path else page
+            if not other.exists():
+                problems.append(f"{name}:{number}: no such file: {target}")
+            elif anchor and other.suffix == ".md" and anchor not in anchors(other):
+                problems.append(f"{name}:{number}: no such heading: {target}")
+        if name == "CHANGELOG.md":
+            continue  # It may name what is gone.
+        for mention in re.findall(r"`((?:scripts|Sources|Tests|Benchmarks|docs|\.ci|\.github)/[\w./+-]+)`", line):
+            if not (ROOT / mention).exists():
+                problems.append(f"{name}:{number}: no such file: {mention}")
+
+
+# The one thing outside that may be named is the optional script that starts a broker, and only by those who use it.
+KAFKA_STARTERS = {".ci/run", "scripts/bench", "scripts/test"}
+FOREIGN = [r"/work\b(?!-)(?=/|\s|\"|'|`|$)", r"/tmp/wt\b", r"\.\./shared\b", r"/root/", r"/home/\w+"]
+
+
+def check_foreign(name: str) -> None:
+    if name == "scripts/lib/check-docs.py":
+        return
+    try:
+        text = (ROOT / name).read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        return
+    for number, line in enumerate(text.splitlines(), 1):
+        if name in KAFKA_STARTERS:
+            line = line.replace("../shared/kafka", "")
+        for pattern in FOREIGN:
+            found = re.search(pattern, line)
+            if found:
+                problems.append(f"{name}:{number}: a path of another place: {found.group(0)}")
+
+
+pages = [name for name in FILES if name.endswith(".md")]
+for each in pages:
+    check_links(each)
+for each in FILES:
+    check_foreign(each)
+for problem in problems:
+    print(problem)
+print(f"{len(pages)} pages, {len(FILES)} files, {len(problems)} problems")
+sys.exit(1 if problems else 0)
