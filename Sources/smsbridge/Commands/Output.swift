@@ -42,7 +42,8 @@ enum Output {
     /// The log as the settings want it.
     static func logger(_ log: BridgeSettings.Log, registry: MetricRegistry? = nil) -> Logger {
         let sink = LogSink(
-            format: LogFormat(rawValue: log.format.rawValue) ?? .auto, level: LogLevel(rawValue: log.level.rawValue) ?? .info)
+            format: LogFormat(rawValue: log.format.rawValue) ?? .auto,
+            level: LogLevel(rawValue: log.level.rawValue) ?? .info)
         if let registry { sink.addMetrics(to: registry) }
         return Logger(sink: sink)
     }

@@ -9,7 +9,8 @@ enum Simulate {
         help: "where the bridge is, such as http://127.0.0.1:8080; /webhooks/<type> is put behind it.")
     private static let rate = CommandOption<Double>(
         "--rate", "R", .number(0...1_000_000), default: 10, help: "New callbacks a second; 0 for as many as possible.")
-    private static let count = CommandOption<Int>("--count", "N", .integer(1...Int.max), help: "End after so many callbacks.")
+    private static let count = CommandOption<Int>(
+        "--count", "N", .integer(1...Int.max), help: "End after so many callbacks.")
     private static let seconds = CommandOption<Double>(
         "--seconds", "N", .number(0...31_536_000), help: "Send new callbacks for so long.")
     private static let clients = CommandOption<Int>(
@@ -17,7 +18,8 @@ enum Simulate {
     private static let seed = CommandOption<Int>(
         "--seed", "N", .integer(0...Int.max), default: 1, help: "The same seed sends the same callbacks.")
     private static let duplicates = CommandOption<Double>(
-        "--duplicates", "P", .number(0...1), default: 0, help: "Share of callbacks that are sent again though received.")
+        "--duplicates", "P", .number(0...1), default: 0, help: "Share of callbacks that are sent again though received."
+    )
     private static let malformed = CommandOption<Double>(
         "--malformed", "P", .number(0...1), default: 0, help: "Share of callbacks that are malformed.")
 

@@ -10,7 +10,8 @@ enum Tail {
         "--from-beginning", help: "Begin with the first records that the topics still have.")
     private static let types = CommandOption<String>(
         "--type", "TYPE", .anyText("type"), repeats: true,
-        help: "Only this topic: delivery-status, reply, short-code, url-preview, url-click, test or quarantine. May be repeated."
+        help:
+            "Only this topic: delivery-status, reply, short-code, url-preview, url-click, test or quarantine. May be repeated."
     )
     private static let count = CommandOption<Int>(
         "--count", "N", .integer(1...Int.max), help: "End after so many records.")
@@ -34,7 +35,8 @@ enum Tail {
         for name in asked where !names.contains(name) {
             let near = nearestName(to: name, among: names).map { ": did you mean \($0)?" }
             Output.error(
-                "smsbridge tail: --type: there is no type '\(name)'\(near ?? "; there are: \(names.joined(separator: ", "))")\n")
+                "smsbridge tail: --type: there is no type '\(name)'\(near ?? "; there are: \(names.joined(separator: ", "))")\n"
+            )
             return ExitCode.usage
         }
         let topics = EventTopic.allCases.filter { asked.isEmpty || asked.contains($0.suffix) }
