@@ -42,7 +42,7 @@ let package = Package(
         // What knows nothing of SMS.
         module("Kafka", uses: ["CRDKafka"]),
         module("EventLoop", uses: ["CUV"]),
-        module("HTTPServer", uses: ["EventLoop"]),
+        module("HTTPServer", uses: ["EventLoop", "CUV"]),
         module("Telemetry"),
 
         // The path of an event.
