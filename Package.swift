@@ -76,6 +76,8 @@ let package = Package(
         tests(of: "Operations", uses: ["EventLoop", "HTTPServer", "Telemetry"]),
         tests(of: "Settings"),
         tests(of: "SMSPortalSimulator"),
-        .testTarget(name: "CommandTests", dependencies: ["smsbridge", "Kafka", "SMSPortalEvents"], swiftSettings: settings),
+        .testTarget(
+            name: "CommandTests", dependencies: ["smsbridge", "Kafka", "Publisher", "SMSPortalEvents"],
+            swiftSettings: settings),
     ]
 )
