@@ -80,7 +80,8 @@ import Testing
         .yaml("log:\n  level: warn", "log.level: expected one of trace, debug, info, warning, error, found \"warn\""),
         .yaml("log:\n  level: inof", "did you mean info?"),
         .yaml("log:\n  format: jsno", "expected one of auto, text, json", "did you mean json?"),
-        .yaml("http:\n  host: example.com", "http.host: expected an IPv4 or IPv6 address", "names are not looked up"),
+        .yaml("http:\n  host: exam ple", "http.host: expected an IPv4 or IPv6 address, or the name of one"),
+        .yaml("http:\n  host: a..b", "expected an IPv4 or IPv6 address"),
         .yaml("http:\n  host: \"*\"", "0.0.0.0 is every IPv4 address"),
         .yaml("http:\n  host: \"[::1]\"", "without brackets"),
         .yaml("http:\n  host: 127.0.0.1:80", "the port has its own setting"),
@@ -202,7 +203,7 @@ import Testing
                 log: {level: loud}
                 """,
             environment: ["SMSBRIDGE_ADMIN_PORT": "y", "SMSBRIDGE_KAFKA_PROPERTIES_ACKS": "1"],
-            arguments: ["--http-host", "z", "--wrong", "--topics-partitions=0"], needs: .serve)
+            arguments: ["--http-host", "*", "--wrong", "--topics-partitions=0"], needs: .serve)
         guard case .failure(let failure) = given.load() else {
             Issue.record("accepted")
             return
