@@ -61,7 +61,7 @@ let package = Package(
             name: "smsbridge",
             dependencies: [
                 "EventLoop", "HTTPServer", "Ingress", "Kafka", "Operations", "Publisher", "Settings",
-                "SMSPortalEvents", "SMSPortalSimulator", "Telemetry",
+                "SMSPortalEvents", "SMSPortalSimulator", "Telemetry", "Threads",
             ],
             swiftSettings: settings),
 

@@ -1,4 +1,4 @@
-package import HTTPServer
+internal import HTTPServer
 
 /// The answers of the public routes, built once.
 enum Answers {

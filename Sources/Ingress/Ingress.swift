@@ -108,7 +108,8 @@ package final class Ingress: RequestHandler {
         if let querySecrets {
             if let query = head.query { querySecret.scan(bytes.extracting(query.offset..<query.end)) }
             let isGiven = head.query != nil && querySecret.wasFound && !querySecret.isRepeated
-            if !(isGiven && querySecrets.contains(querySecret.value.span.bytes)) {
+            let value = querySecret.value
+            if !(isGiven && querySecrets.contains(value.span.bytes)) {
                 metrics.failed(.query)
                 isAuthentic = false
             }
@@ -147,18 +148,22 @@ package final class Ingress: RequestHandler {
         let contentType = piece("content-type")
         let traceparent = piece("traceparent")
         let tracestate = piece("tracestate")
-        var query = head.query ?? Cut(offset: 0, count: 0)
+        let query = head.query ?? Cut(offset: 0, count: 0)
         querySecret.scan(bytes.extracting(query.offset..<query.end))
-        let isCut = querySecret.wasFound
-        if isCut { query = Cut(offset: 0, count: querySecret.remainder.count) }
-        let querySource = isCut ? querySecret.remainder.span.bytes : bytes
-        decoder.decode(
-            method: head.method == .get ? .get : .post, route: Self.type(of: tag),
-            contentType: bytes.extracting(contentType.offset..<contentType.end),
-            query: querySource.extracting(query.offset..<query.end), body: body,
-            traceparent: bytes.extracting(traceparent.offset..<traceparent.end),
-            tracestate: bytes.extracting(tracestate.offset..<tracestate.end), account: 0,
-            receivedAt: Self.millisecondsSinceEpoch(), into: record)
+        func decode(query: RawSpan) {
+            decoder.decode(
+                method: head.method == .get ? .get : .post, route: Self.type(of: tag),
+                contentType: bytes.extracting(contentType.offset..<contentType.end), query: query, body: body,
+                traceparent: bytes.extracting(traceparent.offset..<traceparent.end),
+                tracestate: bytes.extracting(tracestate.offset..<tracestate.end), account: 0,
+                receivedAt: Self.millisecondsSinceEpoch(), into: record)
+        }
+        if querySecret.wasFound {
+            let remainder = querySecret.remainder
+            decode(query: remainder.span.bytes)
+        } else {
+            decode(query: bytes.extracting(query.offset..<query.end))
+        }
         publish(record, exchange.rawValue)
     }
 

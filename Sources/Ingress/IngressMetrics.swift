@@ -68,13 +68,15 @@ package struct IngressMetrics: Sendable {
     package init(_ registry: MetricRegistry) {
         requests = Endpoint.allCases.map {
             registry.counter(
-                "smsbridge_http_requests_total", help: "Requests whose head was understood on the public port, by route.",
+                "smsbridge_http_requests_total",
+                help: "Requests whose head was understood on the public port, by route.",
                 labels: [("route", $0.label)])
         }
         responses = Status.allCases.map {
             registry.counter(
                 "smsbridge_http_responses_total",
-                help: "Answers given by the public routes, by status. Refusals by the HTTP server itself are counted apart.",
+                help:
+                    "Answers given by the public routes, by status. Refusals by the HTTP server itself are counted apart.",
                 labels: [("status", String($0.rawValue))])
         }
         authentication = Proof.allCases.map {

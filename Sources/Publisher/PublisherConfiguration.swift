@@ -40,9 +40,4 @@ package struct PublisherConfiguration: Sendable {
 extension Duration {
     /// Whole milliseconds, rounded down.
     var milliseconds: Int64 { components.seconds * 1_000 + components.attoseconds / 1_000_000_000_000_000 }
-
-    /// Whole nanoseconds, rounded down.
-    var nanoseconds: UInt64 {
-        UInt64(max(0, components.seconds)) * 1_000_000_000 + UInt64(max(0, components.attoseconds / 1_000_000_000))
-    }
 }

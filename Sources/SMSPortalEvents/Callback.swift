@@ -141,9 +141,8 @@ extension Callback {
 extension ByteWriter {
     /// A content type as it is kept: see ``Callback/contentType``.
     mutating func appendContentType(_ text: Bytes) {
-        for index in 0..<min(text.count, Callback.longestContentType) {
-            let byte = text[index]
-            append(byte >= 0x20 && byte < 0x7F ? byte : 0x3F)
-        }
+        let start = count
+        append(text[0..<min(text.count, Callback.longestContentType)])
+        replaceInvisible(from: start)
     }
 }

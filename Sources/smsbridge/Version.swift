@@ -4,6 +4,10 @@ import Kafka
 enum Version {
     static let number = "0.1.0"
 
-    /// With librdkafka's version, which is that of the shared library in this process.
-    static var text: String { "smsbridge \(number) (librdkafka \(LibRDKafka.version))" }
+    /// That of the shared library in this process, not the one that was compiled against.
+    static var librdkafka: String { LibRDKafka.version }
+
+    static var text: String { "smsbridge \(number) (librdkafka \(librdkafka))" }
+
+    static var labels: [(String, String)] { [("version", number), ("librdkafka", librdkafka)] }
 }

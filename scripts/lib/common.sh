@@ -18,7 +18,7 @@ ask_for() {
     shift
     note "$what"
     note "Type this, then run the script again:"
-    printf '\n    %s\n' "$@" >&2
+    printf '    %s\n' "$@" >&2
     note ""
     exit 2
 }
@@ -106,6 +106,11 @@ need_swift() {
         done
     fi
     version=$(swift_version || true)
+    if [ -z "$version" ] && command -v swift >/dev/null && is_debian; then
+        # A toolchain unpacked on a bare system: what its own image installs beside it.
+        install_apt libcurl4-openssl-dev libedit-dev libncurses-dev libsqlite3-dev libxml2-dev tzdata
+        version=$(swift_version || true)
+    fi
     if [ -n "$version" ] && version_at_least "$swift_needed" "$version"; then return 0; fi
     local what="There is no Swift toolchain here; smsbridge needs Swift $swift_needed or later"
     [ -z "$version" ] || what="Swift $version is too old; smsbridge needs Swift $swift_needed or later"

@@ -91,7 +91,7 @@ package struct TopicSetup {
             try create(missing, plan, brokers: metadata.brokers.count, &findings)
             metadata = try describe()
         }
-        for topic in metadata.topics where plan.names.contains(topic.name) { judge(topic, plan, &findings) }
+        judge(metadata.topics.filter { plan.names.contains($0.name) }, plan, &findings)
         return findings
     }
 
@@ -135,39 +135,68 @@ package struct TopicSetup {
         findings.created = missing
     }
 
-    private func judge(_ topic: ClusterMetadata.Topic, _ plan: TopicPlan, _ findings: inout TopicFindings) {
-        if let error = topic.error { return findings.warn("\(topic.name): \(error)") }
-        let copies = topic.partitions.map(\.replicas.count).min() ?? 0
-        if copies < 3 {
-            findings.warn(
-                "\(topic.name): replication is \(copies); an acknowledgement is as durable as its copies (3 is usual)")
+    /// What the topics' own settings make of the bridge's promises. What holds for several topics is said once.
+    private func judge(_ topics: [ClusterMetadata.Topic], _ plan: TopicPlan, _ findings: inout TopicFindings) {
+        var warnings: [(text: String, topics: [String])] = []
+        var notes: [(text: String, topics: [String])] = []
+        func add(_ text: String, _ topic: String, to list: inout [(text: String, topics: [String])]) {
+            if let index = list.firstIndex(where: { $0.text == text }) {
+                list[index].topics.append(topic)
+            } else {
+                list.append((text, [topic]))
+            }
         }
-        let values: [String: String?]
-        do { values = try admin.configuration(of: .topic(topic.name), timeout: timeout) } catch {
-            return findings.note("\(topic.name): its configuration cannot be seen (\(error.code)), so it is not judged")
+        let described: [ConfigurationResource: Result<[String: String?], KafkaError>]
+        do {
+            described = try admin.configurations(of: topics.map { .topic($0.name) }, timeout: timeout)
+        } catch {
+            return findings.note("the topics' configuration cannot be seen (\(error)), so it is not judged")
         }
+        for topic in topics.sorted(by: { $0.name < $1.name }) {
+            if let error = topic.error { add("the cluster says \(error)", topic.name, to: &warnings) }
+            let copies = topic.partitions.map(\.replicas.count).min() ?? 0
+            if copies < 3 {
+                add(
+                    "replication is \(copies); an acknowledgement is as durable as its copies (3 is usual)", topic.name,
+                    to: &warnings)
+            }
+            switch described[.topic(topic.name)] {
+            case .success(let values):
+                for warning in Self.warnings(values, plan) { add(warning, topic.name, to: &warnings) }
+            case .failure(let error):
+                add("the configuration cannot be seen (\(error.code)), so it is not judged", topic.name, to: &notes)
+            case nil: add("the configuration was not told, so it is not judged", topic.name, to: &notes)
+            }
+        }
+        func sentence(_ item: (text: String, topics: [String])) -> String {
+            "\(item.topics.count == plan.names.count ? "all topics" : item.topics.joined(separator: ", ")): \(item.text)"
+        }
+        for warning in warnings { findings.warn(sentence(warning)) }
+        for note in notes { findings.note(sentence(note)) }
+    }
+
+    private static func warnings(_ values: [String: String?], _ plan: TopicPlan) -> [String] {
         func value(_ name: String) -> String? { values[name] ?? nil }
+        var warnings: [String] = []
         if let limit = value("max.message.bytes").flatMap(Int.init),
             limit < plan.maxRecordBytes + TopicPlan.batchOverhead
         {
-            findings.warn(
-                "\(topic.name): max.message.bytes is \(limit), but a callback within http.maxBodyBytes and "
-                    + "http.maxTargetBytes can make a record of \(plan.maxRecordBytes) bytes; larger records are refused "
-                    + "by Kafka and answered 503")
+            warnings.append(
+                "max.message.bytes is \(limit), but a callback within http.maxBodyBytes and http.maxTargetBytes can make "
+                    + "a record of \(plan.maxRecordBytes) bytes; Kafka refuses larger ones, and they are answered 503")
         }
         if let isr = value("min.insync.replicas").flatMap(Int.init), isr < 2 {
-            findings.warn("\(topic.name): min.insync.replicas is \(isr); Kafka acknowledges what only one broker has")
+            warnings.append("min.insync.replicas is \(isr); Kafka acknowledges what only one broker has")
         }
         if value("unclean.leader.election.enable") == "true" {
-            findings.warn("\(topic.name): unclean.leader.election.enable is true; acknowledged events can be lost")
+            warnings.append("unclean.leader.election.enable is true; acknowledged events can be lost")
         }
         if value("message.timestamp.type") == "LogAppendTime" {
-            findings.warn(
-                "\(topic.name): message.timestamp.type is LogAppendTime; the time of reception stands only in the value"
-            )
+            warnings.append("message.timestamp.type is LogAppendTime; the time of reception stands only in the value")
         }
         if value("cleanup.policy")?.contains("compact") == true {
-            findings.warn("\(topic.name): cleanup.policy is compact; only the last event of each number is kept")
+            warnings.append("cleanup.policy is compact; only the last event of each number is kept")
         }
+        return warnings
     }
 }

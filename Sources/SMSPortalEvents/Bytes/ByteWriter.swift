@@ -67,7 +67,7 @@ struct ByteWriter: ~Copyable {
     @inline(__always)
     mutating func append(_ text: StaticString) { append(Bytes(text)) }
 
-    mutating func append(_ text: String) {
+    mutating func append(string text: String) {
         var text = text
         text.withUTF8 { append(Bytes(UnsafeRawBufferPointer($0))) }
     }
@@ -91,11 +91,35 @@ struct ByteWriter: ~Copyable {
     mutating func appendLowercase(_ bytes: Bytes) {
         reserve(bytes.count)
         var index = 0
+        while index &+ 8 <= bytes.count {
+            let word = asciiLowercase(bytes.word(at: index))
+            UnsafeMutableRawPointer(base + (count &+ index)).storeBytes(of: word.littleEndian, as: UInt64.self)
+            index &+= 8
+        }
         while index < bytes.count {
             base[count &+ index] = asciiLowercase(bytes.base[index])
             index &+= 1
         }
         count &+= bytes.count
+    }
+
+    /// Puts `?` in the place of every byte from `start` on that is neither a space nor visible ASCII.
+    mutating func replaceInvisible(from start: Int) {
+        precondition(start >= 0)
+        var index = start
+        while index < count {
+            if base[index] &- 0x20 >= 0x5F { base[index] = 0x3F }
+            index &+= 1
+        }
+    }
+
+    /// Two digits and a byte that follows them, in room that the caller has reserved.
+    @inline(__always)
+    mutating func putPair(_ value: Int, _ next: UInt8) {
+        base[count] = UInt8(truncatingIfNeeded: value / 10) &+ 0x30
+        base[count &+ 1] = UInt8(truncatingIfNeeded: value % 10) &+ 0x30
+        base[count &+ 2] = next
+        count &+= 3
     }
 
     mutating func appendHex(_ bytes: Bytes) {

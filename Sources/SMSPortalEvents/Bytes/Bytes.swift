@@ -75,6 +75,19 @@ extension Bytes {
         return true
     }
 
+    /// The first eight bytes in lower case as a number that sorts as they do; shorter names are filled up with zeros.
+    @inline(__always)
+    var lowercaseSortKey: UInt64 {
+        if count >= 8 { return asciiLowercase(word(at: 0)).byteSwapped }
+        var key: UInt64 = 0
+        var index = 0
+        while index < count {
+            key = key << 8 | UInt64(asciiLowercase(base[index]))
+            index &+= 1
+        }
+        return key << UInt64((8 - count) * 8)
+    }
+
     @inline(__always)
     func equals(_ text: StaticString) -> Bool { equals(Bytes(text)) }
 
@@ -83,6 +96,14 @@ extension Bytes {
     func equalsIgnoringCase(_ lowercase: Bytes) -> Bool {
         guard count == lowercase.count else { return false }
         var index = 0
+        if count >= 8 {
+            // Whole words, and one more that ends where the bytes end.
+            while index &+ 8 <= count {
+                if asciiLowercase(word(at: index)) != lowercase.word(at: index) { return false }
+                index &+= 8
+            }
+            return asciiLowercase(word(at: count &- 8)) == lowercase.word(at: count &- 8)
+        }
         while index < count {
             if asciiLowercase(base[index]) != lowercase.base[index] { return false }
             index += 1
@@ -175,6 +196,17 @@ func isWhitespace(_ byte: UInt8) -> Bool { byte == 0x20 || byte == 0x0A || byte 
 
 @inline(__always)
 func asciiLowercase(_ byte: UInt8) -> UInt8 { byte &- 0x41 < 26 ? byte | 0x20 : byte }
+
+/// Eight bytes at once. Bytes from 0x80 on stay as they are.
+@inline(__always)
+func asciiLowercase(_ word: UInt64) -> UInt64 {
+    let ones: UInt64 = 0x0101_0101_0101_0101
+    let low = word & (ones &* 0x7F)
+    let fromA = low &+ ones &* (0x80 - 0x41)
+    let afterZ = low &+ ones &* (0x80 - 0x5B)
+    let isUpper = fromA & ~afterZ & ~word & (ones &* 0x80)
+    return word | isUpper >> 2
+}
 
 /// The value of a hexadecimal digit in either case; 255 for anything else.
 @inline(__always)

@@ -116,7 +116,7 @@ struct DecoderState: ~Copyable {
         ranks = .allocate(capacity: Field.allCases.count)
         for account in configuration.accounts {
             let start = accounts.count
-            accounts.append(account)
+            accounts.append(string: account)
             accountCuts.append(start..<accounts.count)
         }
     }

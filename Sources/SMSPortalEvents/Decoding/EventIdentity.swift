@@ -10,9 +10,15 @@ struct EventIdentity: ~Copyable {
     private let random: UnsafeMutablePointer<UInt8>
     private var randomLeft = 0
     private var input = ByteWriter(capacity: 4096)
-    private var order: [Int32] = []
+    /// Positions and sort keys of the names, for up to ``fewParameters``.
+    private let order: UnsafeMutablePointer<SortEntry>
 
-    static let digits = 32
+    private struct SortEntry {
+        var key: UInt64
+        var position: Int
+    }
+
+    private static let fewParameters = 32
     private static let randomBatch = 1024
     private static let domain: StaticString = "smsportal event id 1"
 
@@ -20,12 +26,14 @@ struct EventIdentity: ~Copyable {
         context = .allocate(capacity: 1)
         digest = .allocate(capacity: 32)
         random = .allocate(capacity: Self.randomBatch)
+        order = .allocate(capacity: Self.fewParameters)
     }
 
     deinit {
         context.deallocate()
         digest.deallocate()
         random.deallocate()
+        order.deallocate()
     }
 
     private mutating func begin(type: EventType, account: Bytes, basis: EventIDBasis) {
@@ -49,18 +57,12 @@ struct EventIdentity: ~Copyable {
     /// Basis ``EventIDBasis/fields``: every parameter, by name in lower case, those of one name in their order.
     mutating func fields(type: EventType, account: Bytes, _ list: borrowing ParameterList, into id: inout ByteWriter) {
         begin(type: type, account: account, basis: .fields)
-        sort(list)
-        for position in order {
-            let parameter = list[Int(position)]
-            input.appendLength(parameter.name.count)
-            input.appendLowercase(parameter.name)
-            // Null is not an empty text, and neither is a missing parameter; 1 and "1" are the same: GET knows no types.
-            switch parameter.kind {
-            case .text, .literal: input.append(0)
-            case .null: input.append(1)
-            case .nested: input.append(2)
-            }
-            input.appendPart(parameter.value)
+        let count = list.count
+        if count <= Self.fewParameters {
+            sortFew(list)
+            for index in 0..<count { append(list[order[index].position]) }
+        } else {
+            for position in sortedMany(list) { append(list[position]) }
         }
         finish(into: &id)
     }
@@ -90,31 +92,44 @@ struct EventIdentity: ~Copyable {
         id.appendHex(Bytes(base: UnsafePointer(digest), count: 16))
     }
 
-    /// Positions by name, and by position within a name: straight insertion for the usual few, else the library's sort.
-    private mutating func sort(_ list: borrowing ParameterList) {
-        order.removeAll(keepingCapacity: true)
-        let count = list.count
-        if count > 32 {
-            // Keys are copied out, since a closure cannot capture the borrowed list.
-            var keys: [(name: Bytes, position: Int32)] = []
-            keys.reserveCapacity(count)
-            for position in 0..<count { keys.append((list[position].name, Int32(position))) }
-            keys.sort {
-                let order = compareIgnoringCase($0.name, $1.name)
-                return order < 0 || (order == 0 && $0.position < $1.position)
-            }
-            order.append(contentsOf: keys.map(\.position))
-            return
+    private mutating func append(_ parameter: Parameter) {
+        input.appendLength(parameter.name.count)
+        input.appendLowercase(parameter.name)
+        // Null is not an empty text, and neither is a missing parameter; 1 and "1" are the same: GET knows no types.
+        switch parameter.kind {
+        case .text, .literal: input.append(0)
+        case .null: input.append(1)
+        case .nested: input.append(2)
         }
-        for position in 0..<count {
+        input.appendPart(parameter.value)
+    }
+
+    /// Puts the positions in order by name, and by position within a name: straight insertion.
+    private func sortFew(_ list: borrowing ParameterList) {
+        precondition(list.count <= Self.fewParameters)
+        for position in 0..<list.count {
             let name = list[position].name
-            order.append(Int32(position))
+            let key = name.lowercaseSortKey
             var at = position
-            while at > 0, compareIgnoringCase(list[Int(order[at - 1])].name, name) > 0 {
-                order[at] = order[at - 1]
+            while at > 0 {
+                let before = order[at - 1]
+                if before.key < key { break }
+                if before.key == key, compareIgnoringCase(list[before.position].name, name) <= 0 { break }
+                order[at] = before
                 at -= 1
             }
-            order[at] = Int32(position)
+            order[at] = SortEntry(key: key, position: position)
+        }
+    }
+
+    /// The same by the library's sort, which does not take time with the square of the number.
+    private func sortedMany(_ list: borrowing ParameterList) -> [Int] {
+        var names: [Bytes] = []
+        names.reserveCapacity(list.count)
+        for position in 0..<list.count { names.append(list[position].name) }
+        return names.indices.sorted {
+            let order = compareIgnoringCase(names[$0], names[$1])
+            return order < 0 || (order == 0 && $0 < $1)
         }
     }
 }

@@ -4,14 +4,17 @@
 final class NameTable {
     static let unknown: UInt8 = 255
 
-    private let names: [(offset: Int, count: Int)]
-    private var text: ByteWriter
+    private let count: Int
+    /// The names, one after the other.
+    private let text: UnsafeMutablePointer<UInt8>
+    /// Where each name begins in `text`, and where the last one ends.
+    private let starts: UnsafeMutablePointer<Int>
     private let slots: UnsafeMutablePointer<UInt8>
     private let mask: Int
     private let ignoresCase: Bool
 
     /// - Parameters:
-    ///   - names: Distinct; when letter case is ignored, in lower case (ASCII).
+    ///   - names: Distinct, at most 250; when letter case is ignored, in lower case (ASCII).
     ///   - ignoresCase: Whether the case of ASCII letters matters not.
     init(_ names: [String], ignoringCase ignoresCase: Bool) {
         precondition(names.count <= 250)
@@ -21,22 +24,30 @@ final class NameTable {
         slots = .allocate(capacity: size)
         slots.initialize(repeating: Self.unknown, count: size)
         self.ignoresCase = ignoresCase
-        text = ByteWriter(capacity: 4096)
-        var cuts: [(offset: Int, count: Int)] = []
-        for name in names {
-            let offset = text.count
-            text.append(name)
-            cuts.append((offset, text.count - offset))
-        }
-        self.names = cuts
-        for (index, cut) in cuts.enumerated() {
-            var slot = Self.hash(text.bytes[cut.offset..<cut.offset + cut.count]) & mask
+        count = names.count
+        let all = names.flatMap { Array($0.utf8) }
+        text = .allocate(capacity: max(all.count, 1))
+        for (index, byte) in all.enumerated() { text[index] = byte }
+        starts = .allocate(capacity: names.count + 1)
+        starts[0] = 0
+        for (index, name) in names.enumerated() {
+            starts[index + 1] = starts[index] + name.utf8.count
+            var slot = Self.hash(self.name(at: index)) & mask
             while slots[slot] != Self.unknown { slot = (slot + 1) & mask }
             slots[slot] = UInt8(index)
         }
     }
 
-    deinit { slots.deallocate() }
+    deinit {
+        text.deallocate()
+        starts.deallocate()
+        slots.deallocate()
+    }
+
+    @inline(__always)
+    private func name(at index: Int) -> Bytes {
+        Bytes(base: UnsafePointer(text + starts[index]), count: starts[index &+ 1] &- starts[index])
+    }
 
     @inline(__always)
     func index(of name: Bytes) -> UInt8 {
@@ -44,11 +55,8 @@ final class NameTable {
         while true {
             let index = slots[slot]
             if index == Self.unknown { return index }
-            let cut = names[Int(index)]
-            if cut.count == name.count {
-                let candidate = text.bytes[cut.offset..<cut.offset + cut.count]
-                if ignoresCase ? name.equalsIgnoringCase(candidate) : name.equals(candidate) { return index }
-            }
+            let candidate = self.name(at: Int(index))
+            if ignoresCase ? name.equalsIgnoringCase(candidate) : name.equals(candidate) { return index }
             slot = (slot &+ 1) & mask
         }
     }

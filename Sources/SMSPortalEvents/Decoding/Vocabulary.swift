@@ -4,8 +4,9 @@
 final class Vocabulary {
     let names: NameTable
     /// Per name and type: the field, and how preferred the name is among those of the same field.
-    private let meanings: [Meaning]
-    private let evidence: [Evidence]
+    private let meanings: UnsafeMutablePointer<Meaning>
+    private let evidence: UnsafeMutablePointer<Evidence>
+    private let count: Int
 
     struct Meaning {
         /// Raw value of a ``Field``; 255 for none.
@@ -17,10 +18,16 @@ final class Vocabulary {
     }
 
     @inline(__always)
-    func meaning(of nameIndex: UInt8, in type: Int) -> Meaning { meanings[Int(nameIndex) * 5 + type] }
+    func meaning(of nameIndex: UInt8, in type: Int) -> Meaning {
+        precondition(Int(nameIndex) < count && type >= 0 && type < 5)
+        return meanings[Int(nameIndex) &* 5 &+ type]
+    }
 
     @inline(__always)
-    func evidence(of nameIndex: UInt8) -> Evidence { evidence[Int(nameIndex)] }
+    func evidence(of nameIndex: UInt8) -> Evidence {
+        precondition(Int(nameIndex) < count)
+        return evidence[Int(nameIndex)]
+    }
 
     /// - Parameter custom: Per type, names in any case and the fields that they mean there. Validated by the caller; names
     ///   beyond the table's room (about 140) would have been refused.
@@ -55,8 +62,16 @@ final class Vocabulary {
             evidence[row].formUnion(Self.evidence(of: field, in: type))
         }
         names = NameTable(order, ignoringCase: true)
-        self.meanings = meanings
-        self.evidence = evidence
+        count = order.count
+        self.meanings = .allocate(capacity: meanings.count)
+        self.evidence = .allocate(capacity: evidence.count)
+        for (index, meaning) in meanings.enumerated() { (self.meanings + index).initialize(to: meaning) }
+        for (index, bits) in evidence.enumerated() { (self.evidence + index).initialize(to: bits) }
+    }
+
+    deinit {
+        meanings.deallocate()
+        evidence.deallocate()
     }
 
     /// How many names a configuration may add.

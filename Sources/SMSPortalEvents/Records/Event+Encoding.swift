@@ -86,7 +86,7 @@ private struct EventEncoder: ~Copyable {
 
     private mutating func add(_ text: String) -> Range<Int> {
         let start = arena.count
-        arena.append(text)
+        arena.append(string: text)
         return start..<arena.count
     }
 

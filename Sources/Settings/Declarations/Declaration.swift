@@ -191,8 +191,10 @@ extension Declaration {
                     let text = draft.text(ofFile: path, key: key, place: located.place)
                 else { return }
                 var lines: [(name: String, text: String, place: SettingPlace)] = []
-                for (index, line) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
-                    let line = line.hasSuffix("\r") ? line.dropLast() : line
+                // By scalars: to Swift a carriage return and a line feed together are one character.
+                let scalars = text.unicodeScalars
+                for (index, line) in scalars.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
+                    let line = line.last == "\r" ? line.dropLast() : line
                     if line.isEmpty { continue }
                     lines.append((name: "\(path), line \(index + 1)", text: String(line), place: located.place))
                 }
@@ -353,42 +355,44 @@ extension Draft {
 /// A list as the environment takes it: commas between, commas within escaped.
 func joinList(_ items: [String]) -> String {
     items.map { item in
-        var text = ""
-        for character in item {
-            if character == "," || character == "\\" { text.append("\\") }
-            text.append(character)
+        var text = String.UnicodeScalarView()
+        for scalar in item.unicodeScalars {
+            if scalar == "," || scalar == "\\" { text.append("\\") }
+            text.append(scalar)
         }
-        return text
+        return String(text)
     }.joined(separator: ",")
 }
 
 /// Splits at commas. `\,` is a comma and `\\` a backslash within an item; spaces around items are dropped.
 func splitList(_ text: String) -> [String] {
     var items: [String] = []
-    var current: [Character] = []
-    // Characters up to here were escaped or are not spaces: they are not trimmed.
+    var current: [Unicode.Scalar] = []
+    // Scalars up to here are escaped or not spaces: they stay.
     var kept = 0
     func finish() {
-        while current.count > kept { current.removeLast() }
-        items.append(String(current))
+        current.removeLast(current.count - kept)
+        var item = String.UnicodeScalarView()
+        item.append(contentsOf: current)
+        items.append(String(item))
         current = []
         kept = 0
     }
     var isEscaped = false
-    for character in text {
+    for scalar in text.unicodeScalars {
         if isEscaped {
-            if character != "," && character != "\\" { current.append("\\") }
-            current.append(character)
+            if scalar != "," && scalar != "\\" { current.append("\\") }
+            current.append(scalar)
             kept = current.count
             isEscaped = false
-        } else if character == "\\" {
+        } else if scalar == "\\" {
             isEscaped = true
-        } else if character == "," {
+        } else if scalar == "," {
             finish()
-        } else if character == " " || character == "\t" || character == "\n" || character == "\r\n" {
-            if !current.isEmpty { current.append(character) }
+        } else if [" ", "\t", "\n", "\r"].contains(scalar) {
+            if !current.isEmpty { current.append(scalar) }
         } else {
-            current.append(character)
+            current.append(scalar)
             kept = current.count
         }
     }

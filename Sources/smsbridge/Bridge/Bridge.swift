@@ -10,6 +10,12 @@ import Synchronization
 import Telemetry
 import Threads
 
+#if canImport(Glibc)
+import Glibc
+#else
+import Darwin
+#endif
+
 /// A running bridge: the path of an event put together, from its socket to its topic.
 ///
 /// `run` blocks: the calling thread becomes the public loop's. Around it live librdkafka's own threads, the loop of the
@@ -71,15 +77,12 @@ final class Bridge {
             host: settings.admin.host, port: settings.admin.port, registry: registry, readiness: readiness,
             heartbeat: heartbeat)
         defer { operations.stop() }
-        if preparesTopics { try prepareTopics() }
-        let monitor = try KafkaMonitor(settings.kafkaClient, registry: registry, logger: logger.labelled("kafka"))
-        defer { monitor.stop() }
         let configuration = settings.publisher
+        // The producer connects and gets its id from the cluster while the topics are looked at.
         let client = try Publisher.makeClient(configuration)
-
-        loop = try EventLoop()
-        defer { loop.destroy() }
         do {
+            if preparesTopics { try prepareTopics() }
+            loop = try EventLoop()
             publisher = try Publisher(
                 loop: loop, configuration: configuration, client: client, metrics: PublisherMetrics(registry),
                 logger: logger.labelled("kafka")
@@ -88,7 +91,10 @@ final class Bridge {
             client.destroy()
             throw error
         }
+        defer { loop.destroy() }
         defer { publisher.close()?.destroy() }
+        let monitor = try KafkaMonitor(settings.kafkaClient, registry: registry, logger: logger.labelled("kafka"))
+        defer { monitor.stop() }
         ingress = Ingress(
             configuration: settings.ingress, decoder: try CallbackDecoder(settings.decoder),
             metrics: IngressMetrics(registry),

@@ -1,0 +1,3 @@
+import SMSPortalEvents
+
+print("decoded")
