@@ -236,6 +236,7 @@ def good_table(suite):
     yield "HTTP/1.0 with keep-alive", b"POST /webhooks/delivery-status HTTP/1.0\r\nConnection: Keep-Alive\r\n" + tail, True
     yield "HTTP/1.0 with Expect, ignored", b"POST /webhooks/delivery-status HTTP/1.0\r\nExpect: 100-continue\r\n" + tail, False
     yield "an unreserved character escaped in the path", b"POST /webhooks/%64elivery%2Dstatus HTTP/1.1\r\n" + host + tail, True
+    yield "a slash behind the path, as people paste it", b"POST /webhooks/delivery-status/ HTTP/1.1\r\n" + host + tail, True
     yield "100 fields", first + host + b"".join(b"X-%d: y\r\n" % i for i in range(97)) + tail, True
     yield "a body of 256 KiB", first + host + auth + b"Content-Length: 262144\r\n\r\n" + body + b" " * (262144 - len(body)), True
     yield "a query of 60 kB", (b"POST /webhooks/delivery-status?Extra=%s HTTP/1.1\r\n" % (b"e" * 60_000)) + host + tail, True
@@ -370,10 +371,10 @@ def routes(suite):
             more(answer)
             equal(suite.topics.count(), count, "records")
 
-    for path in ("/", "/webhook", "/webhooks/", "/webhooks/nonsense", "/webhooks/reply/", "/webhooks/reply/x", "/webhooks//reply",
+    for path in ("/", "/webhook", "/webhooks/nonsense", "/webhooks/nonsense/", "/webhooks/reply//", "/webhooks//", "/webhooks/reply/x", "/webhooks//reply",
                  "/Webhooks/reply", "/webhooks/Reply", "/webhooks/unrecognised", "/webhooks/quarantine", "/webhooks/test", "/metrics",
                  "/readyz", "/favicon.ico", "/webhooks%2Freply", "/webhooks/%2e%2e/webhooks/reply", "/webhooks/./reply",
-                 "/webhooks/../webhooks/reply", "/.env", "/webhooks/reply%00", "/webhooks/%zz", "/webhooks/reply;a=b", "/healthz/"):
+                 "/webhooks/../webhooks/reply", "/.env", "/webhooks/reply%00", "/webhooks/%zz", "/webhooks/reply;a=b"):
         for method in ("GET", "POST"):
             none(f"{method} {path}", (404, 400) if "%" in path else (404,),
                  lambda p=path, m=method: wire.curl(url + p + "?ID=1&Phonenumber=27001888003", method=m, headers=auth))

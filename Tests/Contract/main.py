@@ -79,7 +79,8 @@ def arguments():
     parser = argparse.ArgumentParser(
         prog="Tests/Contract/run", description=__doc__,
         epilog="example: Tests/Contract/run --binary .build/debug/smsbridge --bootstrap 127.0.0.1:9092")
-    parser.add_argument("--binary", help="the bridge to start (with `serve`); may have arguments")
+    parser.add_argument("--binary", help="the bridge to start (with `serve`); may have arguments "
+                        "(default without --bridge: .build/debug/smsbridge)")
     parser.add_argument("--bridge", help="a running bridge's public base URL, instead of --binary")
     parser.add_argument("--admin", help="the running bridge's private base URL")
     parser.add_argument("--bootstrap", default=os.environ.get("KAFKA_BOOTSTRAP_SERVERS"), help="host:port of Kafka")
@@ -96,8 +97,10 @@ def arguments():
     options = parser.parse_args()
     if not options.bootstrap:
         parser.error("--bootstrap (or KAFKA_BOOTSTRAP_SERVERS) is needed")
-    if bool(options.binary) == bool(options.bridge):
-        parser.error("one of --binary and --bridge is needed")
+    if options.binary and options.bridge:
+        parser.error("--binary and --bridge exclude each other")
+    if not options.bridge and not options.binary:
+        options.binary = shlex.quote(os.path.join(ROOT, ".build", "debug", "smsbridge"))
     return options
 
 

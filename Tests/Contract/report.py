@@ -55,5 +55,6 @@ class Report:
         sys.stderr.flush()
         if self.skipped:
             print(f"SKIPPED {len(self.skipped)}: {', '.join(self.skipped)}")
-        print(f"{self.passed} passed, {len(self.failed)} failed", flush=True)
+        skipped = f", {len(self.skipped)} skipped" if self.skipped else ""
+        print(f"{self.passed} passed, {len(self.failed)} failed{skipped}", flush=True)
         return 1 if self.failed or not self.passed else 0
