@@ -45,12 +45,12 @@ let package = Package(
         module("Threads", uses: ["CThreads"]),
         module("Kafka", uses: ["CRDKafka", "Threads"]),
         module("EventLoop", uses: ["CUV"]),
-        module("HTTPServer", uses: ["EventLoop"]),
+        module("HTTPServer", uses: ["EventLoop", "CUV"]),
         module("Telemetry"),
 
         // The path of an event.
         module("SMSPortalEvents", uses: ["COpenSSL"]),
-        module("Publisher", uses: ["EventLoop", "Kafka", "SMSPortalEvents", "Telemetry"]),
+        module("Publisher", uses: ["EventLoop", "Kafka", "SMSPortalEvents", "Telemetry", "Threads"]),
         module("Ingress", uses: ["EventLoop", "HTTPServer", "SMSPortalEvents", "Publisher", "Telemetry", "COpenSSL"]),
 
         // Beside the path.
@@ -61,7 +61,7 @@ let package = Package(
             name: "smsbridge",
             dependencies: [
                 "EventLoop", "HTTPServer", "Ingress", "Kafka", "Operations", "Publisher", "Settings",
-                "SMSPortalEvents", "SMSPortalSimulator", "Telemetry",
+                "SMSPortalEvents", "SMSPortalSimulator", "Telemetry", "Threads",
             ],
             swiftSettings: settings),
 
@@ -71,8 +71,8 @@ let package = Package(
         tests(of: "HTTPServer", uses: ["EventLoop"]),
         tests(of: "Telemetry"),
         tests(of: "SMSPortalEvents"),
-        tests(of: "Publisher", uses: ["EventLoop", "Kafka", "SMSPortalEvents"]),
-        tests(of: "Ingress", uses: ["EventLoop", "HTTPServer", "Kafka", "Publisher", "SMSPortalEvents"]),
+        tests(of: "Publisher", uses: ["EventLoop", "Kafka", "SMSPortalEvents", "Telemetry", "Threads"]),
+        tests(of: "Ingress", uses: ["EventLoop", "HTTPServer", "Kafka", "Publisher", "SMSPortalEvents", "Telemetry", "Threads"]),
         tests(of: "Operations", uses: ["EventLoop", "HTTPServer", "Telemetry"]),
         tests(of: "Settings"),
         tests(of: "SMSPortalSimulator"),

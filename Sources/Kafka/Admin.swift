@@ -117,33 +117,61 @@ package final class Admin {
     package func configuration(
         of resource: ConfigurationResource, timeout: Int32
     ) throws(KafkaError) -> [String: String?] {
-        var resources: [OpaquePointer?] =
-            switch resource {
-            case .topic(let name): [rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, name)]
-            case .broker(let id): [rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_BROKER, String(id))]
+        let described = try configurations(of: [resource], timeout: timeout)
+        guard let result = described[resource] else {
+            throw KafkaError(.unknown, "the cluster described nothing")
+        }
+        return try result.get()
+    }
+
+    /// The configurations in force of several topics, or of one broker, in one request.
+    ///
+    /// - Returns: for each, name to value (nil for a secret or unset one), or why it cannot be seen.
+    /// - Throws: `KafkaError` when the cluster did not answer.
+    package func configurations(
+        of resources: [ConfigurationResource], timeout: Int32
+    ) throws(KafkaError) -> [ConfigurationResource: Result<[String: String?], KafkaError>] {
+        var asked: [OpaquePointer?] = resources.map {
+            switch $0 {
+            case .topic(let name): rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, name)
+            case .broker(let id): rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_BROKER, String(id))
             }
-        defer { for resource in resources { rd_kafka_ConfigResource_destroy(resource) } }
+        }
+        defer { for resource in asked { rd_kafka_ConfigResource_destroy(resource) } }
         let event = try run(RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS, timeout: timeout) { options in
-            rd_kafka_DescribeConfigs(client.handle, &resources, resources.count, options, queue)
+            rd_kafka_DescribeConfigs(client.handle, &asked, asked.count, options, queue)
         }
         defer { rd_kafka_event_destroy(event) }
         var count = 0
         let result = rd_kafka_event_DescribeConfigs_result(event)
-        guard let described = rd_kafka_DescribeConfigs_result_resources(result, &count), count > 0,
-            let first = described[0]
-        else { throw KafkaError(.unknown, "the cluster described nothing") }
-        let error = rd_kafka_ConfigResource_error(first)
+        let described = rd_kafka_DescribeConfigs_result_resources(result, &count)
+        var all: [ConfigurationResource: Result<[String: String?], KafkaError>] = [:]
+        for index in 0..<count {
+            guard let one = described?[index], let name = rd_kafka_ConfigResource_name(one) else { continue }
+            let text = String(cString: name)
+            let resource: ConfigurationResource =
+                rd_kafka_ConfigResource_type(one) == RD_KAFKA_RESOURCE_BROKER
+                ? .broker(Int32(text) ?? -1) : .topic(text)
+            all[resource] = Self.values(of: one)
+        }
+        return all
+    }
+
+    private static func values(of resource: OpaquePointer) -> Result<[String: String?], KafkaError> {
+        let error = rd_kafka_ConfigResource_error(resource)
         guard error == RD_KAFKA_RESP_ERR_NO_ERROR else {
-            throw KafkaError(error, rd_kafka_ConfigResource_error_string(first).map { String(cString: $0) })
+            return .failure(
+                KafkaError(error, rd_kafka_ConfigResource_error_string(resource).map { String(cString: $0) }))
         }
         var values: [String: String?] = [:]
-        let entries = rd_kafka_ConfigResource_configs(first, &count)
+        var count = 0
+        let entries = rd_kafka_ConfigResource_configs(resource, &count)
         for index in 0..<count {
             guard let entry = entries?[index], let name = rd_kafka_ConfigEntry_name(entry) else { continue }
             values.updateValue(
                 rd_kafka_ConfigEntry_value(entry).map { String(cString: $0) }, forKey: String(cString: name))
         }
-        return values
+        return .success(values)
     }
 
     /// Starts a request and waits for its result.

@@ -12,6 +12,13 @@ package final class Client: @unchecked Sendable {
         self.handle = handle
     }
 
+    /// A client for nothing but questions: it says nothing by itself and needs no polling.
+    package static func silent(_ configuration: ClientConfiguration) throws(KafkaError) -> Client {
+        let conf = try ClientConf(configuration, events: 0)
+        try conf.set("log_level", "0")
+        return try conf.makeClient(RD_KAFKA_PRODUCER)
+    }
+
     /// The client's name in librdkafka's logs.
     package var name: String {
         String(cString: rd_kafka_name(handle))

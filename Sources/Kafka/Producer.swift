@@ -62,8 +62,10 @@ package final class Producer {
     private let messages: UnsafeMutablePointer<UnsafePointer<rd_kafka_message_t>?>
     private static let batch = 1024
 
-    /// - Parameter isWokenByDescriptor: whether `wakeDescriptor` is used; a thread that blocks in `poll` has no need.
-    package init(_ configuration: ProducerConfiguration, isWokenByDescriptor: Bool = true) throws(KafkaError) {
+    /// Makes the client of a producer and starts librdkafka's threads: on any thread, before the owner takes it over.
+    ///
+    /// - Throws: `KafkaError` when a property is wrong, a certificate cannot be read, or no thread can be started.
+    package static func makeClient(_ configuration: ProducerConfiguration) throws(KafkaError) -> Client {
         let conf = try ClientConf(
             configuration.client,
             events: RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR | RD_KAFKA_EVENT_STATS | RD_KAFKA_EVENT_LOG)
@@ -75,8 +77,19 @@ package final class Producer {
         try conf.set("queue.buffering.max.messages", String(configuration.maxQueuedMessages))
         try conf.set("queue.buffering.max.kbytes", String(configuration.maxQueuedKibibytes))
         try conf.set("message.max.bytes", String(configuration.maxMessageBytes))
+        return try conf.makeClient(RD_KAFKA_PRODUCER)
+    }
+
+    package convenience init(_ configuration: ProducerConfiguration) throws(KafkaError) {
+        try self.init(Self.makeClient(configuration))
+    }
+
+    /// Takes over a client that `makeClient` has made; if that fails the client is left to the caller.
+    ///
+    /// - Parameter isWokenByDescriptor: whether `wakeDescriptor` is used; a thread that blocks in `poll` has no need.
+    package init(_ client: Client, isWokenByDescriptor: Bool = true) throws(KafkaError) {
         wake = try WakeDescriptor()
-        client = try conf.makeClient(RD_KAFKA_PRODUCER)
+        self.client = client
         queue = rd_kafka_queue_get_main(client.handle)
         messages = .allocate(capacity: Self.batch)
         _ = rd_kafka_set_log_queue(client.handle, nil)

@@ -37,7 +37,7 @@ package final class ProducerThread: Sendable {
         _ configuration: ProducerConfiguration, name: String = "kafka-producer",
         onEvent: @escaping @Sendable (ProducerEvent) -> Void = { _ in }
     ) throws(KafkaError) {
-        let core = Core(try Producer(configuration, isWokenByDescriptor: false))
+        let core = Core(try Producer(Producer.makeClient(configuration), isWokenByDescriptor: false))
         self.core = core
         do {
             thread = Mutex(

@@ -1,1 +1,33 @@
-print("smsbridge")
+import FoundationEssentials
+import Settings
+import Telemetry
+
+#if canImport(Glibc)
+import Glibc
+#else
+import Darwin
+#endif
+
+ignoreSIGPIPE()
+openStandardDescriptors()
+
+let tool = CommandLineTool(
+    name: "smsbridge", summary: "Takes SMSPortal's callbacks and publishes them to Kafka", version: Version.text,
+    commands: [Serve.command, Demo.command, Simulate.command, Tail.command])
+
+switch tool.parse(Array(CommandLine.arguments.dropFirst()), environment: ProcessInfo.processInfo.environment) {
+case .print(let text):
+    Output.text(text)
+case .fail(let text, let exitCode):
+    Output.error(text)
+    exit(exitCode)
+case .run(let invocation):
+    guard let loaded = invocation.settings else { exit(ExitCode.usage) }
+    switch invocation.command {
+    case "serve": exit(Serve.run(loaded))
+    case "demo": exit(Demo.run(invocation, loaded))
+    case "simulate": exit(Simulate.run(invocation, loaded.settings))
+    case "tail": exit(Tail.run(invocation, loaded.settings))
+    default: exit(ExitCode.usage)
+    }
+}

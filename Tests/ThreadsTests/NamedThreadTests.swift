@@ -14,3 +14,15 @@ import Threads
         let value = Atomic(0)
     }
 }
+
+@Suite struct StopSignalTests {
+    @Test func itEndsAWaitAndStaysSet() throws {
+        let signal = try StopSignal()
+        #expect(!signal.wait(milliseconds: 1))
+        let thread = try NamedThread("waiter") { while !signal.wait(milliseconds: 60_000) {} }
+        signal.set()
+        signal.set()
+        thread.join()
+        #expect(signal.wait(milliseconds: 0))
+    }
+}

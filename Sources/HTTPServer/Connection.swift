@@ -1,0 +1,512 @@
+import EventLoop
+
+/// One client's connection: reads requests one after another, and has each answered before the next.
+///
+/// Its life is a line: `receiving` and `answering` in turn, `flushing` while an answer waits for the client to take
+/// it, then, once the last answer is out, `draining`, and `closed`.
+final class Connection {
+    private enum Phase {
+        /// Between requests, or within one that is not whole.
+        case receiving
+        /// The handler owes an answer.
+        case answering
+        /// An answer is given and not out yet.
+        case flushing
+        /// Everything is said and the sending side closed; what still comes is thrown away.
+        case draining
+        case closed
+    }
+
+    /// Held until the connection closes; the server holds its connections as long.
+    private let server: HTTPServer
+    private let transport: Transport
+    private let peer: PeerAddress
+    /// Beyond the cap: only there to be told so.
+    let isSurplus: Bool
+    private(set) var exchange: Exchange
+    private var watch: DescriptorWatch?
+    private var phase = Phase.receiving
+
+    /// Bytes that no request has used up yet; nil between requests, which is what most connections are.
+    private var pending: RequestBuffer?
+    /// What the handler made of the present request's head.
+    private var verdict: HeadVerdict?
+    /// Bytes that the client has not taken yet, from `sent` on.
+    private var output: [UInt8] = []
+    private var sent = 0
+
+    /// The present request allows a further one.
+    private var keepAlive = true
+    private var isHead = false
+    private var isHTTP10 = false
+    /// The answer being sent is the last.
+    private var isLast = false
+    /// The client sends no more.
+    private var hasEnded = false
+    /// Within `advance`, which goes on by itself when an answer is given at once.
+    private var isAdvancing = false
+    /// The handler has the present request and owes its answer.
+    private(set) var isOwed = false
+    private var isReadingPaused = false
+    private var drained = 0
+
+    /// When the present state has lasted too long, in the loop's time; `UInt64.max` when it may last.
+    private(set) var deadline = UInt64.max
+    /// What the deadline is of.
+    private var awaits = Awaited.head
+    /// The one entry of this connection in the server's ring that counts.
+    var ringDeadline: UInt64?
+
+    private enum Awaited {
+        /// The whole head, from the accept or its first byte on.
+        case head
+        /// The whole body.
+        case body
+        /// The first byte of another request.
+        case request
+        /// The client to take the answer.
+        case flush
+        /// The client to close.
+        case drain
+    }
+
+    init(server: HTTPServer, transport: Transport, peer: PeerAddress, exchange: Exchange, isSurplus: Bool) {
+        self.server = server
+        self.transport = transport
+        self.peer = peer
+        self.exchange = exchange
+        self.isSurplus = isSurplus
+    }
+
+    /// Whether it is between two requests.
+    var isIdle: Bool { phase == .receiving && pending == nil && !isAdvancing }
+    var isClosed: Bool { phase == .closed }
+
+    /// Begins to serve.
+    func open() throws(EventLoopError) {
+        watch = try server.loop.watch(descriptor: transport.descriptor, for: .readable) { [unowned self] ready in
+            becameReady(ready)
+        }
+        setDeadline(.head, server.headTimeout)
+        if isSurplus { sendOwn(server.prepared.surplus, keepAlive: false) }
+    }
+
+    // MARK: Readiness
+
+    private func becameReady(_ ready: Readiness) {
+        if ready.contains(.writable) { flush() }
+        if ready.contains(.readable) { becameReadable() } else if ready.contains(.hungUp) { wasLost() }
+    }
+
+    private func becameReadable() {
+        switch phase {
+        case .receiving: receive()
+        case .answering, .flushing: receiveAhead()
+        case .draining: drain()
+        case .closed: break
+        }
+    }
+
+    /// Reads what is there of a request.
+    private func receive() {
+        let buffer: RequestBuffer
+        if let pending {
+            guard makeRoom(in: pending) else { return }
+            buffer = pending
+        } else {
+            buffer = server.shared
+        }
+        switch read(into: buffer) {
+        case .moved: advance(buffer)
+        case .wouldBlock: break
+        case .ended, .lost: wasLost()
+        }
+    }
+
+    /// Reads what comes while an answer is owed, so as to see the client leave; up to a bound.
+    private func receiveAhead() {
+        let limit = server.configuration.maxPipelinedBytes
+        let buffer: RequestBuffer
+        if let pending {
+            guard pending.count < limit else {
+                updateInterest()
+                return
+            }
+            if pending.free == 0 {
+                pending.compact()
+                if pending.free == 0, !grow(pending, to: min(pending.capacity * 2, max(limit, pending.count + 1))) {
+                    // No memory to read ahead: it waits in the kernel's buffers.
+                    isReadingPaused = true
+                    updateInterest()
+                    return
+                }
+            }
+            buffer = pending
+        } else {
+            buffer = server.shared
+        }
+        switch read(into: buffer) {
+        case .moved:
+            keep(buffer)
+            updateInterest()
+        case .wouldBlock: break
+        case .ended:
+            hasEnded = true
+            updateInterest()
+        case .lost:
+            wasLost()
+        }
+    }
+
+    private func read(into buffer: RequestBuffer) -> Transport.Outcome {
+        let outcome = transport.read(into: buffer.tail)
+        if case .moved(let count) = outcome {
+            buffer.added(count)
+            server.counters.bytesRead += UInt64(count)
+        }
+        return outcome
+    }
+
+    /// Makes room to read into; answers 503 when all unfinished requests together take too much.
+    private func makeRoom(in buffer: RequestBuffer) -> Bool {
+        guard buffer.free == 0 else { return true }
+        buffer.compact()
+        if buffer.free > 0 || grow(buffer, to: buffer.capacity * 2) { return true }
+        refuseForMemory()
+        return false
+    }
+
+    private func grow(_ buffer: RequestBuffer, to capacity: Int) -> Bool {
+        guard capacity > buffer.capacity, server.takeUnfinished(capacity - buffer.capacity) else { return false }
+        buffer.grow(to: capacity)
+        return true
+    }
+
+    private func refuseForMemory() {
+        server.counters.refusedForMemory += 1
+        sendOwn(server.prepared.memory, keepAlive: false)
+    }
+
+    // MARK: Requests
+
+    /// Serves what is whole in the buffer, and keeps the rest.
+    private func advance(_ buffer: RequestBuffer) {
+        isAdvancing = true
+        advancing: while phase == .receiving {
+            switch buffer.next() {
+            case .needMore:
+                if case .refuse(let response) = verdict {
+                    // The rest of a refused request's body is not waited for.
+                    verdict = nil
+                    send(response, keepAlive: false)
+                }
+                break advancing
+            case .head:
+                readHead(buffer)
+            case .end:
+                finishRequest(buffer)
+            case .refused(let rule):
+                if case .refuse(let response) = verdict {
+                    verdict = nil
+                    send(response, keepAlive: false)
+                } else {
+                    server.counters.countRefusal(by: rule)
+                    isHead = buffer.parser.head.method == .head
+                    sendOwn(server.prepared.refusal(by: rule), keepAlive: false)
+                }
+            case .body: break
+            }
+        }
+        isAdvancing = false
+        keep(buffer)
+        if phase == .receiving { awaitMore() }
+        if phase == .answering || phase == .flushing { updateInterest() }
+    }
+
+    private func readHead(_ buffer: RequestBuffer) {
+        keepAlive = buffer.parser.head.keepAlive
+        isHead = buffer.parser.head.method == .head
+        isHTTP10 = buffer.parser.head.version == .http10
+        var expectsContinue = false
+        buffer.withRequest { head, bytes, _ in
+            if head.targetForm == .asterisk {
+                verdict = .accept(tag: 0)
+            } else {
+                verdict = server.handler.receivedHead(head, bytes: bytes, from: peer)
+            }
+            // RFC 9110 section 10.1.1: not sent when some of the body has come, nor when there is none.
+            expectsContinue = head.expectsContinue && head.framing != .none && bytes.byteCount == head.byteCount
+        }
+        switch verdict {
+        case .refuse: server.counters.refusedByHandler += 1
+        case .accept: if expectsContinue, phase == .receiving { write(server.prepared.goOn) }
+        case nil: break
+        }
+        if buffer.parser.head.framing != .none { setDeadline(.body, server.bodyTimeout) }
+    }
+
+    private func finishRequest(_ buffer: RequestBuffer) {
+        let verdict = self.verdict
+        self.verdict = nil
+        phase = .answering
+        deadline = .max
+        switch verdict {
+        case .refuse(let response):
+            send(response, keepAlive: keepAlive)
+        case .accept(let tag):
+            if buffer.parser.head.targetForm == .asterisk {
+                send(server.prepared.serverOptions, keepAlive: keepAlive)
+            } else {
+                server.counters.requests += 1
+                server.requestsInFlight += 1
+                isOwed = true
+                let exchange = exchange
+                buffer.withRequest { head, bytes, body in
+                    server.handler.receivedRequest(head, bytes: bytes, body: body, exchange: exchange, tag: tag)
+                }
+            }
+        case nil:
+            close()
+        }
+        buffer.advance()
+    }
+
+    /// Keeps what is left in the buffer: in one of the connection's own, and in none when nothing is left.
+    private func keep(_ buffer: RequestBuffer) {
+        guard phase != .closed, phase != .draining, buffer.count > 0 else {
+            if buffer === pending { dropPending() } else { buffer.clear() }
+            return
+        }
+        guard buffer !== pending else { return }
+        buffer.compact()
+        guard let own = server.makeBuffer(atLeast: buffer.count) else {
+            buffer.clear()
+            if phase == .receiving { refuseForMemory() } else { keepAlive = false }
+            return
+        }
+        own.takeOver(buffer)
+        pending = own
+    }
+
+    private func dropPending() {
+        guard let pending else { return }
+        self.pending = nil
+        server.recycle(pending)
+    }
+
+    /// The first byte since the answer before starts the time of a head.
+    private func awaitMore() {
+        guard let pending, pending.parser.hasBegun, awaits == .request else { return }
+        setDeadline(.head, server.headTimeout)
+    }
+
+    // MARK: Answers
+
+    /// The handler's answer to the present request.
+    func answer(_ response: PreparedResponse) {
+        isOwed = false
+        server.requestsInFlight -= 1
+        send(response, keepAlive: keepAlive)
+    }
+
+    private func sendOwn(_ response: PreparedResponse, keepAlive: Bool) {
+        verdict = nil
+        send(response, keepAlive: keepAlive)
+    }
+
+    private func send(_ response: PreparedResponse, keepAlive: Bool) {
+        server.counters.responses += 1
+        isLast = !keepAlive || server.isStopping || (hasEnded && pending == nil)
+        phase = .flushing
+        exchange = exchange.successor
+        server.assemble(response, isLast: isLast, isHead: isHead, saysKeepAlive: isHTTP10) { write($0) }
+        guard phase == .flushing else { return }
+        if output.isEmpty { finishAnswer() } else { setDeadline(.flush, server.writeTimeout) }
+    }
+
+    /// Sends at once what the kernel takes, and keeps the rest for later.
+    private func write(_ bytes: UnsafeRawBufferPointer) {
+        var written = 0
+        if output.isEmpty {
+            sending: while written < bytes.count {
+                switch transport.write(UnsafeRawBufferPointer(rebasing: bytes[written...])) {
+                case .moved(let count):
+                    written += count
+                    server.counters.bytesWritten += UInt64(count)
+                case .wouldBlock: break sending
+                case .ended, .lost:
+                    wasLost()
+                    return
+                }
+            }
+        }
+        if written < bytes.count {
+            output.append(contentsOf: bytes[written...])
+            updateInterest()
+        }
+    }
+
+    private func write(_ bytes: [UInt8]) {
+        bytes.withUnsafeBytes { write($0) }
+    }
+
+    private func flush() {
+        while sent < output.count {
+            switch output.withUnsafeBytes({ transport.write(UnsafeRawBufferPointer(rebasing: $0[sent...])) }) {
+            case .moved(let count):
+                sent += count
+                server.counters.bytesWritten += UInt64(count)
+            case .wouldBlock: return
+            case .ended, .lost:
+                wasLost()
+                return
+            }
+        }
+        output = []
+        sent = 0
+        updateInterest()
+        if phase == .flushing { finishAnswer() }
+    }
+
+    /// The answer is out.
+    private func finishAnswer() {
+        if isLast {
+            finish()
+            return
+        }
+        phase = .receiving
+        isReadingPaused = false
+        isHead = false
+        isHTTP10 = false
+        keepAlive = true
+        setDeadline(.request, server.idleTimeout)
+        updateInterest()
+        if isAdvancing { return }
+        // What came meanwhile is served when the turn ends: an answer may be given from within another request.
+        if pending != nil { server.resumeSoon(exchange) } else if hasEnded { close() }
+    }
+
+    /// Serves what came while the answer before was owed.
+    func resume() {
+        guard phase == .receiving, let pending else { return }
+        advance(pending)
+        // The client had sent everything that it meant to.
+        if hasEnded, phase == .receiving { close() }
+    }
+
+    // MARK: Watching and waiting
+
+    /// Watches for what the present state can use, so that readiness that nothing is done with wakes nobody.
+    private func updateInterest() {
+        guard let watch else { return }
+        var interest: Readiness = []
+        let isBusy = phase == .answering || phase == .flushing
+        let isFull = isReadingPaused || (pending?.count ?? 0) >= server.configuration.maxPipelinedBytes
+        if isBusy, hasEnded || isFull {
+            // A connection that is lost altogether is still to be noticed.
+            interest = .hungUp
+        } else {
+            interest = .readable
+        }
+        if !output.isEmpty { interest.insert(.writable) }
+        do throws(EventLoopError) {
+            try watch.watch(for: interest)
+        } catch {
+            // The system cannot watch it any more (out of memory): nothing could end it later.
+            close()
+        }
+    }
+
+    private func setDeadline(_ awaited: Awaited, _ timeout: UInt64) {
+        awaits = awaited
+        let (sum, overflow) = server.loop.now.addingReportingOverflow(timeout)
+        deadline = overflow ? .max : sum
+        server.arm(self)
+    }
+
+    /// The deadline has passed; everything that was ready has been served before.
+    func expired() {
+        switch awaits {
+        case .head, .request, .body:
+            // A last look: what is there by now has come in time, or a paused process is late itself.
+            if phase == .receiving { receive() }
+            guard phase == .receiving, deadline <= server.loop.now else { return }
+            guard let pending, pending.parser.hasBegun else {
+                server.counters.idleTimeouts += 1
+                close()
+                return
+            }
+            if awaits == .body { server.counters.bodyTimeouts += 1 } else { server.counters.headTimeouts += 1 }
+            sendOwn(server.prepared.timeout, keepAlive: false)
+        case .flush:
+            server.counters.writeTimeouts += 1
+            close()
+        case .drain:
+            close()
+        }
+    }
+
+    /// Closes when no request of its has come; one that waits in the kernel is served first.
+    func closeIfIdle() {
+        guard isIdle else { return }
+        receive()
+        if isIdle { close() }
+    }
+
+    // MARK: The end
+
+    /// The last answer is out: ends orderly.
+    private func finish() {
+        guard !hasEnded else {
+            close()
+            return
+        }
+        phase = .draining
+        dropPending()
+        transport.endWriting()
+        setDeadline(.drain, server.drainTimeout)
+        updateInterest()
+    }
+
+    private func drain() {
+        server.shared.clear()
+        switch transport.read(into: server.shared.tail) {
+        case .moved(let count):
+            drained += count
+            if drained > server.configuration.maxDrainBytes { close() }
+        case .wouldBlock: break
+        case .ended, .lost: close()
+        }
+    }
+
+    private func wasLost() {
+        guard phase != .closed else { return }
+        switch phase {
+        case .answering, .flushing: server.counters.clientsLeft += 1
+        case .receiving: if pending?.parser.hasBegun == true { server.counters.requestsCutOff += 1 }
+        case .draining, .closed: break
+        }
+        close()
+    }
+
+    /// Closes at once, and tells the handler if it still owes an answer.
+    func close() {
+        guard phase != .closed else { return }
+        let left = isOwed ? exchange : nil
+        isOwed = false
+        phase = .closed
+        deadline = .max
+        verdict = nil
+        dropPending()
+        output = []
+        watch?.cancel()
+        watch = nil
+        transport.close()
+        exchange = exchange.successor
+        server.closed(self)
+        if let left {
+            server.requestsInFlight -= 1
+            server.handler.clientLeft(left)
+        }
+    }
+}

@@ -1,0 +1,41 @@
+/// What a server has counted since it was made. Read on the loop.
+package struct HTTPServerCounters: Sendable {
+    /// Connections accepted, surplus ones included.
+    package var accepted: UInt64 = 0
+    /// Connections beyond `maxConnections`, answered 503.
+    package var surplus: UInt64 = 0
+    /// Times that accepting paused for want of descriptors.
+    package var acceptPauses: UInt64 = 0
+    /// Whole requests handed to the handler.
+    package var requests: UInt64 = 0
+    /// Heads that the handler refused.
+    package var refusedByHandler: UInt64 = 0
+    /// Requests refused for want of memory for unfinished ones.
+    package var refusedForMemory: UInt64 = 0
+    /// Answers given, the server's own included.
+    package var responses: UInt64 = 0
+    package var headTimeouts: UInt64 = 0
+    package var bodyTimeouts: UInt64 = 0
+    package var writeTimeouts: UInt64 = 0
+    /// Connections closed for want of a request.
+    package var idleTimeouts: UInt64 = 0
+    /// Connections lost before a request was answered.
+    package var clientsLeft: UInt64 = 0
+    /// Connections whose client ended or lost it in the middle of a request.
+    package var requestsCutOff: UInt64 = 0
+    package var bytesRead: UInt64 = 0
+    package var bytesWritten: UInt64 = 0
+    private var byRule = [UInt64](repeating: 0, count: RequestRule.allCases.count)
+
+    /// Requests refused by a rule of the parser's.
+    package func refused(by rule: RequestRule) -> UInt64 {
+        byRule[Self.indices[rule] ?? 0]
+    }
+
+    mutating func countRefusal(by rule: RequestRule) {
+        byRule[Self.indices[rule] ?? 0] += 1
+    }
+
+    private static let indices = Dictionary(
+        uniqueKeysWithValues: RequestRule.allCases.enumerated().map { ($1, $0) })
+}

@@ -1,0 +1,49 @@
+internal import Kafka
+internal import SMSPortalEvents
+internal import Telemetry
+
+/// What the publisher says in the log about Kafka. An outage repeats itself many times a second; the log does not.
+struct KafkaLog {
+    let logger: Logger
+    let metrics: PublisherMetrics
+    private let repeats = RepeatGuard(interval: .seconds(30))
+
+    init(logger: Logger, metrics: PublisherMetrics) {
+        self.logger = logger
+        self.metrics = metrics
+    }
+
+    func deliveryFailed(_ error: KafkaError.Code, topic: Int) {
+        let topic = EventTopic(rawValue: topic)?.suffix ?? ""
+        guard let suppressed = repeats.admit("delivery \(error) \(topic)") else { return }
+        logger.error(
+            "Kafka did not take an event", ["topic": topic, "error": error.description, "repeated": suppressed])
+    }
+
+    func clientError(_ error: KafkaError) {
+        guard let suppressed = repeats.admit("client \(error.code)") else { return }
+        logger.warning(
+            "Kafka client error",
+            ["error": error.code.description, "reason": error.message, "repeated": suppressed])
+    }
+
+    func line(level: Int32, facility: String, text: String) {
+        // Errors and state changes come as events as well; librdkafka's own lines are for who wants to look deeper.
+        guard let suppressed = repeats.admit("line \(facility)") else { return }
+        let fields: LogFields = ["facility": facility, "text": text, "repeated": suppressed]
+        if level <= 4 { logger.warning("librdkafka", fields) } else { logger.debug("librdkafka", fields) }
+    }
+
+    func replacing(_ error: KafkaError?) {
+        logger.error("fatal producer error: the producer is replaced", ["error": error?.description ?? "unknown"])
+    }
+
+    func replaced() {
+        logger.info("the producer has been replaced")
+    }
+
+    func replacementFailed(_ reason: String) {
+        guard repeats.admit("replacement") != nil else { return }
+        logger.error("the producer could not be replaced yet", ["reason": reason])
+    }
+}

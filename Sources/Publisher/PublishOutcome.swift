@@ -1,0 +1,21 @@
+/// What became of an event that was given to the publisher.
+package enum PublishOutcome: Sendable, Equatable {
+    /// Kafka has acknowledged it: `acks=all`.
+    case durable
+    /// Nothing has made it durable. It may still arrive later, with the same id.
+    case unavailable(Reason)
+
+    /// Why an event could not be made durable; a closed set, fit for a metric's label.
+    package enum Reason: String, Sendable, CaseIterable {
+        /// Kafka has not acknowledged it in time.
+        case deadline
+        /// Too many events, or too many bytes, wait for their acknowledgement already.
+        case inFlightLimit = "in_flight_limit"
+        /// Kafka refused it, or librdkafka gave it up.
+        case failed
+        /// The producer is being replaced after a fatal error.
+        case replacingProducer = "replacing_producer"
+        /// The bridge is ending.
+        case stopping
+    }
+}

@@ -1,0 +1,319 @@
+/// A growing run of bytes, reused from event to event.
+struct ByteWriter: ~Copyable {
+    private var base: UnsafeMutablePointer<UInt8>
+    private var capacity: Int
+    private(set) var count = 0
+
+    init(capacity: Int) {
+        self.capacity = max(capacity, 64)
+        base = .allocate(capacity: self.capacity)
+    }
+
+    deinit { base.deallocate() }
+
+    /// Everything written so far. It points into this writer and is void after the next call that writes.
+    @inline(__always)
+    var bytes: Bytes { Bytes(base: UnsafePointer(base), count: count) }
+
+    @inline(__always)
+    mutating func removeAll() { count = 0 }
+
+    /// Takes back what was written after the first `length` bytes.
+    mutating func truncate(to length: Int) {
+        precondition(length >= 0 && length <= count)
+        count = length
+    }
+
+    /// Empties the writer, and gives memory back when a rare large event has made it grow past `limit` bytes.
+    mutating func removeAll(keepingAtMost limit: Int) {
+        count = 0
+        guard capacity > limit else { return }
+        base.deallocate()
+        capacity = limit
+        base = .allocate(capacity: limit)
+    }
+
+    /// Makes room for `extra` more bytes; until they are written, nothing moves.
+    @inline(__always)
+    mutating func reserve(_ extra: Int) {
+        if capacity &- count < extra { grow(extra) }
+    }
+
+    @inline(never)
+    private mutating func grow(_ extra: Int) {
+        precondition(extra >= 0 && extra <= 1 << 40)
+        let larger = max(capacity * 2, count + extra)
+        let moved = UnsafeMutablePointer<UInt8>.allocate(capacity: larger)
+        moved.update(from: base, count: count)
+        base.deallocate()
+        base = moved
+        capacity = larger
+    }
+
+    @inline(__always)
+    mutating func append(_ byte: UInt8) {
+        reserve(1)
+        base[count] = byte
+        count &+= 1
+    }
+
+    @inline(__always)
+    mutating func append(_ bytes: Bytes) {
+        reserve(bytes.count)
+        (base + count).update(from: bytes.base, count: bytes.count)
+        count &+= bytes.count
+    }
+
+    @inline(__always)
+    mutating func append(_ text: StaticString) { append(Bytes(text)) }
+
+    mutating func append(string text: String) {
+        var text = text
+        text.withUTF8 { append(Bytes(UnsafeRawBufferPointer($0))) }
+    }
+
+    /// A length (four bytes, most significant first) and then the bytes: what keeps two parts from running together.
+    @inline(__always)
+    mutating func appendPart(_ bytes: Bytes) {
+        appendLength(bytes.count)
+        append(bytes)
+    }
+
+    @inline(__always)
+    mutating func appendLength(_ length: Int) {
+        reserve(4)
+        UnsafeMutableRawPointer(base + count).storeBytes(
+            of: UInt32(truncatingIfNeeded: length).bigEndian, as: UInt32.self)
+        count &+= 4
+    }
+
+    @inline(__always)
+    mutating func appendLowercase(_ bytes: Bytes) {
+        reserve(bytes.count)
+        var index = 0
+        while index &+ 8 <= bytes.count {
+            let word = asciiLowercase(bytes.word(at: index))
+            UnsafeMutableRawPointer(base + (count &+ index)).storeBytes(of: word.littleEndian, as: UInt64.self)
+            index &+= 8
+        }
+        while index < bytes.count {
+            base[count &+ index] = asciiLowercase(bytes.base[index])
+            index &+= 1
+        }
+        count &+= bytes.count
+    }
+
+    /// Puts `?` in the place of every byte from `start` on that is neither a space nor visible ASCII.
+    mutating func replaceInvisible(from start: Int) {
+        precondition(start >= 0)
+        var index = start
+        while index < count {
+            if base[index] &- 0x20 >= 0x5F { base[index] = 0x3F }
+            index &+= 1
+        }
+    }
+
+    /// Two digits and a byte that follows them, in room that the caller has reserved.
+    @inline(__always)
+    mutating func putPair(_ value: Int, _ next: UInt8) {
+        base[count] = UInt8(truncatingIfNeeded: value / 10) &+ 0x30
+        base[count &+ 1] = UInt8(truncatingIfNeeded: value % 10) &+ 0x30
+        base[count &+ 2] = next
+        count &+= 3
+    }
+
+    mutating func appendHex(_ bytes: Bytes) {
+        reserve(bytes.count * 2)
+        let digits = Bytes("0123456789abcdef")
+        for index in 0..<bytes.count {
+            let byte = bytes[index]
+            base[count] = digits[Int(byte >> 4)]
+            base[count &+ 1] = digits[Int(byte & 15)]
+            count &+= 2
+        }
+    }
+
+    mutating func append(decimal value: Int) {
+        if value < 0 { append(0x2D) }
+        var magnitude = value.magnitude
+        reserve(20)
+        var digits = 1
+        var probe = magnitude
+        while probe >= 10 {
+            probe /= 10
+            digits += 1
+        }
+        var position = count + digits
+        repeat {
+            position -= 1
+            base[position] = UInt8(truncatingIfNeeded: magnitude % 10) &+ 0x30
+            magnitude /= 10
+        } while magnitude > 0
+        count += digits
+    }
+
+    /// Decimal digits of a number that fits the width, with leading zeros.
+    @inline(__always)
+    mutating func append(digits width: Int, of value: Int) {
+        reserve(width)
+        var value = value
+        var position = width
+        while position > 0 {
+            position &-= 1
+            base[count &+ position] = UInt8(truncatingIfNeeded: value % 10) &+ 0x30
+            value /= 10
+        }
+        count &+= width
+    }
+}
+
+// MARK: - JSON strings
+
+extension ByteWriter {
+    /// The bytes of UTF-8 text as the inside of a JSON string (RFC 8259, section 7): quotes, backslashes and control
+    /// characters are escaped, everything else stays as it is.
+    @inline(__always)
+    mutating func appendEscaped(_ text: Bytes) {
+        // Eight more than the worst case: a whole word is stored even where only its first bytes count.
+        reserve(text.count &* 6 &+ 8)
+        var index = 0
+        while index < text.count {
+            if text.count &- index >= 8 {
+                let word = text.word(at: index)
+                UnsafeMutableRawPointer(base + count).storeBytes(of: word.littleEndian, as: UInt64.self)
+                let specials = jsonSpecials(word)
+                if specials == 0 {
+                    count &+= 8
+                    index &+= 8
+                    continue
+                }
+                let plain = specials.trailingZeroBitCount >> 3
+                count &+= plain
+                index &+= plain
+                escape(text[index])
+                index &+= 1
+            } else {
+                let byte = text[index]
+                if byte == 0x22 || byte == 0x5C || byte < 0x20 {
+                    escape(byte)
+                } else {
+                    base[count] = byte
+                    count &+= 1
+                }
+                index &+= 1
+            }
+        }
+    }
+
+    /// One special byte; the caller has reserved six.
+    @inline(__always)
+    private mutating func escape(_ byte: UInt8) {
+        base[count] = 0x5C
+        let short = Self.shortEscape(byte)
+        if short != 0 {
+            base[count &+ 1] = short
+            count &+= 2
+            return
+        }
+        base[count &+ 1] = 0x75
+        base[count &+ 2] = 0x30
+        base[count &+ 3] = 0x30
+        base[count &+ 4] = 0x30 &+ (byte >> 4)
+        let low = byte & 15
+        base[count &+ 5] = low < 10 ? 0x30 &+ low : 0x57 &+ low
+        count &+= 6
+    }
+
+    @inline(__always)
+    private static func shortEscape(_ byte: UInt8) -> UInt8 {
+        switch byte {
+        case 0x22, 0x5C: byte
+        case 0x0A: 0x6E
+        case 0x0D: 0x72
+        case 0x09: 0x74
+        case 0x08: 0x62
+        case 0x0C: 0x66
+        default: 0
+        }
+    }
+
+    /// How long `text` becomes in ``appendEscaped(_:)``.
+    static func escapedLength(of text: Bytes) -> Int {
+        var length = text.count
+        var index = 0
+        while index < text.count {
+            if text.count &- index >= 8 {
+                let specials = jsonSpecials(text.word(at: index))
+                if specials == 0 {
+                    index &+= 8
+                    continue
+                }
+                index &+= specials.trailingZeroBitCount >> 3
+            }
+            let byte = text[index]
+            if byte == 0x22 || byte == 0x5C || byte < 0x20 { length &+= shortEscape(byte) != 0 ? 1 : 5 }
+            index &+= 1
+        }
+        return length
+    }
+}
+
+// MARK: - Base64
+
+extension ByteWriter {
+    /// Base64 with padding (RFC 4648, section 4).
+    mutating func appendBase64(_ bytes: Bytes) {
+        reserve((bytes.count + 2) / 3 * 4)
+        let alphabet = Bytes("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/")
+        var index = 0
+        while index < bytes.count {
+            let left = bytes.count - index
+            let first = UInt32(bytes[index])
+            let second = left > 1 ? UInt32(bytes[index + 1]) : 0
+            let third = left > 2 ? UInt32(bytes[index + 2]) : 0
+            let group = first << 16 | second << 8 | third
+            base[count] = alphabet[Int(group >> 18)]
+            base[count + 1] = alphabet[Int(group >> 12 & 63)]
+            base[count + 2] = left > 1 ? alphabet[Int(group >> 6 & 63)] : 0x3D
+            base[count + 3] = left > 2 ? alphabet[Int(group & 63)] : 0x3D
+            count += 4
+            index += 3
+        }
+    }
+
+    /// Reads what ``appendBase64(_:)`` wrote; nil for anything else, such as missing padding or stray bits.
+    static func base64Decoded(_ text: Bytes) -> [UInt8]? {
+        guard text.count % 4 == 0 else { return nil }
+        var result: [UInt8] = []
+        result.reserveCapacity(text.count / 4 * 3)
+        var index = 0
+        while index < text.count {
+            let isLast = index + 4 == text.count
+            var padding = 0
+            if isLast, text[index + 3] == 0x3D { padding = text[index + 2] == 0x3D ? 2 : 1 }
+            var group: UInt32 = 0
+            for offset in 0..<4 {
+                let byte = text[index + offset]
+                let value: UInt32
+                switch byte {
+                case 0x41...0x5A: value = UInt32(byte) - 0x41
+                case 0x61...0x7A: value = UInt32(byte) - 0x61 + 26
+                case 0x30...0x39: value = UInt32(byte) - 0x30 + 52
+                case 0x2B: value = 62
+                case 0x2F: value = 63
+                default:
+                    guard byte == 0x3D, offset >= 4 - padding else { return nil }
+                    value = 0
+                }
+                group = group << 6 | value
+            }
+            result.append(UInt8(group >> 16))
+            if padding < 2 { result.append(UInt8(group >> 8 & 255)) }
+            if padding < 1 { result.append(UInt8(group & 255)) }
+            let stray: UInt32 = padding == 2 ? 0xFFFF : padding == 1 ? 0xFF : 0
+            if group & stray != 0 { return nil }
+            index += 4
+        }
+        return result
+    }
+}

@@ -1,0 +1,231 @@
+/// Bytes that somebody else owns and keeps alive: a pointer and a count, every access checked.
+///
+/// The checks are `precondition`s and so stay in release builds. They guard against mistakes in this module alone; the code
+/// around them never reaches past the end whatever the bytes are.
+struct Bytes {
+    let base: UnsafePointer<UInt8>
+    let count: Int
+
+    /// No bytes; `base` is never null.
+    @inline(__always)
+    static var empty: Bytes { Bytes("") }
+
+    @inline(__always)
+    init(base: UnsafePointer<UInt8>, count: Int) {
+        self.base = base
+        self.count = count
+    }
+
+    @inline(__always)
+    init(_ buffer: UnsafeRawBufferPointer) {
+        if let start = buffer.baseAddress, buffer.count > 0 {
+            self.init(base: start.assumingMemoryBound(to: UInt8.self), count: buffer.count)
+        } else {
+            self = .empty
+        }
+    }
+
+    @inline(__always)
+    init(_ text: StaticString) {
+        self.init(base: text.utf8Start, count: text.utf8CodeUnitCount)
+    }
+
+    @inline(__always)
+    var isEmpty: Bool { count == 0 }
+
+    @inline(__always)
+    subscript(index: Int) -> UInt8 {
+        precondition(UInt(bitPattern: index) < UInt(bitPattern: count))
+        return base[index]
+    }
+
+    @inline(__always)
+    subscript(range: Range<Int>) -> Bytes {
+        precondition(range.lowerBound >= 0 && range.upperBound <= count)
+        return Bytes(base: base + range.lowerBound, count: range.upperBound - range.lowerBound)
+    }
+
+    /// Eight bytes, the first of them in the lowest bits.
+    @inline(__always)
+    func word(at index: Int) -> UInt64 {
+        precondition(index >= 0 && count &- index >= 8)
+        return UInt64(littleEndian: UnsafeRawPointer(base + index).loadUnaligned(as: UInt64.self))
+    }
+
+    @inline(__always)
+    var buffer: UnsafeBufferPointer<UInt8> { UnsafeBufferPointer(start: base, count: count) }
+
+    /// The text of bytes that are known to be UTF-8.
+    var string: String { String(decoding: buffer, as: UTF8.self) }
+
+    var array: [UInt8] { [UInt8](buffer) }
+}
+
+// MARK: - Comparison
+
+extension Bytes {
+    @inline(__always)
+    func equals(_ other: Bytes) -> Bool {
+        guard count == other.count else { return false }
+        var index = 0
+        while index < count {
+            if base[index] != other.base[index] { return false }
+            index += 1
+        }
+        return true
+    }
+
+    /// The first eight bytes in lower case as a number that sorts as they do; shorter names are filled up with zeros.
+    @inline(__always)
+    var lowercaseSortKey: UInt64 {
+        if count >= 8 { return asciiLowercase(word(at: 0)).byteSwapped }
+        var key: UInt64 = 0
+        var index = 0
+        while index < count {
+            key = key << 8 | UInt64(asciiLowercase(base[index]))
+            index &+= 1
+        }
+        return key << UInt64((8 - count) * 8)
+    }
+
+    @inline(__always)
+    func equals(_ text: StaticString) -> Bool { equals(Bytes(text)) }
+
+    /// Whether this is `lowercase` when the case of ASCII letters is ignored.
+    @inline(__always)
+    func equalsIgnoringCase(_ lowercase: Bytes) -> Bool {
+        guard count == lowercase.count else { return false }
+        var index = 0
+        if count >= 8 {
+            // Whole words, and one more that ends where the bytes end.
+            while index &+ 8 <= count {
+                if asciiLowercase(word(at: index)) != lowercase.word(at: index) { return false }
+                index &+= 8
+            }
+            return asciiLowercase(word(at: count &- 8)) == lowercase.word(at: count &- 8)
+        }
+        while index < count {
+            if asciiLowercase(base[index]) != lowercase.base[index] { return false }
+            index += 1
+        }
+        return true
+    }
+
+    @inline(__always)
+    func equalsIgnoringCase(_ lowercase: StaticString) -> Bool { equalsIgnoringCase(Bytes(lowercase)) }
+
+    /// Whether `lowercase` occurs anywhere when the case of ASCII letters is ignored.
+    func containsIgnoringCase(_ lowercase: StaticString) -> Bool {
+        let wanted = Bytes(lowercase)
+        guard count >= wanted.count else { return false }
+        var start = 0
+        while start <= count - wanted.count {
+            if self[start..<start + wanted.count].equalsIgnoringCase(wanted) { return true }
+            start += 1
+        }
+        return false
+    }
+}
+
+// MARK: - What is in them
+
+extension Bytes {
+    /// Without the spaces, tabs and line ends at both ends.
+    @inline(__always)
+    var trimmed: Bytes {
+        var start = 0
+        var end = count
+        while start < end, isWhitespace(base[start]) { start += 1 }
+        while end > start, isWhitespace(base[end - 1]) { end -= 1 }
+        return self[start..<end]
+    }
+
+    /// One digit at least, and nothing but ASCII digits.
+    @inline(__always)
+    var isDigits: Bool {
+        var index = 0
+        while index < count {
+            if !isDigit(base[index]) { return false }
+            index += 1
+        }
+        return count > 0
+    }
+
+    /// Whether these bytes are well-formed UTF-8 (RFC 3629: no overlong forms, no surrogates, nothing past U+10FFFF).
+    var isUTF8: Bool {
+        var index = 0
+        while index < count {
+            if count &- index >= 8, word(at: index) & 0x8080_8080_8080_8080 == 0 {
+                index &+= 8
+                continue
+            }
+            let length = sequenceLength(at: index)
+            if length == 0 { return false }
+            index &+= length
+        }
+        return true
+    }
+
+    /// The length of the UTF-8 sequence at `index`; 0 where there is none.
+    @inline(__always)
+    private func sequenceLength(at index: Int) -> Int {
+        let first = self[index]
+        if first < 0x80 { return 1 }
+        let left = count - index
+        if first < 0xC2 || left < 2 { return 0 }
+        let second = self[index + 1]
+        if first < 0xE0 { return second & 0xC0 == 0x80 ? 2 : 0 }
+        if left < 3 || self[index + 2] & 0xC0 != 0x80 { return 0 }
+        if first < 0xF0 {
+            let lowest: UInt8 = first == 0xE0 ? 0xA0 : 0x80
+            let highest: UInt8 = first == 0xED ? 0x9F : 0xBF
+            return second >= lowest && second <= highest ? 3 : 0
+        }
+        if left < 4 || self[index + 3] & 0xC0 != 0x80 || first > 0xF4 { return 0 }
+        let lowest: UInt8 = first == 0xF0 ? 0x90 : 0x80
+        let highest: UInt8 = first == 0xF4 ? 0x8F : 0xBF
+        return second >= lowest && second <= highest ? 4 : 0
+    }
+}
+
+@inline(__always)
+func isDigit(_ byte: UInt8) -> Bool { byte &- 0x30 < 10 }
+
+@inline(__always)
+func isWhitespace(_ byte: UInt8) -> Bool { byte == 0x20 || byte == 0x0A || byte == 0x0D || byte == 0x09 }
+
+@inline(__always)
+func asciiLowercase(_ byte: UInt8) -> UInt8 { byte &- 0x41 < 26 ? byte | 0x20 : byte }
+
+/// Eight bytes at once. Bytes from 0x80 on stay as they are.
+@inline(__always)
+func asciiLowercase(_ word: UInt64) -> UInt64 {
+    let ones: UInt64 = 0x0101_0101_0101_0101
+    let low = word & (ones &* 0x7F)
+    let fromA = low &+ ones &* (0x80 - 0x41)
+    let afterZ = low &+ ones &* (0x80 - 0x5B)
+    let isUpper = fromA & ~afterZ & ~word & (ones &* 0x80)
+    return word | isUpper >> 2
+}
+
+/// The value of a hexadecimal digit in either case; 255 for anything else.
+@inline(__always)
+func hexValue(_ byte: UInt8) -> UInt8 {
+    if byte &- 0x30 < 10 { return byte &- 0x30 }
+    let lower = byte | 0x20
+    if lower &- 0x61 < 6 { return lower &- 0x61 &+ 10 }
+    return 255
+}
+
+/// Marks, in the high bit of each byte, the bytes that end plain text in JSON: a quote, a backslash, a control character.
+///
+/// The lowest mark is exact; those above it may be false, since subtraction borrows upwards. So only the lowest may be used.
+@inline(__always)
+func jsonSpecials(_ word: UInt64) -> UInt64 {
+    let ones: UInt64 = 0x0101_0101_0101_0101
+    let highs: UInt64 = 0x8080_8080_8080_8080
+    let control = (word &- ones &* 0x20) & ~word
+    let quote = word ^ (ones &* 0x22)
+    let backslash = word ^ (ones &* 0x5C)
+    return (control | ((quote &- ones) & ~quote) | ((backslash &- ones) & ~backslash)) & highs
+}

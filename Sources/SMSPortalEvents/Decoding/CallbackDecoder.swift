@@ -1,0 +1,397 @@
+/// Understands callbacks of every generation and makes records of them.
+///
+/// One pass, no allocation in steady state: memory is kept from callback to callback. So a decoder belongs to one thread.
+/// It never fails: what is not understood becomes an event of type ``EventType/unrecognised`` that keeps everything.
+public final class CallbackDecoder {
+    private var state: DecoderState
+
+    /// - Parameter configuration: What to add to the vendor's contract.
+    /// - Throws: ``DecoderConfigurationError`` with everything that is wrong with the configuration.
+    public init(_ configuration: DecoderConfiguration = DecoderConfiguration()) throws(DecoderConfigurationError) {
+        let problems = configuration.problems()
+        guard problems.isEmpty else { throw DecoderConfigurationError(problems: problems) }
+        state = DecoderState(configuration)
+    }
+
+    /// Makes the record of one callback. An empty span means that there was none.
+    ///
+    /// - Parameters:
+    ///   - method: The method of the request.
+    ///   - route: The type that the route named; nil for `/webhooks` without one.
+    ///   - contentType: The `Content-Type` header.
+    ///   - query: What stood after the `?` of the target, its secret cut out.
+    ///   - body: The body.
+    ///   - traceparent: The header of that name; passed on when well formed (W3C Trace Context).
+    ///   - tracestate: The header of that name; passed on when well formed and `traceparent` is, too.
+    ///   - account: A position in the configuration's accounts; any other number counts as 0.
+    ///   - receivedAt: The time of reception, in milliseconds since the epoch.
+    ///   - record: Where the record goes; what it held is gone.
+    package func decode(
+        method: CallbackMethod, route: EventType?, contentType: RawSpan, query: RawSpan, body: RawSpan,
+        traceparent: RawSpan, tracestate: RawSpan, account: Int, receivedAt milliseconds: Int64,
+        into record: RecordBuffer
+    ) {
+        query.withUnsafeBytes { query in
+            body.withUnsafeBytes { body in
+                contentType.withUnsafeBytes { contentType in
+                    traceparent.withUnsafeBytes { traceparent in
+                        tracestate.withUnsafeBytes { tracestate in
+                            state.decode(
+                                method: method, route: route, contentType: Bytes(contentType), query: Bytes(query),
+                                body: Bytes(body), traceparent: Bytes(traceparent), tracestate: Bytes(tracestate),
+                                account: account, receivedAt: milliseconds, into: record)
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Makes the record of one callback.
+    ///
+    /// - Parameters:
+    ///   - callback: The callback.
+    ///   - receivedAt: The time of reception.
+    ///   - account: A name that need not be configured; nil for the first that is.
+    ///   - record: Where the record goes; what it held is gone.
+    package func decode(_ callback: Callback, receivedAt: EventTime, account: String? = nil, into record: RecordBuffer)
+    {
+        var contentType = callback.contentType
+        var account = account
+        contentType.withUTF8 { contentType in
+            callback.query.withUnsafeBytes { query in
+                callback.body.withUnsafeBytes { body in
+                    let name = account?.withUTF8 { [UInt8]($0) }
+                    state.decode(
+                        method: callback.method, route: callback.route,
+                        contentType: Bytes(UnsafeRawBufferPointer(contentType)), query: Bytes(query),
+                        body: Bytes(body), traceparent: .empty, tracestate: .empty, account: 0, accountName: name,
+                        receivedAt: receivedAt.millisecondsSinceEpoch, into: record)
+                }
+            }
+        }
+    }
+
+    /// The largest record that a request can become, in bytes as a topic's `max.message.bytes` counts them: value, key,
+    /// headers and the framing of a batch with one record.
+    ///
+    /// The raw text at most doubles (beyond that it is Base64). Of what it says, at most 64 KiB become fields of the event:
+    /// there an escape of three bytes (`%00`) becomes six, a net growth of three for each byte of the field over what the same
+    /// three bytes can become as raw text alone.
+    ///
+    /// - Parameters:
+    ///   - maxBody: The largest body that is let in, in bytes.
+    ///   - maxTarget: The largest request target that is let in, in bytes.
+    package static func maximumRecordBytes(maxBody: Int, maxTarget: Int) -> Int {
+        let bytes = min(max(maxBody, 0), 1 << 40) + min(max(maxTarget, 0), 1 << 40)
+        return 2 * bytes + min(2 * bytes, 3 * DecoderState.longestFields) + 4096
+    }
+}
+
+/// The memory of a decoder, and the steps from bytes to a record.
+struct DecoderState: ~Copyable {
+    /// All fields of one event together, in bytes. An SMS has a few hundred; beyond this it is none.
+    static let longestFields = 1 << 16
+
+    private let vocabulary: Vocabulary
+    private let optOut: OptOutMatcher
+    private var accounts = ByteWriter(capacity: 64)
+    private var otherAccount = ByteWriter(capacity: 64)
+    private var accountCuts: [Range<Int>] = []
+    private var list = ParameterList()
+    private var scratch = ByteWriter(capacity: 4096)
+    private var contentTypeText = ByteWriter(capacity: Callback.longestContentType)
+    private var idText = ByteWriter(capacity: 64)
+    private var detailText = ByteWriter(capacity: 128)
+    private var identity = EventIdentity()
+    private var draft = Draft()
+    private let digits: UnsafeMutablePointer<UInt8>
+    /// Per field, how preferred the name was that it came from.
+    private let ranks: UnsafeMutablePointer<UInt8>
+
+    init(_ configuration: DecoderConfiguration) {
+        vocabulary = Vocabulary(custom: configuration.customNames)
+        optOut = OptOutMatcher(configuration.optOutPhrases)
+        digits = .allocate(capacity: 16)
+        ranks = .allocate(capacity: Field.allCases.count)
+        for account in configuration.accounts {
+            let start = accounts.count
+            accounts.append(string: account)
+            accountCuts.append(start..<accounts.count)
+        }
+    }
+
+    deinit {
+        digits.deallocate()
+        ranks.deallocate()
+    }
+
+    mutating func decode(
+        method: CallbackMethod, route: EventType?, contentType: Bytes, query: Bytes, body: Bytes, traceparent: Bytes,
+        tracestate: Bytes, account: Int, accountName: [UInt8]? = nil, receivedAt: Int64, into record: RecordBuffer
+    ) {
+        list.removeAll()
+        scratch.removeAll(keepingAtMost: 1 << 16)
+        contentTypeText.removeAll()
+        contentTypeText.appendContentType(contentType)
+        idText.removeAll()
+        detailText.removeAll()
+
+        draft.removeFields()
+        if let accountName {
+            otherAccount.removeAll()
+            accountName.withUnsafeBytes { otherAccount.append(Bytes($0)) }
+            draft.account = otherAccount.bytes
+        } else {
+            draft.account = accounts.bytes[accountCuts[accountCuts.indices.contains(account) ? account : 0]]
+        }
+        draft.receivedAt = receivedAt
+        draft.method = method
+        draft.route = route == .unrecognised ? nil : route
+        draft.contentType = contentTypeText.bytes
+        draft.query = query
+        draft.body = body
+        let isTraced = TraceContext.isParent(traceparent)
+        draft.traceparent = isTraced ? traceparent : .empty
+        draft.tracestate = isTraced && TraceContext.isState(tracestate) ? tracestate : .empty
+
+        let reader = ParameterReader(query: query, body: body, contentType: contentTypeText.bytes)
+        draft.queryIsUTF8 = reader.queryIsUTF8
+        draft.bodyIsUTF8 = reader.bodyIsUTF8
+        do throws(ScanFailure) {
+            try reader.read(into: &list, scratch: &scratch)
+            let evidence = nameParameters()
+            if let type = draft.route ?? classify(evidence) {
+                draft.type = type
+                fillFields()
+                identify()
+            } else {
+                refuse(.unknownShape)
+            }
+        } catch {
+            refuse(error)
+        }
+        record.fill(from: draft)
+    }
+
+    // MARK: - Steps
+
+    /// Looks all names up.
+    private mutating func nameParameters() -> Evidence {
+        var evidence: Evidence = []
+        var index = 0
+        while index < list.count {
+            let nameIndex = vocabulary.names.index(of: list[index].name)
+            if nameIndex != NameTable.unknown {
+                list.setNameIndex(nameIndex, at: index)
+                evidence.formUnion(vocabulary.evidence(of: nameIndex))
+            }
+            index &+= 1
+        }
+        return evidence
+    }
+
+    /// The type of a callback whose route names none.
+    private func classify(_ evidence: Evidence) -> EventType? {
+        if evidence.contains(.preview), !evidence.contains(.landing) { return .urlPreview }
+        if evidence.contains(.landing) { return interactionType ?? .urlClick }
+        if evidence.contains(.shortCode) { return .shortCode }
+        if !evidence.isDisjoint(with: [.reply, .incoming]) { return .reply }
+        guard evidence.contains(.identity) else { return nil }
+        if evidence.contains(.interactionType), let type = interactionType { return type }
+        if evidence.contains(.status) { return .deliveryStatus }
+        return evidence.contains(.message) ? .reply : nil
+    }
+
+    /// What the `type` of an interaction says: `REDIRECT` is a click, anything with `preview` in it a preview.
+    private var interactionType: EventType? {
+        var result: EventType?
+        for index in 0..<list.count {
+            let parameter = list[index]
+            guard parameter.nameIndex != NameTable.unknown, parameter.kind == .text,
+                vocabulary.evidence(of: parameter.nameIndex).contains(.interactionType)
+            else { continue }
+            if parameter.value.containsIgnoringCase("preview") {
+                result = .urlPreview
+            } else if parameter.value.trimmed.equalsIgnoringCase("redirect") {
+                result = .urlClick
+            }
+        }
+        return result
+    }
+
+    private mutating func fillFields() {
+        ranks.initialize(repeating: 255, count: Field.allCases.count)
+        let type = draft.type.index
+        var index = 0
+        while index < list.count {
+            let parameter = list[index]
+            index &+= 1
+            guard parameter.nameIndex != NameTable.unknown else { continue }
+            let meaning = vocabulary.meaning(of: parameter.nameIndex, in: type)
+            guard let field = Field(rawValue: meaning.field) else { continue }
+            // Of two names for one field the preferred wins, of two values of one name the last: the body's, if it has one.
+            guard meaning.rank <= ranks[Int(field.rawValue)], fill(field, from: parameter) else { continue }
+            ranks[Int(field.rawValue)] = meaning.rank
+        }
+    }
+
+    /// Sets a field; false when the value is none for it. What is empty says nothing, except for a text, which may be empty.
+    @inline(__always)
+    private mutating func fill(_ field: Field, from parameter: Parameter) -> Bool {
+        if parameter.kind == .null || (parameter.kind == .nested && field != .groupData) { return false }
+        let value = parameter.value
+        switch field {
+        case .occurredAt:
+            guard let time = VendorTime.milliseconds(value) else { return false }
+            draft.occurredAt = time
+            draft.mark(field)
+        case .sentAt:
+            guard let time = VendorTime.milliseconds(value) else { return false }
+            draft.sentAt = time
+            draft.mark(field)
+        case .parts:
+            guard value.isDigits, value.count <= 9 else { return false }
+            draft.parts = value.reduceDigits()
+            draft.mark(field)
+        case .flash:
+            draft.isFlash = value.equalsIgnoringCase("true")
+            guard draft.isFlash || value.equalsIgnoringCase("false") else { return false }
+            draft.mark(field)
+        case .text:
+            guard value.isEmpty else {
+                draft.set(field, value)
+                return true
+            }
+            // Empty only until some other name has more to say.
+            if !draft.has(field) { draft.set(field, value) }
+            return false
+        case .msisdn:
+            let number = value.trimmed
+            guard !number.isEmpty else { return false }
+            draft.set(field, number)
+        case .status, .batchID, .messageID, .sentMessageID, .mcc, .mnc, .dataType, .shortCode, .interaction:
+            let name = value.trimmed
+            guard !name.isEmpty else { return false }
+            draft.set(field, name)
+        default:
+            guard !value.isEmpty else { return false }
+            draft.set(field, value)
+        }
+        return true
+    }
+
+    /// Checks that the event is whole, and gives it its key, id and topic.
+    private mutating func identify() {
+        if let missing {
+            return refuse(ScanFailure(reason: .missingFields, offset: 0), detail: missing)
+        }
+        guard fieldsLength <= Self.longestFields else { return refuse(.tooLong) }
+        draft.topic = draft.type.topic
+        if draft.has(.msisdn), let number = MSISDN.normalised(draft.text(.msisdn), room: digits) {
+            draft.set(.msisdn, number)
+            draft.key = number
+            if number.equals(MSISDN.sample) { draft.topic = .test }
+        }
+        switch draft.type {
+        case .deliveryStatus: draft.state = DeliveryState(draft.text(.status))
+        case .reply, .shortCode: draft.isOptOut = optOut.matches(draft.text(.text))
+        default: break
+        }
+        if hasVendorID {
+            draft.idBasis = .vendor
+            identity.vendor(
+                type: draft.type, account: draft.account, messageID: draft.text(.messageID),
+                discriminator: draft.text(.status), into: &idText)
+        } else if draft.has(.occurredAt) {
+            draft.idBasis = .fields
+            identity.fields(type: draft.type, account: draft.account, list, into: &idText)
+        } else {
+            draft.idBasis = .reception
+            identity.reception(into: &idText)
+        }
+        draft.id = idText.bytes
+    }
+
+    /// Whether the vendor's id names this event. It must be digits and not zero: what a template leaves unsubstituted
+    /// (`@@ID@@`, `null`, 0) is the same in every callback and would make one event of all. Clicks and previews have no id of
+    /// their own; one that a template adds is that of the message.
+    private var hasVendorID: Bool {
+        switch draft.type {
+        case .deliveryStatus, .reply, .shortCode:
+            guard draft.has(.messageID) else { return false }
+            let id = draft.text(.messageID)
+            guard id.isDigits else { return false }
+            for index in 0..<id.count where id[index] != 0x30 { return true }
+            return false
+        case .urlPreview, .urlClick, .unrecognised:
+            return false
+        }
+    }
+
+    private static let anyone = Draft.mask(.msisdn, .messageID, .batchID, .reference)
+    private static let sender = Draft.mask(.msisdn, .messageID)
+    private static let interaction = Draft.mask(
+        .msisdn, .messageID, .batchID, .reference, .interaction, .url, .landingPageName, .landingPageVersion,
+        .landingPageComponentID)
+
+    /// What an event of this type cannot be without.
+    private var missing: StaticString? {
+        switch draft.type {
+        case .deliveryStatus:
+            if !draft.has(.status) { return "status" }
+            return draft.hasAny(of: Self.anyone) ? nil : "msisdn, messageId, batchId or reference"
+        case .reply, .shortCode:
+            if !draft.has(.text) { return "text" }
+            return draft.hasAny(of: Self.sender) ? nil : "msisdn or messageId"
+        case .urlPreview, .urlClick:
+            return draft.hasAny(of: Self.interaction) ? nil : "msisdn, reference, interaction, url or landingPage"
+        case .unrecognised: return nil
+        }
+    }
+
+    private var fieldsLength: Int {
+        guard draft.query.count + draft.body.count > Self.longestFields else { return 0 }
+        var length = 0
+        for field in Field.allCases where draft.has(field) { length += draft.text(field).count }
+        return length
+    }
+
+    // MARK: - What is not understood
+
+    private mutating func refuse(_ reason: UnrecognisedReason.Known) {
+        refuse(ScanFailure(reason: reason, offset: 0))
+    }
+
+    /// Makes the event an unrecognised one. Its id is of basis ``EventIDBasis/reception``: nothing is known of the callback that
+    /// would tell a repeat from another one alike.
+    private mutating func refuse(_ failure: ScanFailure, detail: StaticString? = nil) {
+        draft.removeFields()
+        draft.type = .unrecognised
+        draft.topic = .quarantine
+        draft.reason = Bytes(failure.reason.name)
+        switch failure.reason {
+        case .invalidJSON, .tooDeep, .invalidForm:
+            detailText.append(failure.isInBody ? "body, byte " : "query, byte ")
+            detailText.append(decimal: failure.offset)
+        case .invalidUTF8:
+            detailText.append(failure.isInBody ? "body" : "query")
+        default:
+            if let detail { detailText.append(detail) }
+        }
+        draft.detail = detailText.bytes
+        draft.idBasis = .reception
+        idText.removeAll()
+        identity.reception(into: &idText)
+        draft.id = idText.bytes
+    }
+}
+
+extension Bytes {
+    /// The number that at most nine digits write.
+    fileprivate func reduceDigits() -> Int {
+        var value = 0
+        for index in 0..<count { value = value * 10 + Int(self[index] &- 0x30) }
+        return value
+    }
+}

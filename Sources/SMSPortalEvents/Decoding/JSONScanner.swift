@@ -1,0 +1,326 @@
+/// Reads the members of one JSON object, strictly as RFC 8259 has it, in one pass over bytes that are known to be UTF-8.
+///
+/// Nested objects and arrays are checked as strictly, and handed over as their source text. Beyond the grammar: nesting deeper
+/// than ``deepest`` is refused, a byte order mark at the start is skipped (section 8.1 allows it), and half of a surrogate pair
+/// that an escape names becomes U+FFFD, for a text cut in the middle of an emoji is no reason to lose the rest.
+struct JSONScanner {
+    /// Levels of objects and arrays, the outermost included.
+    static let deepest = 64
+
+    private let bytes: Bytes
+    private var at = 0
+
+    init(_ bytes: Bytes) { self.bytes = bytes }
+
+    /// Appends the object's members to `list`. What needs unescaping goes to `scratch`, which must have room for as many bytes
+    /// as there are in the source: unescaping never makes text longer, and the scratch memory must not move.
+    mutating func readObject(
+        into list: inout ParameterList, scratch: inout ByteWriter, isFromBody: Bool = true
+    ) throws(ScanFailure) {
+        if bytes.count >= 3, bytes[0] == 0xEF, bytes[1] == 0xBB, bytes[2] == 0xBF { at = 3 }
+        skipWhitespace()
+        guard at < bytes.count else { throw failure() }
+        guard bytes[at] == 0x7B else {
+            _ = try value()
+            try end()
+            throw ScanFailure(reason: .notAnObject, offset: 0)
+        }
+        at += 1
+        skipWhitespace()
+        if at < bytes.count, bytes[at] == 0x7D {
+            at += 1
+            return try end()
+        }
+        while true {
+            guard at < bytes.count, bytes[at] == 0x22 else { throw failure() }
+            let name = try string(into: &scratch)
+            try colon()
+            guard at < bytes.count else { throw failure() }
+            if bytes[at] == 0x22 {
+                let text = try string(into: &scratch)
+                list.append(name: name, value: text, kind: .text, isFromBody: isFromBody)
+            } else {
+                let start = at
+                let kind = try value()
+                list.append(name: name, value: bytes[start..<at], kind: kind, isFromBody: isFromBody)
+            }
+            skipWhitespace()
+            guard at < bytes.count else { throw failure() }
+            let next = bytes[at]
+            at += 1
+            if next == 0x2C {
+                skipWhitespace()
+            } else if next == 0x7D {
+                return try end()
+            } else {
+                at -= 1
+                throw failure()
+            }
+        }
+    }
+
+    // MARK: - Pieces
+
+    private func failure(_ reason: UnrecognisedReason.Known = .invalidJSON) -> ScanFailure {
+        ScanFailure(reason: reason, offset: at)
+    }
+
+    @inline(__always)
+    private mutating func skipWhitespace() {
+        while at < bytes.count, isWhitespace(bytes[at]) { at &+= 1 }
+    }
+
+    @inline(__always)
+    private mutating func colon() throws(ScanFailure) {
+        skipWhitespace()
+        guard at < bytes.count, bytes[at] == 0x3A else { throw failure() }
+        at += 1
+        skipWhitespace()
+    }
+
+    /// Nothing but white space may follow.
+    private mutating func end() throws(ScanFailure) {
+        skipWhitespace()
+        guard at == bytes.count else { throw failure() }
+    }
+
+    /// Checks one value and steps over it.
+    private mutating func value() throws(ScanFailure) -> ParameterKind {
+        switch bytes[at] {
+        case 0x22:
+            try skipString()
+            return .text
+        case 0x7B, 0x5B:
+            try skipContainer()
+            return .nested
+        case 0x2D, 0x30...0x39:
+            try number()
+            return .literal
+        case 0x74:
+            try word("true")
+            return .literal
+        case 0x66:
+            try word("false")
+            return .literal
+        case 0x6E:
+            try word("null")
+            return .null
+        default:
+            throw failure()
+        }
+    }
+
+    private mutating func word(_ word: StaticString) throws(ScanFailure) {
+        let word = Bytes(word)
+        guard bytes.count - at >= word.count, bytes[at..<at + word.count].equals(word) else { throw failure() }
+        at += word.count
+    }
+
+    private mutating func number() throws(ScanFailure) {
+        if bytes[at] == 0x2D { at += 1 }
+        guard at < bytes.count, isDigit(bytes[at]) else { throw failure() }
+        if bytes[at] == 0x30 {
+            at += 1
+        } else {
+            digits()
+        }
+        if at < bytes.count, bytes[at] == 0x2E {
+            at += 1
+            guard at < bytes.count, isDigit(bytes[at]) else { throw failure() }
+            digits()
+        }
+        if at < bytes.count, bytes[at] | 0x20 == 0x65 {
+            at += 1
+            if at < bytes.count, bytes[at] == 0x2B || bytes[at] == 0x2D { at += 1 }
+            guard at < bytes.count, isDigit(bytes[at]) else { throw failure() }
+            digits()
+        }
+    }
+
+    @inline(__always)
+    private mutating func digits() {
+        while at < bytes.count, isDigit(bytes[at]) { at &+= 1 }
+    }
+
+    /// Steps over plain text up to a quote, a backslash or a control character.
+    @inline(__always)
+    private mutating func skipPlain() {
+        while bytes.count &- at >= 8 {
+            let specials = jsonSpecials(bytes.word(at: at))
+            if specials != 0 {
+                at &+= specials.trailingZeroBitCount >> 3
+                return
+            }
+            at &+= 8
+        }
+        while at < bytes.count {
+            let byte = bytes[at]
+            if byte == 0x22 || byte == 0x5C || byte < 0x20 { return }
+            at &+= 1
+        }
+    }
+
+    private mutating func skipString() throws(ScanFailure) {
+        at += 1
+        while true {
+            skipPlain()
+            guard at < bytes.count else { throw failure() }
+            switch bytes[at] {
+            case 0x22:
+                at += 1
+                return
+            case 0x5C:
+                _ = try escape()
+            default:
+                throw failure()
+            }
+        }
+    }
+
+    private mutating func string(into scratch: inout ByteWriter) throws(ScanFailure) -> Bytes {
+        at += 1
+        let start = at
+        skipPlain()
+        guard at < bytes.count else { throw failure() }
+        if bytes[at] == 0x22 {
+            at += 1
+            return bytes[start..<at - 1]
+        }
+        return try unescaped(from: start, into: &scratch)
+    }
+
+    private mutating func unescaped(from start: Int, into scratch: inout ByteWriter) throws(ScanFailure) -> Bytes {
+        let begin = scratch.count
+        scratch.append(bytes[start..<at])
+        while at < bytes.count {
+            switch bytes[at] {
+            case 0x22:
+                at += 1
+                return scratch.bytes[begin..<scratch.count]
+            case 0x5C:
+                scratch.append(scalar: try escapedScalar())
+            default:
+                let plain = at
+                skipPlain()
+                guard at > plain else { throw failure() }
+                scratch.append(bytes[plain..<at])
+            }
+        }
+        throw failure()
+    }
+
+    /// The scalar that an escape names; two escapes where they are a pair of surrogates.
+    private mutating func escapedScalar() throws(ScanFailure) -> UInt32 {
+        let unit = try escape()
+        guard unit & 0xF800 == 0xD800 else { return unit }
+        guard unit < 0xDC00, bytes.count - at >= 6, bytes[at] == 0x5C, bytes[at + 1] == 0x75 else { return 0xFFFD }
+        let before = at
+        let second = try escape()
+        guard second & 0xFC00 == 0xDC00 else {
+            at = before
+            return 0xFFFD
+        }
+        return 0x10000 + ((unit & 0x3FF) << 10) + (second & 0x3FF)
+    }
+
+    /// One escape, from its backslash on; a UTF-16 code unit.
+    private mutating func escape() throws(ScanFailure) -> UInt32 {
+        guard bytes.count - at >= 2 else { throw failure() }
+        let kind = bytes[at + 1]
+        let plain: UInt32
+        switch kind {
+        case 0x22, 0x5C, 0x2F: plain = UInt32(kind)
+        case 0x62: plain = 0x08
+        case 0x66: plain = 0x0C
+        case 0x6E: plain = 0x0A
+        case 0x72: plain = 0x0D
+        case 0x74: plain = 0x09
+        case 0x75:
+            guard bytes.count - at >= 6 else { throw failure() }
+            var unit: UInt32 = 0
+            for offset in 2..<6 {
+                let digit = hexValue(bytes[at + offset])
+                guard digit < 16 else { throw failure() }
+                unit = unit << 4 | UInt32(digit)
+            }
+            at += 6
+            return unit
+        default:
+            throw failure()
+        }
+        at += 2
+        return plain
+    }
+
+    /// Checks an object or array inside the outermost object, without recursion: what is open is one bit a level.
+    private mutating func skipContainer() throws(ScanFailure) {
+        var objects: UInt64 = 0
+        var level = 0
+        var expected = Expected.value
+        while true {
+            skipWhitespace()
+            guard at < bytes.count else { throw failure() }
+            let byte = bytes[at]
+            switch expected {
+            case .value, .valueOrEnd:
+                if byte == 0x7B || byte == 0x5B {
+                    guard level < Self.deepest - 1 else { throw failure(.tooDeep) }
+                    objects = objects << 1 | (byte == 0x7B ? 1 : 0)
+                    level += 1
+                    at += 1
+                    expected = byte == 0x7B ? .nameOrEnd : .valueOrEnd
+                    continue
+                }
+                if byte == 0x5D, expected == .valueOrEnd { break }
+                _ = try value()
+                expected = .commaOrEnd
+                continue
+            case .name, .nameOrEnd:
+                if byte == 0x7D, expected == .nameOrEnd { break }
+                guard byte == 0x22 else { throw failure() }
+                try skipString()
+                try colon()
+                expected = .value
+                continue
+            case .commaOrEnd:
+                if byte == 0x2C {
+                    at += 1
+                    expected = objects & 1 == 1 ? .name : .value
+                    continue
+                }
+                guard byte == (objects & 1 == 1 ? 0x7D : 0x5D) else { throw failure() }
+            }
+            at += 1
+            objects >>= 1
+            level -= 1
+            if level == 0 { return }
+            expected = .commaOrEnd
+        }
+    }
+
+    private enum Expected {
+        case value, valueOrEnd, name, nameOrEnd, commaOrEnd
+    }
+}
+
+extension ByteWriter {
+    /// The UTF-8 of a scalar.
+    mutating func append(scalar: UInt32) {
+        func low(_ shift: UInt32) -> UInt8 { UInt8(0x80 | (scalar >> shift & 0x3F)) }
+        if scalar < 0x80 {
+            append(UInt8(scalar))
+        } else if scalar < 0x800 {
+            append(UInt8(0xC0 | scalar >> 6))
+            append(low(0))
+        } else if scalar < 0x10000 {
+            append(UInt8(0xE0 | scalar >> 12))
+            append(low(6))
+            append(low(0))
+        } else {
+            append(UInt8(0xF0 | (scalar >> 18 & 7)))
+            append(low(12))
+            append(low(6))
+            append(low(0))
+        }
+    }
+}

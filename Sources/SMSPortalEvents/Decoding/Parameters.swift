@@ -1,0 +1,91 @@
+/// What the value of a parameter is on the wire.
+enum ParameterKind: UInt8 {
+    /// Text: a JSON string, or anything in a query string or form.
+    case text
+    /// A JSON number or a boolean, as its source text.
+    case literal
+    /// JSON's null.
+    case null
+    /// A JSON object or array, as its source text.
+    case nested
+}
+
+/// One name and its value, unescaped. Both point into the callback or into the scratch memory of whoever read it.
+struct Parameter {
+    var name: Bytes
+    var value: Bytes
+    var kind: ParameterKind
+    /// Whether it came in the body; otherwise in the query string.
+    var isFromBody: Bool
+    /// Position in a ``NameTable``; ``NameTable/unknown`` where the name means nothing to us.
+    var nameIndex: UInt8
+}
+
+/// The parameters of one callback in the order in which they came, repeats included. Its memory is reused.
+struct ParameterList: ~Copyable {
+    private var base: UnsafeMutablePointer<Parameter>
+    private var capacity: Int
+    private(set) var count = 0
+
+    private static let usualCapacity = 64
+    private static let keptCapacity = 4096
+
+    init() {
+        capacity = Self.usualCapacity
+        base = .allocate(capacity: capacity)
+    }
+
+    deinit { base.deallocate() }
+
+    mutating func removeAll() {
+        count = 0
+        if capacity > Self.keptCapacity {
+            base.deallocate()
+            capacity = Self.usualCapacity
+            base = .allocate(capacity: capacity)
+        }
+    }
+
+    @inline(__always)
+    mutating func append(name: Bytes, value: Bytes, kind: ParameterKind, isFromBody: Bool) {
+        if count == capacity { grow() }
+        (base + count).initialize(
+            to: Parameter(name: name, value: value, kind: kind, isFromBody: isFromBody, nameIndex: NameTable.unknown))
+        count &+= 1
+    }
+
+    @inline(never)
+    private mutating func grow() {
+        let moved = UnsafeMutablePointer<Parameter>.allocate(capacity: capacity * 2)
+        moved.update(from: base, count: count)
+        base.deallocate()
+        base = moved
+        capacity *= 2
+    }
+
+    @inline(__always)
+    subscript(index: Int) -> Parameter {
+        get {
+            precondition(UInt(bitPattern: index) < UInt(bitPattern: count))
+            return base[index]
+        }
+        set {
+            precondition(UInt(bitPattern: index) < UInt(bitPattern: count))
+            base[index] = newValue
+        }
+    }
+
+    @inline(__always)
+    mutating func setNameIndex(_ nameIndex: UInt8, at index: Int) {
+        precondition(UInt(bitPattern: index) < UInt(bitPattern: count))
+        base[index].nameIndex = nameIndex
+    }
+}
+
+/// Why parameters could not be read, and where.
+struct ScanFailure: Error {
+    var reason: UnrecognisedReason.Known
+    /// Offset of the first byte that cannot stand where it stands.
+    var offset: Int
+    var isInBody = true
+}

@@ -1,0 +1,71 @@
+/// What a callback of SMSPortal tells.
+///
+/// The raw value is the name used in routes (`/webhooks/reply`), in topic names (`smsportal.reply`), in the `ce_type` header
+/// (`com.smsportal.reply.v1`) and in the `type` of a record's value.
+public enum EventType: String, Sendable, CaseIterable, Hashable {
+    /// A message sent to a subscriber has changed its delivery status.
+    case deliveryStatus = "delivery-status"
+    /// A subscriber has answered a message.
+    case reply
+    /// A subscriber has sent a message to a short code.
+    case shortCode = "short-code"
+    /// A tracked link was fetched for a preview, not opened by a person.
+    case urlPreview = "url-preview"
+    /// A tracked link was opened, or something on a landing page was touched.
+    case urlClick = "url-click"
+    /// A callback that could not be understood. It is kept whole.
+    case unrecognised
+}
+
+extension EventType {
+    /// The types that a callback can be understood as, in the order of ``index``.
+    package static let recognised: [EventType] = [.deliveryStatus, .reply, .shortCode, .urlPreview, .urlClick]
+
+    /// Position in tables: 0 to 4 for what is understood, 5 for ``unrecognised``.
+    var index: Int {
+        switch self {
+        case .deliveryStatus: 0
+        case .reply: 1
+        case .shortCode: 2
+        case .urlPreview: 3
+        case .urlClick: 4
+        case .unrecognised: 5
+        }
+    }
+
+    /// The raw value without an allocation.
+    var name: StaticString {
+        switch self {
+        case .deliveryStatus: "delivery-status"
+        case .reply: "reply"
+        case .shortCode: "short-code"
+        case .urlPreview: "url-preview"
+        case .urlClick: "url-click"
+        case .unrecognised: "unrecognised"
+        }
+    }
+
+    /// The value of the `ce_type` header.
+    var cloudEventsType: StaticString {
+        switch self {
+        case .deliveryStatus: "com.smsportal.delivery-status.v1"
+        case .reply: "com.smsportal.reply.v1"
+        case .shortCode: "com.smsportal.short-code.v1"
+        case .urlPreview: "com.smsportal.url-preview.v1"
+        case .urlClick: "com.smsportal.url-click.v1"
+        case .unrecognised: "com.smsportal.unrecognised.v1"
+        }
+    }
+
+    /// The topic of an event of this type that is not a test.
+    var topic: EventTopic {
+        switch self {
+        case .deliveryStatus: .deliveryStatus
+        case .reply: .reply
+        case .shortCode: .shortCode
+        case .urlPreview: .urlPreview
+        case .urlClick: .urlClick
+        case .unrecognised: .quarantine
+        }
+    }
+}

@@ -1,0 +1,49 @@
+/// A tracked link was opened, or something on a landing page was touched.
+public struct URLClick: EventPayload {
+    /// What every event has. `occurredAt` is when it was opened or touched. `messageID`, if a template gives one, is that of the message
+    /// that carried the link, and so the same for every interaction with it.
+    public var envelope: Envelope
+    /// The vendor's `type` of the interaction, such as `REDIRECT`.
+    public var interaction: String?
+    /// The link.
+    public var url: String?
+    /// The landing page and what was touched on it.
+    public var landingPage: LandingPage?
+
+    /// - Parameters:
+    ///   - envelope: What every event has.
+    ///   - interaction: The vendor's `type` of the interaction.
+    ///   - url: The link.
+    ///   - landingPage: The landing page.
+    public init(
+        envelope: Envelope, interaction: String? = nil, url: String? = nil, landingPage: LandingPage? = nil
+    ) {
+        self.envelope = envelope
+        self.interaction = interaction
+        self.url = url
+        self.landingPage = landingPage
+    }
+
+    /// Always ``EventType/urlClick``.
+    public var type: EventType { .urlClick }
+}
+
+/// A landing page of the vendor's, or a component on it.
+public struct LandingPage: Sendable, Hashable {
+    /// The name of its template.
+    public var name: String?
+    /// The version of the template.
+    public var version: String?
+    /// The component that was touched, such as `button_77`.
+    public var componentID: String?
+
+    /// - Parameters:
+    ///   - name: The name of its template.
+    ///   - version: The version of the template.
+    ///   - componentID: The component that was touched.
+    public init(name: String? = nil, version: String? = nil, componentID: String? = nil) {
+        self.name = name
+        self.version = version
+        self.componentID = componentID
+    }
+}

@@ -1,0 +1,279 @@
+/// Reads events from Kafka records. It keeps its memory from record to record, so it belongs to one thread.
+///
+/// It takes what a newer bridge writes, too: unknown keys are skipped.
+public final class EventReader {
+    private var state = ReaderState()
+
+    /// A reader; for a single record ``Event/init(value:headers:)`` is simpler.
+    public init() {}
+
+    /// Reads one record.
+    ///
+    /// - Parameters:
+    ///   - value: The record's value; nil for a tombstone.
+    ///   - headers: The record's headers. None are needed; `ce_type` is checked when it is there, and `traceparent` and
+    ///     `tracestate` are taken over.
+    /// - Returns: The event.
+    /// - Throws: ``EventDecodingError``.
+    public func event(
+        value: UnsafeRawBufferPointer?, headers: [EventRecord.Header] = []
+    ) throws(EventDecodingError) -> Event {
+        guard let value else { throw EventDecodingError(.tombstone) }
+        guard value.count > 0 else { throw EventDecodingError(.empty) }
+        return try state.event(Bytes(value), headers: headers)
+    }
+}
+
+extension Event {
+    /// Reads an event from a Kafka record.
+    ///
+    /// - Parameters:
+    ///   - value: The record's value; nil for a tombstone.
+    ///   - headers: The record's headers; see ``EventReader/event(value:headers:)``.
+    /// - Throws: ``EventDecodingError`` for whatever is no event, a tombstone and an empty value included.
+    public init(value: [UInt8]?, headers: [EventRecord.Header] = []) throws(EventDecodingError) {
+        guard let value else { throw EventDecodingError(.tombstone) }
+        let reader = EventReader()
+        let result: Result<Event, EventDecodingError> = value.withUnsafeBytes { bytes in
+            do throws(EventDecodingError) {
+                return .success(try reader.event(value: bytes, headers: headers))
+            } catch {
+                return .failure(error)
+            }
+        }
+        self = try result.get()
+    }
+
+    /// Reads an event from a Kafka record.
+    ///
+    /// - Parameter record: What ``record()`` made, or a consumer got.
+    /// - Throws: ``EventDecodingError``.
+    public init(record: EventRecord) throws(EventDecodingError) {
+        try self.init(value: record.value, headers: record.headers)
+    }
+}
+
+/// The keys of a value, those of its objects included.
+private enum Key: UInt8, CaseIterable {
+    case id, idBasis, type, account, receivedAt, occurredAt, msisdn, batchId, messageId, reference, network, raw
+    case status, state, parts, dataType, sentText, sentAt, flash, group
+    case text, optOut, destination, campaign, sentMessageId
+    case numberValue1, numberValue2, numberValue3, numberValue4, numberValue5, numberValue6
+    case shortCode, keyword, interaction, url, landingPage, reason, detail
+    case mcc, mnc, name, description, data, version, componentId
+    case method, route, contentType, query, queryBase64, body, bodyBase64
+
+    var text: String { "\(self)" }
+}
+
+private struct ReaderState: ~Copyable {
+    private let names = NameTable(Key.allCases.map(\.text), ignoringCase: false)
+    private var top = Members()
+    private var inner = Members()
+    private var scratch = ByteWriter(capacity: 4096)
+
+    mutating func event(_ value: Bytes, headers: [EventRecord.Header]) throws(EventDecodingError) -> Event {
+        guard value.isUTF8 else { throw EventDecodingError(.notJSON) }
+        scratch.removeAll(keepingAtMost: 1 << 16)
+        // Nested objects are read from their source a second time, and need room of their own.
+        scratch.reserve(value.count * 2)
+        do throws(ScanFailure) {
+            try top.read(value, scratch: &scratch, names: names)
+        } catch {
+            throw EventDecodingError(error.reason == .notAnObject ? .notAnObject : .notJSON)
+        }
+        let typeName = try top.required(.type)
+        guard let type = EventType(rawValue: typeName) else { throw EventDecodingError(.unknownType, field: "type") }
+        var envelope = try envelope()
+        for header in headers {
+            switch header.name {
+            case "ce_type":
+                guard header.text == "\(type.cloudEventsType)" else {
+                    throw EventDecodingError(.unsupportedVersion, field: "ce_type")
+                }
+            case "traceparent": envelope.traceparent = header.text
+            case "tracestate": envelope.tracestate = header.text
+            default: break
+            }
+        }
+        switch type {
+        case .deliveryStatus: return .deliveryStatus(try deliveryStatus(envelope))
+        case .reply: return .reply(try reply(envelope))
+        case .shortCode:
+            return .shortCode(
+                ShortCodeMessage(
+                    envelope: envelope, text: try top.required(.text), isOptOut: try top.boolean(.optOut) ?? false,
+                    shortCode: try top.optional(.shortCode), keyword: try top.optional(.keyword)))
+        case .urlPreview:
+            return .urlPreview(
+                URLPreview(
+                    envelope: envelope, interaction: try top.optional(.interaction), url: try top.optional(.url),
+                    landingPage: try landingPage()))
+        case .urlClick:
+            return .urlClick(
+                URLClick(
+                    envelope: envelope, interaction: try top.optional(.interaction), url: try top.optional(.url),
+                    landingPage: try landingPage()))
+        case .unrecognised:
+            return .unrecognised(
+                Unrecognised(
+                    envelope: envelope, reason: UnrecognisedReason(rawValue: try top.required(.reason)),
+                    detail: try top.optional(.detail)))
+        }
+    }
+
+    private mutating func envelope() throws(EventDecodingError) -> Envelope {
+        guard let basis = EventIDBasis(rawValue: try top.required(.idBasis)) else {
+            throw EventDecodingError(.invalidField, field: "idBasis")
+        }
+        guard let receivedAt = try top.time(.receivedAt) else {
+            throw EventDecodingError(.missingField, field: "receivedAt")
+        }
+        guard try open(.raw) else { throw EventDecodingError(.missingField, field: "raw") }
+        let raw = try callback()
+        var network: Envelope.Network?
+        if try open(.network) {
+            network = Envelope.Network(mcc: try inner.optional(.mcc), mnc: try inner.optional(.mnc))
+        }
+        return Envelope(
+            id: try top.required(.id), idBasis: basis, account: try top.required(.account), receivedAt: receivedAt,
+            occurredAt: try top.time(.occurredAt), msisdn: try top.optional(.msisdn),
+            batchID: try top.optional(.batchId), messageID: try top.optional(.messageId),
+            reference: try top.optional(.reference), network: network, raw: raw)
+    }
+
+    /// Reads an object of the value into `inner`; false when there is none.
+    private mutating func open(_ key: Key) throws(EventDecodingError) -> Bool {
+        guard let object = try top.object(key) else { return false }
+        do throws(ScanFailure) {
+            try inner.read(object, scratch: &scratch, names: names)
+        } catch {
+            throw EventDecodingError(.invalidField, field: key.text)
+        }
+        inner.path = key.text + "."
+        return true
+    }
+
+    private func callback() throws(EventDecodingError) -> Callback {
+        guard let method = CallbackMethod(rawValue: try inner.required(.method)) else {
+            throw EventDecodingError(.invalidField, field: "raw.method")
+        }
+        let path = try inner.required(.route)
+        // A route that a newer bridge has counts as none: the event has its type already.
+        let route = EventType.recognised.first { "\(Callback.path(of: $0))" == path }
+        return Callback(
+            method: method, route: route, contentType: try inner.optional(.contentType) ?? "",
+            query: try inner.bytes(.query, base64: .queryBase64), body: try inner.bytes(.body, base64: .bodyBase64))
+    }
+
+    private mutating func group() throws(EventDecodingError) -> ContactGroup? {
+        guard try open(.group) else { return nil }
+        return ContactGroup(
+            name: try inner.optional(.name), description: try inner.optional(.description),
+            data: try inner.optional(.data))
+    }
+
+    private mutating func landingPage() throws(EventDecodingError) -> LandingPage? {
+        guard try open(.landingPage) else { return nil }
+        return LandingPage(
+            name: try inner.optional(.name), version: try inner.optional(.version),
+            componentID: try inner.optional(.componentId))
+    }
+
+    private mutating func deliveryStatus(_ envelope: Envelope) throws(EventDecodingError) -> DeliveryStatus {
+        // A state that a newer bridge knows is unknown here.
+        let state = DeliveryState(rawValue: try top.required(.state)) ?? .unknown
+        return DeliveryStatus(
+            envelope: envelope, status: try top.required(.status), state: state, parts: try top.integer(.parts),
+            dataType: try top.optional(.dataType), sentText: try top.optional(.sentText),
+            sentAt: try top.time(.sentAt), flash: try top.boolean(.flash), group: try group())
+    }
+
+    private mutating func reply(_ envelope: Envelope) throws(EventDecodingError) -> Reply {
+        var reply = Reply(
+            envelope: envelope, text: try top.required(.text), isOptOut: try top.boolean(.optOut) ?? false,
+            destination: try top.optional(.destination), campaign: try top.optional(.campaign),
+            sentMessageID: try top.optional(.sentMessageId), sentText: try top.optional(.sentText),
+            sentAt: try top.time(.sentAt), group: try group())
+        reply.numberValue1 = try top.optional(.numberValue1)
+        reply.numberValue2 = try top.optional(.numberValue2)
+        reply.numberValue3 = try top.optional(.numberValue3)
+        reply.numberValue4 = try top.optional(.numberValue4)
+        reply.numberValue5 = try top.optional(.numberValue5)
+        reply.numberValue6 = try top.optional(.numberValue6)
+        return reply
+    }
+}
+
+/// The members of one object, by key.
+private struct Members: ~Copyable {
+    private var list = ParameterList()
+    /// Per key the position of its member plus one; 0 for none. Of repeated keys the last counts.
+    private var positions = [Int](repeating: 0, count: Key.allCases.count)
+    /// What stands before a key in errors.
+    var path = ""
+
+    mutating func read(_ source: Bytes, scratch: inout ByteWriter, names: NameTable) throws(ScanFailure) {
+        list.removeAll()
+        for index in positions.indices { positions[index] = 0 }
+        var scanner = JSONScanner(source)
+        try scanner.readObject(into: &list, scratch: &scratch)
+        for index in 0..<list.count {
+            let key = names.index(of: list[index].name)
+            if key != NameTable.unknown { positions[Int(key)] = index + 1 }
+        }
+    }
+
+    private func member(_ key: Key) -> Parameter? {
+        let position = positions[Int(key.rawValue)]
+        return position == 0 ? nil : list[position - 1]
+    }
+
+    private func invalid(_ key: Key) -> EventDecodingError { EventDecodingError(.invalidField, field: path + key.text) }
+
+    private func text(_ key: Key) throws(EventDecodingError) -> Bytes? {
+        guard let member = member(key) else { return nil }
+        guard member.kind == .text else { throw invalid(key) }
+        return member.value
+    }
+
+    func optional(_ key: Key) throws(EventDecodingError) -> String? { try text(key)?.string }
+
+    func required(_ key: Key) throws(EventDecodingError) -> String {
+        guard let text = try text(key) else { throw EventDecodingError(.missingField, field: path + key.text) }
+        return text.string
+    }
+
+    func time(_ key: Key) throws(EventDecodingError) -> EventTime? {
+        guard let text = try text(key) else { return nil }
+        guard let milliseconds = EventTime.milliseconds(rfc3339: text) else { throw invalid(key) }
+        return EventTime(millisecondsSinceEpoch: milliseconds)
+    }
+
+    func boolean(_ key: Key) throws(EventDecodingError) -> Bool? {
+        guard let member = member(key) else { return nil }
+        guard member.kind == .literal else { throw invalid(key) }
+        if member.value.equals("true") { return true }
+        guard member.value.equals("false") else { throw invalid(key) }
+        return false
+    }
+
+    func integer(_ key: Key) throws(EventDecodingError) -> Int? {
+        guard let member = member(key) else { return nil }
+        guard member.kind == .literal, let value = Int(member.value.string) else { throw invalid(key) }
+        return value
+    }
+
+    func object(_ key: Key) throws(EventDecodingError) -> Bytes? {
+        guard let member = member(key) else { return nil }
+        guard member.kind == .nested, member.value[0] == 0x7B else { throw invalid(key) }
+        return member.value
+    }
+
+    func bytes(_ key: Key, base64: Key) throws(EventDecodingError) -> [UInt8] {
+        if let text = try text(key) { return text.array }
+        guard let text = try text(base64) else { return [] }
+        guard let bytes = ByteWriter.base64Decoded(text) else { throw invalid(base64) }
+        return bytes
+    }
+}

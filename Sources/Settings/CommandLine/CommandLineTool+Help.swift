@@ -1,0 +1,94 @@
+extension CommandLineTool {
+    /// The help of the tool, or of one of its commands.
+    func help(for path: [String], _ command: Command?) -> String {
+        guard let command else { return overview() }
+        let subject = ([name] + path).joined(separator: " ")
+        var text = "\(subject): \(command.summary)\n\nUsage: \(subject)"
+        if !command.subcommands.isEmpty { text += " <command>" }
+        if !command.options.isEmpty || command.settings != nil { text += " [options]" }
+        for operand in command.operands {
+            let name = "<\(operand.name)>" + (operand.repeats ? "…" : "")
+            text += operand.isRequired ? " \(name)" : " [\(name)]"
+        }
+        text += "\n"
+        if !command.discussion.isEmpty { text += "\n\(command.discussion)\n" }
+        if !command.subcommands.isEmpty {
+            text += "\nCommands:\n"
+            text += Self.table(command.subcommands.filter { !$0.isHidden }.map { ($0.name, $0.summary) })
+        }
+        if !command.operands.isEmpty {
+            text += "\nArguments:\n" + Self.table(command.operands.map { ("<\($0.name)>", $0.help) })
+        }
+        var options = command.options.map { option -> (String, String) in
+            let standard = option.defaultText.map { " (default: \($0))" } ?? ""
+            let repeats = option.repeats ? " (may be repeated)" : ""
+            let required = option.isRequired ? " (required)" : ""
+            return (
+                option.flag + (option.placeholder.map { " " + $0 } ?? ""), option.help + required + repeats + standard
+            )
+        }
+        if command.settings != nil {
+            options.append(("--config FILE", "read settings from a YAML file (or \(SettingsLoader.configVariable))"))
+        }
+        options.append(("--help", "show this"))
+        text += "\nOptions:\n" + Self.table(options)
+        if let use = command.settings {
+            text += "\nSettings, each also by environment or in the file (see '\(name) help settings'):\n"
+            let standard = BridgeSettings()
+            text += Self.table(
+                use.declarations.map { declaration in
+                    let placeholder = declaration.isBoolean ? "" : " " + declaration.placeholder
+                    let shown = declaration.show(standard)
+                    let note = shown.isEmpty ? "" : " (default: \(shown))"
+                    return (declaration.flag + placeholder, declaration.brief + note)
+                })
+        }
+        if !command.examples.isEmpty {
+            text += command.examples.count == 1 ? "\nExample:\n" : "\nExamples:\n"
+            for example in command.examples { text += "  # \(example.says)\n  \(example.line)\n" }
+        }
+        return text
+    }
+
+    private func overview() -> String {
+        var text = "\(name): \(summary)\n\nUsage: \(name) <command> [options]\n\nCommands:\n"
+        text += Self.table(
+            commands.filter { !$0.isHidden }.map { ($0.name, $0.summary) } + [
+                ("help <command>", "explain a command"), ("help settings", "explain every setting"),
+            ])
+        text += "\nOptions:\n" + Self.table([("--version", "show versions"), ("--help", "show this")])
+        if let example = commands.lazy.compactMap(\.examples.first).first {
+            text += "\nExample:\n  # \(example.says)\n  \(example.line)\n"
+        }
+        return text
+    }
+
+    /// Two columns; a long left one has a line of its own.
+    private static func table(_ rows: [(String, String)]) -> String {
+        let width = min(28, rows.map(\.0.count).max() ?? 0)
+        return rows.map { left, right in
+            let gap = left.count <= width ? String(repeating: " ", count: width - left.count + 2) : nil
+            return "  " + left + (gap ?? "\n" + String(repeating: " ", count: width + 4)) + right + "\n"
+        }.joined()
+    }
+}
+
+extension Declaration {
+    /// Stands for the value in a help.
+    var placeholder: String {
+        switch form {
+        case .single: typeName.split(separator: " ").last.map { $0.uppercased() } ?? "VALUE"
+        case .list: "VALUE,…"
+        case .map: "NAME=VALUE"
+        }
+    }
+
+    /// The documentation's first sentence, without Markdown.
+    var brief: String {
+        let plain = documentation.replacing("`", with: "")
+        guard let end = plain.firstRange(of: ". ") else {
+            return plain.hasSuffix(".") ? String(plain.dropLast()) : plain
+        }
+        return String(plain[..<end.lowerBound])
+    }
+}

@@ -1,0 +1,256 @@
+extension Declaration {
+    /// Every setting, in the order of the reference.
+    package static let all: [Declaration] =
+        http + admin + kafka + topics + auth + events + publish + spool + others
+
+    /// The sections in the order of the reference, with what they are about.
+    package static let sections: [(name: String, title: String)] = [
+        ("http", "The public port, on which callbacks arrive"),
+        ("admin", "The private port: health and metrics"),
+        ("kafka", "The cluster"),
+        ("topics", "The topics that the bridge writes to"),
+        ("auth", "Who may call"),
+        ("events", "How callbacks are read"),
+        ("publish", "How events go to Kafka"),
+        ("spool", "The durable local queue"),
+        ("durability", "What is asked of the topics"),
+        ("shutdown", "How the process ends"),
+        ("log", "The log on standard error"),
+    ]
+
+    private static let timeout = ValueType.duration(.milliseconds(100)...(.seconds(600)))
+
+    private static let http: [Declaration] = [
+        .single(
+            "http.host", \.http.host, .address, also: ["http.address", "http.listen", "http.bind"],
+            "Address to listen on. `0.0.0.0` is every IPv4 address, `::` every address."),
+        .single("http.port", \.http.port, .port, also: ["port"], "Port of the public side."),
+        .single(
+            "http.basePath", \.http.basePath, .basePath, also: ["http.prefix", "http.root", "http.path"],
+            "Stands in front of every public path: with `/bridge`, callbacks go to `/bridge/webhooks`."),
+        .single(
+            "http.maxBodyBytes", \.http.maxBodyBytes, .bytes(1 << 10...16 << 20), also: ["http.maxBodySize"],
+            "The largest body of a request. A larger one is answered 413."),
+        .single(
+            "http.maxHeaderBytes", \.http.maxHeaderBytes, .bytes(1 << 10...1 << 20), also: ["http.maxHeaderSize"],
+            "All header lines of a request together. More are answered 431."),
+        .single(
+            "http.maxHeaders", \.http.maxHeaders, .integer(8...1_000), also: ["http.maxHeaderCount"],
+            "The most header lines of a request. More are answered 431."),
+        .single(
+            "http.maxTargetBytes", \.http.maxTargetBytes, .bytes(256...1 << 20),
+            also: ["http.maxUriBytes", "http.maxUrlBytes"],
+            "The longest request target (path and query). A longer one is answered 414. Callbacks by GET carry their data here."
+        ),
+        .single(
+            "http.headTimeout", \.http.headTimeout, timeout,
+            "How long a client may take for the head of a request, from the connection's begin or from the first byte after the answer before."
+        ),
+        .single(
+            "http.bodyTimeout", \.http.bodyTimeout, timeout, also: ["http.readTimeout", "http.requestTimeout"],
+            "How long a client may take for the body of a request."),
+        .single(
+            "http.writeTimeout", \.http.writeTimeout, timeout,
+            "How long a client may take to read an answer; then the connection is closed."),
+        .single(
+            "http.idleTimeout", \.http.idleTimeout, .duration(.seconds(1)...(.seconds(3_600))),
+            also: ["http.keepAlive", "http.keepAliveTimeout"],
+            "How long a connection may rest between two requests. Longer than the balancer in front waits (60 s is common), else it sends a request into a connection that is just being closed."
+        ),
+        .single(
+            "http.maxConnections", \.http.maxConnections, .integer(1...1_000_000),
+            "The most open connections. More are accepted and closed at once."),
+        .single(
+            "http.maxUnfinishedBytes", \.http.maxUnfinishedBytes, .bytes(64 << 10...16 << 30),
+            "All requests that are not answered yet together; beyond it they are answered 503. Not below `http.maxBodyBytes`."
+        ),
+        .single(
+            "http.backlog", \.http.backlog, .integer(1...65_535),
+            "Connections that the system may hold until they are accepted. The system has a bound of its own (`net.core.somaxconn`)."
+        ),
+    ]
+
+    private static let admin: [Declaration] = [
+        .single(
+            "admin.host", \.admin.host, .address, also: ["admin.address", "metrics.host"],
+            "Address to listen on. Health and metrics say nothing secret, but are nobody's business: in a container give `0.0.0.0` and publish the port to the cluster only."
+        ),
+        .single("admin.port", \.admin.port, .port, also: ["metrics.port"], "Port of the private side."),
+    ]
+
+    private static let kafka: [Declaration] = [
+        .list(
+            "kafka.bootstrapServers", \.kafka.bootstrapServers, of: .broker, count: 1...100, orText: true,
+            also: [
+                "kafka.brokers", "kafka.bootstrap.servers", "kafka.servers", "bootstrap.servers", "brokers",
+                "kafka.hosts", "kafka.bootstrap",
+            ],
+            "Some brokers of the cluster; the others are found through them. Required by every command that talks to Kafka."
+        ),
+        .kafkaProperties(
+            "kafka.properties",
+            "Properties of librdkafka, as its `CONFIGURATION.md` names them: `security.protocol`, `sasl.mechanism`, `sasl.username`, `ssl.ca.location`, … In the environment each has its own name, in which an underscore stands for a dot. Those that would break a promise of the bridge are refused: see below."
+        ),
+        .kafkaPropertyFiles(
+            "kafka.propertyFiles",
+            "Properties of librdkafka whose values are in files (each whole file is one value, without the line's end at its end). For the secret ones the environment has a name of its own each, such as `SMSBRIDGE_KAFKA_PROPERTIES_SASL_PASSWORD_FILE`."
+        ),
+    ]
+
+    private static let topics: [Declaration] = [
+        .single(
+            "topics.prefix", \.topics.prefix, .topicPrefix,
+            also: ["kafka.prefix", "topic.prefix", "kafka.topicPrefix"],
+            "What the names of all topics begin with: `smsportal` makes `smsportal.reply`."),
+        .single(
+            "topics.create", \.topics.create, .flag, also: ["topics.autoCreate", "kafka.createTopics"],
+            "Creates missing topics at start, with the three settings below. If false, missing topics are named and `serve` does not start."
+        ),
+        .single(
+            "topics.partitions", \.topics.partitions, .integer(1...10_000),
+            "Partitions of a topic that is created."),
+        .single(
+            "topics.replication", \.topics.replication, .integer(1...100), also: ["topics.replicationFactor"],
+            "Replicas of a topic that is created. If the cluster has fewer brokers, as many as it has, with a warning."
+        ),
+        .single(
+            "topics.retention", \.topics.retention, .duration(.seconds(60)...(.seconds(36_500 * 86_400))),
+            also: ["topics.retention.ms"],
+            "How long records stay in a topic that is created."),
+    ]
+
+    /// What SMSPortal can send in a header and nothing on the way changes.
+    private static let headerSecret: @Sendable (String) -> String? = { text in
+        if text.isEmpty { return "it is empty" }
+        if text.utf8.count > 1_024 { return "it has more than 1024 characters" }
+        if text.hasPrefix(" ") || text.hasSuffix(" ") { return "it begins or ends with a space" }
+        return text.utf8.allSatisfy { (0x20...0x7E).contains($0) }
+            ? nil : "it has characters other than printable ASCII"
+    }
+
+    private static let urlSecret: @Sendable (String) -> String? = { text in
+        if text.isEmpty { return "it is empty" }
+        if text.utf8.count > 1_024 { return "it has more than 1024 characters" }
+        return text.utf8.allSatisfy(isUnreserved)
+            ? nil : "it has characters other than letters, digits, -, ., _ and ~, which mean themselves in a URL"
+    }
+
+    private static let pathSecret: @Sendable (String) -> String? = { text in
+        if let wrong = urlSecret(text) { return wrong }
+        if text == "." || text == ".." { return "it is a step of a path (. or ..)" }
+        return eventTypes.contains(text.lowercased()) ? "it is named like an event type" : nil
+    }
+
+    /// The names of event types in paths.
+    static let eventTypes = ["delivery-status", "reply", "short-code", "url-preview", "url-click"]
+
+    private static let auth: [Declaration] = [
+        .single(
+            "auth.header.name", \.auth.header.name, .headerName,
+            "The header in which callers send a secret, in any case. Not one that SMSPortal does not let its customers set."
+        ),
+        .secrets(
+            "auth.header.secrets", \.auth.header.secrets, file: \.auth.header.secretsFile, check: headerSecret,
+            expected: "at most 2 secrets of printable ASCII characters", also: ["auth.header.secret", "auth.secrets"],
+            "Values of that header, any of which is valid: two while one replaces the other. Compared as a whole, `Bearer ` included if callers send it."
+        ),
+        .secretsFile(
+            "auth.header.secretsFile", \.auth.header.secretsFile, secrets: \.auth.header.secrets, check: headerSecret,
+            "The same from a file, one a line; empty lines are skipped."),
+        .secrets(
+            "auth.path.secrets", \.auth.path.secrets, file: \.auth.path.secretsFile, check: pathSecret,
+            expected: "at most 2 secrets of letters, digits, -, ., _ and ~; none named like an event type",
+            also: ["auth.path.secret"],
+            "Secrets as a segment of the path: `/webhooks/<secret>/<event type>`."),
+        .secretsFile(
+            "auth.path.secretsFile", \.auth.path.secretsFile, secrets: \.auth.path.secrets, check: pathSecret,
+            "The same from a file, one a line; empty lines are skipped."),
+        .secrets(
+            "auth.query.secrets", \.auth.query.secrets, file: \.auth.query.secretsFile, check: urlSecret,
+            expected: "at most 2 secrets of letters, digits, -, ., _ and ~", also: ["auth.query.secret"],
+            "Secrets in the query: `?secret=<secret>`."),
+        .secretsFile(
+            "auth.query.secretsFile", \.auth.query.secretsFile, secrets: \.auth.query.secrets, check: urlSecret,
+            "The same from a file, one a line; empty lines are skipped."),
+        .single(
+            "auth.none", \.auth.none, .flag, also: ["auth.disabled", "auth.anonymous", "auth.enabled"],
+            "Lets anybody in. Without it `serve` refuses to start when no secret is configured."),
+    ]
+
+    private static func fields(of type: String, _ target: Target<[String: String]>) -> Declaration {
+        .map(
+            "events.\(type).fields", target, name: .parameter, value: .parameter, ignoringCase: true,
+            "For callers who name the parameters of `\(type)` otherwise: the caller's key (in any case) → the field of the record."
+        )
+    }
+
+    private static let events: [Declaration] = [
+        .single(
+            "events.account", \.events.account, .account, also: ["events.source"],
+            "Names the SMSPortal account in the records: `ce_source` is `/smsportal/<account>`."),
+        .list(
+            "events.optOut.phrases", \.events.optOut.phrases, of: .phrase, count: 0...100,
+            "A reply that is one of these as a whole, whatever its case and punctuation, is marked `optOut`. The default is the vendor's list of examples."
+        ),
+        fields(of: "delivery-status", \.events.deliveryStatus.fields),
+        fields(of: "reply", \.events.reply.fields),
+        fields(of: "short-code", \.events.shortCode.fields),
+        fields(of: "url-preview", \.events.urlPreview.fields),
+        fields(of: "url-click", \.events.urlClick.fields),
+    ]
+
+    private static let publish: [Declaration] = [
+        .single(
+            "publish.linger", \.publish.linger, .duration(.zero...(.seconds(1))), also: ["kafka.linger"],
+            "How long a batch for Kafka is gathered. Below `publish.hedge`."),
+        .single(
+            "publish.hedge", \.publish.hedge, .duration(.milliseconds(2)...(.seconds(9))),
+            "How long Kafka may take before an event goes to the spool. Below `publish.deadline`."),
+        .single(
+            "publish.deadline", \.publish.deadline, .duration(.milliseconds(10)...(.milliseconds(9_900))),
+            also: ["publish.timeout"],
+            "When a caller has an answer at the latest, counted from its last byte. SMSPortal gives up after 10 s and punishes slow endpoints long before."
+        ),
+        .single(
+            "publish.maxInFlight", \.publish.maxInFlight, .integer(1...10_000_000),
+            "The most events that wait for Kafka's acknowledgement. Beyond it events are spooled, or answered 503."),
+        .single(
+            "publish.maxInFlightBytes", \.publish.maxInFlightBytes, .bytes(1 << 20...16 << 30),
+            "The events that wait for Kafka's acknowledgement together. Not below `http.maxBodyBytes`."),
+    ]
+
+    private static let spool: [Declaration] = [
+        .single(
+            "spool.path", \.spool.path, .filePath, also: ["spool.directory", "spool.dir"],
+            "Directory of the spool. The default is `$STATE_DIRECTORY` where systemd sets it, else `/var/lib/smsbridge`."
+        ),
+        .single(
+            "spool.none", \.spool.none, .flag, also: ["spool.disabled", "spool.enabled"],
+            "Goes without a spool: while Kafka is away, callers get 503."),
+        .single(
+            "spool.maxBytes", \.spool.maxBytes, .bytes(16 << 20...1 << 50), also: ["spool.maxSize"],
+            "The most that the spool takes on the disk."),
+    ]
+
+    private static let others: [Declaration] = [
+        .single(
+            "durability.strict", \.durability.strict, .flag,
+            "Refuses to serve when a topic could lose an acknowledged event: replication below 3, `min.insync.replicas` below 2, or unclean leader election. If false, it is only said."
+        ),
+        .single(
+            "shutdown.delay", \.shutdown.delay, .duration(.zero...(.seconds(600))),
+            "After SIGTERM: how long it serves on while `/readyz` and `/healthz` already say no, so that balancers turn away. Below `shutdown.deadline`."
+        ),
+        .single(
+            "shutdown.deadline", \.shutdown.deadline, .duration(.seconds(1)...(.seconds(3_600))),
+            also: ["shutdown.timeout"],
+            "After SIGTERM: when the process has ended at the latest. Below what the supervisor waits before it kills (Kubernetes: 30 s)."
+        ),
+        .single(
+            "log.level", \.log.level, .word("level"), also: ["logging.level", "loglevel"],
+            "The least level that is written."),
+        .single(
+            "log.format", \.log.format, .word("format"), also: ["logging.format"],
+            "`text` is one line for a person, `json` one object a line, `auto` text on a terminal and JSON otherwise."),
+    ]
+}

@@ -1,0 +1,95 @@
+extension SettingsLoader {
+    /// What several settings must agree in. Nothing is said about settings that are wrong in themselves.
+    mutating func checkRules(isComplete: Bool) {
+        let settings = draft.settings
+        below("publish.linger", settings.publish.linger, "publish.hedge", settings.publish.hedge)
+        below("publish.hedge", settings.publish.hedge, "publish.deadline", settings.publish.deadline)
+        below("shutdown.delay", settings.shutdown.delay, "shutdown.deadline", settings.shutdown.deadline)
+        notBelow(
+            "http.maxUnfinishedBytes", settings.http.maxUnfinishedBytes, "http.maxBodyBytes",
+            settings.http.maxBodyBytes)
+        notBelow(
+            "publish.maxInFlightBytes", settings.publish.maxInFlightBytes, "http.maxBodyBytes",
+            settings.http.maxBodyBytes)
+        if settings.http.port == settings.admin.port, settings.http.port != 0, areRight("http.port", "admin.port") {
+            let key = later("http.port", "admin.port")
+            draft.wrong(key, place(key), "http.port and admin.port are both \(settings.http.port)")
+        }
+        if settings.spool.none, draft.sources["spool.path"] != nil {
+            draft.warnings.append("spool.path has no effect: spool.none is true (\(place("spool.none")))")
+        }
+        checkSecretTwins(settings)
+        guard isComplete else { return }
+        if needs.contains(.kafka), settings.kafka.bootstrapServers.isEmpty, areRight("kafka.bootstrapServers") {
+            missing("kafka.bootstrapServers", "is required")
+        }
+        let kinds = ["auth.header.secrets", "auth.path.secrets", "auth.query.secrets"]
+        let areSecretsRight = kinds.allSatisfy { areRight($0, $0 + "File") }
+        guard areSecretsRight, areRight("auth.none") else { return }
+        if settings.auth.none, settings.auth.isConfigured {
+            let given = kinds.first { draft.sources[$0] != nil } ?? kinds[0]
+            draft.wrong(
+                "auth.none", place("auth.none"),
+                "is true, yet \(given) is given (\(place(given))): remove one of them")
+        }
+        if needs.contains(.authentication), !settings.auth.none, !settings.auth.isConfigured {
+            draft.problems.append(
+                SettingProblem(
+                    key: "auth", place: .standard,
+                    message:
+                        "no authentication is configured, so anybody could publish events: give auth.header.secrets"
+                        + " (\(Declaration.named(kinds[0])?.environmentName ?? "") or …_FILE), auth.path.secrets or"
+                        + " auth.query.secrets, or say that this is meant with auth.none: true"))
+        }
+    }
+
+    private func areRight(_ keys: String...) -> Bool { draft.failed.isDisjoint(with: keys) }
+
+    private func place(_ key: String) -> SettingPlace { draft.sources[key] ?? .standard }
+
+    /// The one of two settings that somebody gave: there the error is shown.
+    private func later(_ first: String, _ second: String) -> String {
+        draft.sources[second] == nil && draft.sources[first] != nil ? first : second
+    }
+
+    private mutating func below(_ low: String, _ lowValue: Duration, _ high: String, _ highValue: Duration) {
+        guard areRight(low, high), lowValue >= highValue else { return }
+        let key = later(low, high)
+        let relation =
+            key == high
+            ? "is \(showDuration(highValue)), expected more than \(low), which is \(showDuration(lowValue)) (\(place(low)))"
+            : "is \(showDuration(lowValue)), expected less than \(high), which is \(showDuration(highValue)) (\(place(high)))"
+        draft.wrong(key, place(key), relation)
+    }
+
+    private mutating func notBelow(_ high: String, _ highValue: Int, _ low: String, _ lowValue: Int) {
+        guard areRight(low, high), highValue < lowValue else { return }
+        let key = later(low, high)
+        let relation =
+            key == high
+            ? "is \(showBytes(highValue)), expected no less than \(low), which is \(showBytes(lowValue)) (\(place(low)))"
+            : "is \(showBytes(lowValue)), expected no more than \(high), which is \(showBytes(highValue)) (\(place(high)))"
+        draft.wrong(key, place(key), relation)
+    }
+
+    private mutating func missing(_ key: String, _ message: String) {
+        guard let declaration = Declaration.named(key) else { return }
+        draft.wrong(
+            key, .standard,
+            "\(message): give \(key) in the file, \(declaration.environmentName) or \(declaration.flag); "
+                + "expected \(declaration.expected)")
+    }
+
+    /// One secret for two kinds makes the second one worth nothing: whoever sees the URL knows the header too.
+    private mutating func checkSecretTwins(_ settings: BridgeSettings) {
+        let kinds = [
+            ("auth.header.secrets", settings.auth.header.secrets), ("auth.path.secrets", settings.auth.path.secrets),
+            ("auth.query.secrets", settings.auth.query.secrets),
+        ]
+        for (index, kind) in kinds.enumerated() {
+            for other in kinds[..<index] where kind.1.contains(where: { other.1.contains($0) }) {
+                draft.warnings.append("\(other.0) and \(kind.0) hold the same secret: one of them is no second lock")
+            }
+        }
+    }
+}

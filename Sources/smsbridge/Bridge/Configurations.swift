@@ -1,0 +1,85 @@
+import HTTPServer
+import Ingress
+import Kafka
+import Publisher
+import SMSPortalEvents
+import Settings
+
+/// From what people set to what the modules take.
+extension BridgeSettings {
+    var kafkaClient: ClientConfiguration {
+        ClientConfiguration(
+            bootstrapServers: kafka.bootstrapServers.joined(separator: ","),
+            properties: Self.standardKafkaProperties.merging(
+                kafka.properties.exposed.map { ($0.name, $0.value) }, uniquingKeysWith: { $1 }))
+    }
+
+    /// Defaults of ours that a property may override.
+    private static let standardKafkaProperties = [
+        // A broker that is back is to be found within a second; librdkafka's own bound is 10 s.
+        "reconnect.backoff.max.ms": "1000",
+        // Ends the wait for a broker that hangs; librdkafka's own is 60 s.
+        "socket.timeout.ms": "10000",
+        "socket.nagle.disable": "true",
+        "socket.keepalive.enable": "true",
+    ]
+
+    var httpServer: HTTPServerConfiguration {
+        var configuration = HTTPServerConfiguration()
+        configuration.host = http.host
+        configuration.port = http.port
+        configuration.backlog = Int32(http.backlog)
+        configuration.limits.maxBodyBytes = http.maxBodyBytes
+        configuration.limits.maxHeaderBytes = http.maxHeaderBytes
+        configuration.limits.maxHeaders = http.maxHeaders
+        configuration.limits.maxTargetBytes = http.maxTargetBytes
+        configuration.headTimeout = http.headTimeout
+        configuration.bodyTimeout = http.bodyTimeout
+        configuration.writeTimeout = http.writeTimeout
+        configuration.idleTimeout = http.idleTimeout
+        configuration.maxConnections = http.maxConnections
+        configuration.maxUnfinishedBytes = http.maxUnfinishedBytes
+        return configuration
+    }
+
+    var ingress: IngressConfiguration {
+        var configuration = IngressConfiguration()
+        configuration.basePath = http.basePath
+        configuration.authentication.headerName = auth.header.name
+        configuration.authentication.headerSecrets = auth.header.secrets.map { Array($0.exposed.utf8) }
+        configuration.authentication.pathSecrets = auth.path.secrets.map { Array($0.exposed.utf8) }
+        configuration.authentication.querySecrets = auth.query.secrets.map { Array($0.exposed.utf8) }
+        return configuration
+    }
+
+    var decoder: DecoderConfiguration {
+        DecoderConfiguration(
+            accounts: [events.account],
+            fields: Dictionary(
+                uniqueKeysWithValues: events.fields.compactMap { name, fields in
+                    EventType(rawValue: name).map { ($0, fields) }
+                }),
+            optOutPhrases: events.optOut.phrases)
+    }
+
+    var publisher: PublisherConfiguration {
+        var configuration = PublisherConfiguration(kafka: kafkaClient)
+        configuration.topicPrefix = topics.prefix
+        configuration.linger = publish.linger
+        configuration.deadline = publish.deadline
+        configuration.maxInFlight = publish.maxInFlight
+        configuration.maxInFlightBytes = publish.maxInFlightBytes
+        configuration.maxRecordBytes = maxRecordBytes
+        return configuration
+    }
+
+    var topicPlan: TopicPlan {
+        TopicPlan(
+            prefix: topics.prefix, partitions: topics.partitions, replication: topics.replication,
+            retention: topics.retention, maxRecordBytes: maxRecordBytes)
+    }
+
+    private var maxRecordBytes: Int {
+        CallbackDecoder.maximumRecordBytes(maxBody: http.maxBodyBytes, maxTarget: http.maxTargetBytes)
+    }
+}

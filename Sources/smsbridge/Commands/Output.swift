@@ -1,0 +1,59 @@
+import FoundationEssentials
+import Settings
+import Telemetry
+
+#if canImport(Glibc)
+import Glibc
+#else
+import Darwin
+#endif
+
+/// How the commands speak: results on standard output, everything else on standard error.
+enum Output {
+    /// Writes a line to standard output. A reader that has gone (`| head`) ends the process quietly.
+    static func line(_ text: String) { write(text + "\n", to: STDOUT_FILENO) }
+
+    static func text(_ text: String) { write(text, to: STDOUT_FILENO) }
+
+    static func error(_ text: String) { write(text, to: STDERR_FILENO) }
+
+    private static func write(_ text: String, to descriptor: Int32) {
+        let bytes = Array(text.utf8)
+        var rest = bytes[...]
+        while !rest.isEmpty {
+            let written = rest.withUnsafeBytes { systemWrite(descriptor, $0.baseAddress, $0.count) }
+            if written < 0 {
+                if errno == EINTR || errno == EAGAIN { continue }
+                // As a shell reports a process that SIGPIPE ended.
+                exit(descriptor == STDOUT_FILENO && errno == EPIPE ? 141 : 1)
+            }
+            rest = rest.dropFirst(written)
+        }
+    }
+
+    private static func systemWrite(_ descriptor: Int32, _ bytes: UnsafeRawPointer?, _ count: Int) -> Int {
+        #if canImport(Glibc)
+        Glibc.write(descriptor, bytes, count)
+        #else
+        Darwin.write(descriptor, bytes, count)
+        #endif
+    }
+
+    /// The log as the settings want it.
+    static func logger(_ log: BridgeSettings.Log, registry: MetricRegistry? = nil) -> Logger {
+        let sink = LogSink(
+            format: LogFormat(rawValue: log.format.rawValue) ?? .auto,
+            level: LogLevel(rawValue: log.level.rawValue) ?? .info)
+        if let registry { sink.addMetrics(to: registry) }
+        return Logger(sink: sink)
+    }
+}
+
+/// What a process ends with.
+enum ExitCode {
+    static let success: Int32 = 0
+    /// The work could not be done.
+    static let failure: Int32 = 1
+    /// The command line or the settings are wrong.
+    static let usage: Int32 = 2
+}

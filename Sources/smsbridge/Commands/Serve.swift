@@ -1,0 +1,41 @@
+import Settings
+import Telemetry
+
+/// `smsbridge serve`
+enum Serve {
+    static let command = Command(
+        "serve", summary: "Take callbacks and publish them to Kafka",
+        discussion: """
+            Callbacks come to /webhooks/<type> (delivery-status, reply, short-code, url-preview, url-click) or to
+            /webhooks, where the fields tell the type. Each is answered 200 once Kafka has acknowledged its event.
+            SIGTERM ends it in order, a second one at once.
+            """,
+        settings: .init(needs: .serve),
+        examples: [
+            .init(
+                "with everything on the command line but the secret",
+                "SMSBRIDGE_AUTH_HEADER_SECRETS_FILE=/run/secrets/webhook smsbridge serve "
+                    + "--kafka-bootstrap-servers kafka:9092"),
+            .init("from a file", "smsbridge serve --config /etc/smsbridge.yaml"),
+        ])
+
+    static func run(_ loaded: LoadedSettings) -> Int32 {
+        let registry = MetricRegistry()
+        let logger = Output.logger(loaded.settings.log, registry: registry)
+        defer { _ = logger.sink.flush(timeout: .seconds(2)) }
+        registry.addProcessMetrics()
+        registry.addBuildInfo(Version.labels)
+        logger.info("smsbridge \(Version.number)", ["librdkafka": Version.librdkafka])
+        for warning in loaded.warnings { logger.warning(warning) }
+        for setting in loaded.effective where setting.source != .standard {
+            logger.info("setting", ["key": setting.key, "value": setting.value, "source": "\(setting.source)"])
+        }
+        do {
+            try Bridge(loaded.settings, logger: logger, registry: registry).run()
+            return ExitCode.success
+        } catch {
+            logger.error("cannot serve", ["reason": "\(error)"])
+            return ExitCode.failure
+        }
+    }
+}

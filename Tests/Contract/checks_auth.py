@@ -1,0 +1,267 @@
+"""Who does not belong gets a 401 that says nothing, and no secret, number or text is anywhere but in the records."""
+
+import json
+import secrets
+import time
+import urllib.parse
+
+import wire
+from bridge import Bridge
+from examples import all_examples
+from records import Topics
+from report import check, equal
+
+
+def refused(suite, name, send, topics=None, statuses=(401,)):
+    """A request that is not let in: an answer without a reason, and no record."""
+    topics = topics or suite.topics
+    with suite.report.case(f"auth: {name}"):
+        count = topics.count()
+        answer = send()
+        check(answer.status in statuses, f"status {answer.status}, expected {statuses}")
+        if answer.status == 401:
+            check(answer.header("www-authenticate"), "401 without WWW-Authenticate (RFC 9110, 11.6.1)")
+        said = (answer.body + repr(answer.headers).encode()).lower()
+        for word in (b"secret", b"missing", b"wrong", b"mismatch", b"invalid", b"expected", b"length"):
+            check(word not in said.replace(b"x-webhook-secret", b""), f"the answer says {word!r}: {answer.body!r} {answer.headers}")
+        equal(topics.count(), count, "records")
+        suite.refusals.setdefault(topics.prefix, []).append((name, answer))
+
+
+def accepted(suite, name, send, topics=None):
+    topics = topics or suite.topics
+    with suite.report.case(f"auth: {name}"):
+        mark = topics.mark()
+        answer = send()
+        equal(answer.status, 200, "status")
+        equal(answer.body, b"True", "body of the answer")
+        record = topics.one(mark)
+        for secret in suite.forbidden:
+            check(secret.encode() not in record.value, "the secret is in the record")
+
+
+def run(suite):
+    suite.refusals = {}
+    header(suite)
+    if suite.binary:
+        path(suite)
+        query(suite)
+        both(suite)
+        nothing(suite)
+    else:
+        suite.report.skip("auth: path, query, both, none", "they need --binary")
+    for prefix, answers in suite.refusals.items():
+        with suite.report.case(f"auth: all refusals look alike ({len(answers)})"):
+            looks = {(a.status, a.body, a.header("www-authenticate"), a.header("content-type")) for _, a in answers
+                     if a.status == 401}
+            check(len(looks) <= 1, f"{looks}")
+
+
+def delivery(number="27001777001"):
+    return json.dumps({"id": secrets.randbelow(10**12), "phoneNumber": number, "status": "DELIVRD"}).encode()
+
+
+def header(suite):
+    if not suite.secrets:
+        return suite.report.skip("auth: header", "the running bridge's secret is not given (--secret)")
+    url = suite.target("delivery-status")
+    send = lambda *lines, **more: wire.curl(url, data=delivery(), headers=["Content-Type: application/json", *lines], **more)
+    name, first = suite.header, suite.secrets[0]
+    for index, secret in enumerate(suite.secrets):
+        accepted(suite, f"header, value {index + 1} of {len(suite.secrets)}", lambda s=secret: send(f"{name}: {s}"))
+    accepted(suite, "header, its name in another case", lambda: send(f"{name.upper()}: {first}"))
+    accepted(suite, "header, white space around the value", lambda: send(f"{name}:  \t {first} \t "))
+    refused(suite, "no header", send)
+    refused(suite, "an empty header", lambda: send(f"{name};"))
+    wrong = {
+        "wrong": "wrong", "a prefix": first[:-1], "longer": first + "x", "another case": first.swapcase(),
+        "the last character changed": first[:-1] + ("x" if first[-1] != "x" else "y"),
+        "the first character changed": ("X" if first[0] != "X" else "Y") + first[1:],
+        "in quotes": f'"{first}"', "as a bearer": f"Bearer {first}", "of 10 kB": "x" * 10_000,
+        "both, with a comma": ",".join(suite.secrets), "twice in one": f"{first}, {first}", "percent-encoded": "%" + first.encode().hex("%"),
+    }
+    for what, value in wrong.items():
+        refused(suite, f"header value {what}", lambda v=value: send(f"{name}: {v}"))
+    refused(suite, "the secret in another header", lambda: send(f"Authorization: {first}"))
+    refused(suite, "the secret in the query instead", lambda: wire.curl(f"{url}?secret={first}", data=delivery()))
+    refused(suite, "the secret in the path instead",
+            lambda: wire.curl(f"{suite.bridge.url}/webhooks/{first}/delivery-status", data=delivery()), statuses=(401, 404))
+    # A header that is there twice is for nobody to choose from: one wrong value is enough.
+    refused(suite, "the header twice, the first wrong", lambda: send(f"{name}: wrong", f"{name}: {first}"), statuses=(400, 401))
+    for method in ("GET", "POST"):
+        for route in ("", "/reply", "/short-code", "/url-click", "/url-preview"):
+            refused(suite, f"{method} /webhooks{route} without a secret",
+                    lambda m=method, r=route: wire.curl(f"{suite.bridge.url}/webhooks{r}?a=1", method=m))
+    with suite.report.case("auth: a body is not read before the secret was seen"):
+        with wire.Connection(suite.bridge.url) as connection:
+            connection.send(wire.request("POST", "/webhooks/reply", [("Content-Length", "1000"), ("Expect", "100-continue")],
+                                         length=False))
+            answer = connection.answer()
+        check(answer is not None, "no answer")
+        equal((answer.status, answer.informational), (401, []), "status and interim answers")
+    # What was refused is private nonetheless.
+    suite.private.add("27001777001")
+
+
+def start(suite, name, environment):
+    environment = {"SMSBRIDGE_TOPICS_PARTITIONS": "1", "SMSBRIDGE_TOPICS_REPLICATION": "1", "SMSBRIDGE_LOG_LEVEL": "trace",
+                   **environment}
+    prefix = f"{suite.prefix}-{name}"
+    bridge = Bridge.start(suite.binary, suite.bootstrap, prefix, suite.folder, name, environment)
+    suite.bridges.append(bridge)
+    topics = Topics(suite.bootstrap, prefix)
+    topics.start()
+    suite.more_topics = [*getattr(suite, "more_topics", []), topics]
+    return bridge, topics
+
+
+def path(suite):
+    secret, other = "path-" + secrets.token_urlsafe(12), "other-" + secrets.token_urlsafe(12)
+    suite.forbidden |= {secret, other}
+    with suite.report.case("auth: a bridge with path secrets starts"):
+        bridge, topics = start(suite, "path", {"SMSBRIDGE_AUTH_PATH_SECRETS": f"{secret},{other}"})
+        base = f"{bridge.url}/webhooks"
+        click = "type=REDIRECT&msgNumTo=27001777002&customerRef=r&landingPageName=p"
+        get = lambda tail: wire.curl(base + tail)
+        accepted(suite, "path secret, type's route", lambda: get(f"/{secret}/url-click?{click}"), topics)
+        accepted(suite, "path secret, second value", lambda: get(f"/{other}/url-click?{click}"), topics)
+        accepted(suite, "path secret, common route", lambda: get(f"/{secret}?{click}"), topics)
+        accepted(suite, "path secret, percent-encoded",
+                 lambda: get("/" + "".join(f"%{b:02X}" for b in secret.encode()) + f"/url-click?{click}"), topics)
+        accepted(suite, "path secret, body", lambda: wire.curl(f"{base}/{secret}/delivery-status", data=delivery()), topics)
+        for name, tail in [("wrong path secret", f"/wrong/url-click?{click}"), ("no path secret", f"/url-click?{click}"),
+                           ("no path secret, common route", f"?{click}"), ("a path secret's prefix", f"/{secret[:-1]}/url-click?{click}"),
+                           ("a path secret with more", f"/{secret}x/url-click?{click}"), ("an empty path secret", f"//url-click?{click}"),
+                           ("the path secret behind the type", f"/url-click/{secret}?{click}"),
+                           ("the path secret in the query", f"/url-click?secret={secret}&{click}"),
+                           ("the path secret in upper case", f"/{secret.upper()}/url-click?{click}")]:
+            refused(suite, name, lambda t=tail: get(t), topics, statuses=(401, 404))
+        refused(suite, "the path secret in the header", lambda: wire.curl(
+            f"{base}/url-click?{click}", headers=[f"X-Webhook-Secret: {secret}"]), topics, statuses=(401, 404))
+        refused(suite, "the right path secret on an unknown route", lambda: get(f"/{secret}/nonsense?{click}"), topics, statuses=(404,))
+
+
+def query(suite):
+    secret = "query-" + secrets.token_urlsafe(8) + "&=+ %é/?"
+    suite.forbidden |= {secret, urllib.parse.quote(secret, safe=""), urllib.parse.quote_plus(secret)}
+    with suite.report.case("auth: a bridge with a query secret starts"):
+        # Commas separate the values of an environment variable, so this one has none.
+        bridge, topics = start(suite, "query", {"SMSBRIDGE_AUTH_QUERY_SECRETS": secret})
+        base = f"{bridge.url}/webhooks/url-click"
+        click = "type=REDIRECT&msgNumTo=27001777003&customerRef=r&landingPageName=p"
+        quoted, plus = urllib.parse.quote(secret, safe=""), urllib.parse.quote_plus(secret)
+        lower = "".join(c.lower() if quoted[max(0, i - 2):i].find("%") >= 0 or c == "%" else c for i, c in enumerate(quoted))
+        for name, text in [("last", f"{click}&secret={quoted}"), ("first", f"secret={plus}&{click}"),
+                           ("in the middle", f"{click}&secret={quoted}&Extra=1"),
+                           ("escapes in lower case", f"secret={lower}&{click}")]:
+            with suite.report.case(f"auth: query secret {name}, cut from the record"):
+                mark = topics.mark()
+                answer = wire.curl(f"{base}?{text}")
+                equal(answer.status, 200, "status")
+                record = topics.one(mark)
+                kept = record.value.decode()
+                for part in suite.forbidden:
+                    check(part not in kept, f"the secret is in the record: {kept}")
+                check("msgNumTo=27001777003" in kept and "customerRef=r" in kept, f"more than the secret was cut: {kept}")
+                equal(record.suffix, "url-click", "topic")
+        with suite.report.case("auth: query secret with a JSON body"):
+            mark = topics.mark()
+            answer = wire.curl(f"{bridge.url}/webhooks/delivery-status?secret={quoted}", data=delivery())
+            equal(answer.status, 200, "status")
+            record = topics.one(mark)
+            equal(record.suffix, "delivery-status", "topic")
+        with suite.report.case("auth: the secret alone is an empty request, quarantined"):
+            mark = topics.mark()
+            equal(wire.curl(f"{base}?secret={quoted}").status, 200, "status")
+            record = topics.one(mark)
+            equal((record.suffix, record.json.get("reason")), ("quarantine", "empty"), "topic and reason")
+        get = lambda tail: wire.curl(base + tail)
+        for name, tail in [("wrong query secret", f"?secret=wrong&{click}"), ("no query secret", f"?{click}"), ("no query", ""),
+                           ("an empty query secret", f"?secret=&{click}"), ("a bare query secret", f"?secret&{click}"),
+                           ("a query secret's prefix", f"?secret={quoted[:-1]}&{click}"),
+                           ("the query secret under another name", f"?Secrets={quoted}&{click}"),
+                           ("the query secret broken", f"?secret=%zz&{click}")]:
+            refused(suite, name, lambda t=tail: get(t), topics)
+        refused(suite, "two query secrets, the first wrong", lambda: get(f"?secret=wrong&secret={quoted}&{click}"), topics,
+                statuses=(400, 401))
+        refused(suite, "the query secret in a form body", lambda: wire.curl(
+            base, data=f"secret={quoted}&{click}".encode(), headers=["Content-Type: application/x-www-form-urlencoded"]), topics)
+
+
+def both(suite):
+    in_path, in_header = "both-" + secrets.token_hex(8), "head-" + secrets.token_hex(8)
+    suite.forbidden |= {in_path, in_header}
+    with suite.report.case("auth: a bridge with two kinds of secret starts"):
+        bridge, topics = start(suite, "both", {
+            "SMSBRIDGE_AUTH_PATH_SECRETS": in_path, "SMSBRIDGE_AUTH_HEADER_SECRETS": in_header,
+            "SMSBRIDGE_AUTH_HEADER_NAME": "X-Other"})
+        send = lambda part, *lines: wire.curl(f"{bridge.url}/webhooks{part}/delivery-status", data=delivery(), headers=[*lines])
+        accepted(suite, "both kinds", lambda: send(f"/{in_path}", f"X-Other: {in_header}"), topics)
+        refused(suite, "the path secret without the header", lambda: send(f"/{in_path}"), topics)
+        refused(suite, "the header without the path secret", lambda: send("", f"X-Other: {in_header}"), topics, statuses=(401, 404))
+        refused(suite, "the path secret and a wrong header", lambda: send(f"/{in_path}", "X-Other: no"), topics)
+        refused(suite, "the header under the default name", lambda: send(f"/{in_path}", f"X-Webhook-Secret: {in_header}"), topics)
+
+
+def nothing(suite):
+    with suite.report.case("auth: without any authentication the bridge does not start"):
+        try:
+            bridge = Bridge.start(suite.binary, suite.bootstrap, f"{suite.prefix}-none", suite.folder, "none", {}, within=15)
+        except OSError as error:
+            check("ended with" in str(error) and "ended with 0" not in str(error), f"{error}")
+            check("auth" in str(error), f"the message does not name the setting: {error}")
+        else:
+            suite.bridges.append(bridge)
+            check(False, "it serves")
+    with suite.report.case("auth: auth.none says so aloud"):
+        bridge, topics = start(suite, "open", {"SMSBRIDGE_AUTH_NONE": "true"})
+        mark = topics.mark()
+        equal(wire.curl(f"{bridge.url}/webhooks/delivery-status", data=delivery()).status, 200, "status")
+        topics.one(mark)
+        check("auth" in bridge.log().lower(), "the log does not mention it")
+
+
+def leaks(suite):
+    """Nothing private in logs, metrics, answers of the private port; no secret in any record."""
+    suite.topics.settle()
+    numbers, texts = set(), set()
+    for record in suite.topics.records:
+        value = record.json
+        if value.get("msisdn"):
+            numbers.add(value["msisdn"])
+        for field in ("text", "sentText", "reference"):
+            if isinstance(value.get(field), str) and len(value[field]) >= 8:
+                texts.add(value[field][:200])
+    numbers = {number for number in numbers if number.isdigit() and len(number) >= 9}
+    private = suite.private | numbers | texts
+    with suite.report.case(f"leaks: the search has something to look for ({len(private)} texts and numbers)"):
+        check(len(numbers) >= 20 and len(texts) >= 5 or not suite.binary, f"{len(numbers)} numbers, {len(texts)} texts")
+    for bridge in suite.bridges:
+        name = bridge.url
+        if bridge.log_path:
+            with suite.report.case(f"leaks: the log of {name}"):
+                log = bridge.log()
+                check(log or not bridge.process, "the log is empty")
+                look(log, suite.forbidden, private)
+        if bridge.admin and (bridge.process is None or bridge.process.poll() is None):
+            for page in ("/metrics", "/healthz", "/readyz"):
+                with suite.report.case(f"leaks: {page} of {name}"):
+                    look(bridge.admin_page(page), suite.forbidden, private)
+    for topics in [suite.topics, *getattr(suite, "more_topics", [])]:
+        with suite.report.case(f"leaks: the records of {topics.prefix}"):
+            topics.settle()
+            for record in topics.records:
+                whole = (record.key or b"") + record.value + b"".join(n.encode() + (v or b"") for n, v in record.headers)
+                look(whole.decode("utf-8"), suite.forbidden, ())
+
+
+def look(text, secrets_, private):
+    for number, secret in enumerate(sorted(secrets_)):
+        check(secret not in text, f"secret {number} is there: …{around(text, secret)}…")
+    for word in private:
+        check(word not in text, f"{word!r} is there: …{around(text, word)}…")
+
+
+def around(text, word):
+    at = text.index(word)
+    return text[max(0, at - 80):at] + "<HERE>" + text[at + len(word):at + len(word) + 40]
