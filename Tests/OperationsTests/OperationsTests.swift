@@ -116,7 +116,7 @@ final class Subject {
     }
 
     @Test func aLoopThatHangsIsToldOf() async throws {
-        let subject = try Subject(bound: .milliseconds(300))
+        let subject = try Subject(bound: .seconds(1))
         let heartbeat = subject.heartbeat
         enum Order { case hang, end }
         final class Orders: Sendable {
@@ -140,14 +140,14 @@ final class Subject {
             }
         }
         // An idle loop beats too.
-        try await Task.sleep(for: .milliseconds(600))
+        try await Task.sleep(for: .milliseconds(1_500))
         #expect(try subject.ask("GET", "/healthz").status == 200)
         orders.isHanging.store(true, ordering: .relaxed)
         #expect(orders.mailbox.withLock { $0 }?.post(.hang) == true)
-        try await Task.sleep(for: .milliseconds(600))
+        try await Task.sleep(for: .milliseconds(1_500))
         #expect(try subject.ask("GET", "/healthz").status == 503)
         orders.isHanging.store(false, ordering: .relaxed)
-        try await Task.sleep(for: .milliseconds(200))
+        try await Task.sleep(for: .milliseconds(500))
         #expect(try subject.ask("GET", "/healthz").status == 200)
         #expect(orders.mailbox.withLock { $0 }?.post(.end) == true)
         thread.join()

@@ -184,6 +184,10 @@ import Testing
     @Test func theStateDirectoryOfSystemdIsTheDefaultOfTheSpool() throws {
         let given = Given(environment: ["STATE_DIRECTORY": "/var/lib/x:/var/lib/y"])
         #expect(try given.load().get().settings.spool.path == "/var/lib/x")
+        #expect(
+            try given.load().get().dump.contains("spool.path = /var/lib/x  (environment variable STATE_DIRECTORY)\n"))
+        let quiet = Given(environment: ["STATE_DIRECTORY": "/var/lib/x", "SMSBRIDGE_SPOOL_NONE": "true"])
+        #expect(try quiet.load().get().warnings.isEmpty)
         let other = Given(environment: ["STATE_DIRECTORY": "/var/lib/x", "SMSBRIDGE_SPOOL_PATH": "/s"])
         #expect(try other.load().get().settings.spool.path == "/s")
         #expect(
