@@ -14,9 +14,11 @@ func module(_ name: String, uses dependencies: [Target.Dependency] = [], exclude
     .target(name: name, dependencies: dependencies, exclude: exclude, swiftSettings: settings)
 }
 
-func tests(of name: String, uses dependencies: [Target.Dependency] = [], resources: [Resource] = []) -> Target {
+func tests(
+    of name: String, uses dependencies: [Target.Dependency] = [], exclude: [String] = [], resources: [Resource] = []
+) -> Target {
     .testTarget(
-        name: "\(name)Tests", dependencies: [.byName(name: name)] + dependencies, resources: resources,
+        name: "\(name)Tests", dependencies: [.byName(name: name)] + dependencies, exclude: exclude, resources: resources,
         swiftSettings: settings)
 }
 
@@ -68,7 +70,9 @@ let package = Package(
         tests(of: "Threads"),
         tests(of: "Kafka", uses: ["Threads"]),
         tests(of: "EventLoop"),
-        tests(of: "HTTPServer", uses: ["EventLoop"]),
+        // Runs the request parser in every way that bytes can come; for tests, comparisons and fuzzing.
+        .target(name: "ParserProbe", dependencies: ["HTTPServer"], path: "Tests/ParserProbe", swiftSettings: settings),
+        tests(of: "HTTPServer", uses: ["EventLoop", "ParserProbe"], exclude: ["Cases"]),
         tests(of: "Telemetry"),
         tests(of: "SMSPortalEvents"),
         tests(of: "Publisher", uses: ["EventLoop", "Kafka", "SMSPortalEvents", "Telemetry", "Threads"]),
@@ -76,6 +80,8 @@ let package = Package(
         tests(of: "Operations", uses: ["EventLoop", "HTTPServer", "Telemetry"]),
         tests(of: "Settings"),
         tests(of: "SMSPortalSimulator"),
-        .testTarget(name: "CommandTests", dependencies: ["smsbridge", "Kafka", "SMSPortalEvents"], swiftSettings: settings),
+        .testTarget(
+            name: "CommandTests", dependencies: ["smsbridge", "Kafka", "Publisher", "SMSPortalEvents"],
+            swiftSettings: settings),
     ]
 )

@@ -65,7 +65,7 @@ package struct DeadlineRing {
         var granule = cursor
         for _ in 0..<visits {
             let slot = Int(granule % UInt64(slots))
-            granule += 1
+            granule &+= 1
             if occupied[slot / 64] & (1 << UInt64(slot % 64)) == 0 { continue }
             var index = first[slot]
             var kept = Self.none
@@ -96,7 +96,7 @@ package struct DeadlineRing {
         for distance in 0..<slots {
             let slot = start + distance < slots ? start + distance : start + distance - slots
             if occupied[slot / 64] & (1 << UInt64(slot % 64)) == 0 { continue }
-            return lowerBound(granule: cursor + UInt64(distance), slot: slot)
+            return lowerBound(granule: cursor &+ UInt64(distance), slot: slot)
         }
         return nil
     }
@@ -109,7 +109,7 @@ package struct DeadlineRing {
             index = entries[Int(index)].next
         }
         // What this slot holds may belong to a later round; every other slot lies behind this granule's end.
-        let (end, overflow) = (granule + 1).multipliedReportingOverflow(by: granularity)
-        return overflow ? earliest : min(earliest, end)
+        let (end, overflow) = (granule &+ 1).multipliedReportingOverflow(by: granularity)
+        return overflow || granule == .max ? earliest : min(earliest, end)
     }
 }

@@ -2,17 +2,17 @@
 ///
 /// The server has a large one into which every connection reads first. A connection gets one of its own only while
 /// something is left in it: a request that is not whole, or requests behind one that waits for its answer.
-final class RequestBuffer {
+package final class RequestBuffer {
     private var memory: UnsafeMutableRawBufferPointer
     /// Where the request that is being read begins.
-    private(set) var start = 0
+    package private(set) var start = 0
     /// Where the bytes that have come end.
-    private(set) var end = 0
+    package private(set) var end = 0
     /// Where, from `start`, the body read so far ends: behind the head.
     private var bodyEnd = 0
-    var parser: RequestParser
+    package var parser: RequestParser
 
-    init(capacity: Int, limits: RequestParser.Limits) {
+    package init(capacity: Int, limits: RequestParser.Limits) {
         memory = .allocate(byteCount: capacity, alignment: 16)
         parser = RequestParser(limits: limits)
     }
@@ -21,22 +21,22 @@ final class RequestBuffer {
         memory.deallocate()
     }
 
-    var capacity: Int { memory.count }
+    package var capacity: Int { memory.count }
     /// Bytes from the present request's first on.
-    var count: Int { end - start }
-    var free: Int { memory.count - end }
+    package var count: Int { end - start }
+    package var free: Int { memory.count - end }
 
     /// Where to read into.
-    var tail: UnsafeMutableRawBufferPointer {
+    package var tail: UnsafeMutableRawBufferPointer {
         UnsafeMutableRawBufferPointer(rebasing: memory[end...])
     }
 
-    func added(_ count: Int) {
+    package func added(_ count: Int) {
         end += count
     }
 
     /// Reads the next event of the present request, closing the gaps between the pieces of its body.
-    func next() -> RequestParser.Event {
+    package func next() -> RequestParser.Event {
         while true {
             let event = parser.next(UnsafeRawBufferPointer(rebasing: memory[start..<end]).bytes)
             switch event {
@@ -59,7 +59,7 @@ final class RequestBuffer {
     }
 
     /// Gives the present request's head, all its bytes and its body.
-    func withRequest(_ body: (_ head: borrowing RequestHead, _ bytes: RawSpan, _ body: RawSpan) -> Void) {
+    package func withRequest(_ body: (_ head: borrowing RequestHead, _ bytes: RawSpan, _ body: RawSpan) -> Void) {
         let bytes = UnsafeRawBufferPointer(rebasing: memory[start..<end])
         let headEnd = min(parser.head.byteCount, bytes.count)
         body(
@@ -68,7 +68,7 @@ final class RequestBuffer {
     }
 
     /// Goes on to the request behind the one that has ended.
-    func advance() {
+    package func advance() {
         start = min(end, start + parser.position)
         bodyEnd = 0
         parser.reset()
@@ -79,7 +79,7 @@ final class RequestBuffer {
     }
 
     /// Forgets everything.
-    func clear() {
+    package func clear() {
         start = 0
         end = 0
         bodyEnd = 0
@@ -87,7 +87,7 @@ final class RequestBuffer {
     }
 
     /// Moves the present request to the front, and takes out what chunk framing has left behind its body.
-    func compact() {
+    package func compact() {
         if parser.isInBody, case .chunked = parser.head.framing {
             let gap = parser.keptFrom - bodyEnd
             if gap > 0 {
@@ -104,7 +104,7 @@ final class RequestBuffer {
     }
 
     /// Takes over what another buffer holds, its parser's state included, and leaves that one empty.
-    func takeOver(_ other: RequestBuffer) {
+    package func takeOver(_ other: RequestBuffer) {
         precondition(other.count <= capacity)
         if let base = memory.baseAddress, let source = other.memory.baseAddress {
             base.copyMemory(from: source + other.start, byteCount: other.count)
@@ -116,7 +116,7 @@ final class RequestBuffer {
         other.clear()
     }
 
-    func grow(to capacity: Int) {
+    package func grow(to capacity: Int) {
         precondition(capacity >= count)
         let larger = UnsafeMutableRawBufferPointer.allocate(byteCount: capacity, alignment: 16)
         if let base = larger.baseAddress, let source = memory.baseAddress {

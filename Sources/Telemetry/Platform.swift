@@ -57,6 +57,8 @@ func startThread(named name: String, _ body: @escaping @Sendable () -> Void) -> 
     var all = sigset_t()
     var before = sigset_t()
     sigfillset(&all)
+    // Faults of its own are not blocked: they must still stop the process and be told.
+    for fault in [SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS] { sigdelset(&all, fault) }
     pthread_sigmask(SIG_SETMASK, &all, &before)
     defer { pthread_sigmask(SIG_SETMASK, &before, nil) }
     #if canImport(Darwin)

@@ -53,7 +53,8 @@ import Testing
         ("http.maxHeaders", "50", "\"50\""), ("http.maxTargetBytes", "1000000", "1MB"),
         ("http.headTimeout", "1500ms", "1s500ms"), ("http.bodyTimeout", "1s", "1s"),
         ("http.writeTimeout", "2s", "2s"), ("http.idleTimeout", "1h", "60m"), ("http.maxConnections", "1", "1"),
-        ("http.maxUnfinishedBytes", "1GiB", "1GiB"), ("http.backlog", "10", "10"), ("admin.host", "::", "'::'"),
+        ("http.maxUnfinishedBytes", "1GiB", "1GiB"), ("http.backlog", "10", "10"),
+        ("admin.host", "localhost", "localhost"),
         ("admin.port", "1", "1"),
         ("kafka.bootstrapServers", "a:1,[::1]:2,b_c.d:65535", "[a:1, '[::1]:2', b_c.d:65535]"),
         ("topics.prefix", "a.b_c-D", "a.b_c-D"), ("topics.create", "false", "false"), ("topics.partitions", "1", "1"),
@@ -183,6 +184,10 @@ import Testing
     @Test func theStateDirectoryOfSystemdIsTheDefaultOfTheSpool() throws {
         let given = Given(environment: ["STATE_DIRECTORY": "/var/lib/x:/var/lib/y"])
         #expect(try given.load().get().settings.spool.path == "/var/lib/x")
+        #expect(
+            try given.load().get().dump.contains("spool.path = /var/lib/x  (environment variable STATE_DIRECTORY)\n"))
+        let quiet = Given(environment: ["STATE_DIRECTORY": "/var/lib/x", "SMSBRIDGE_SPOOL_NONE": "true"])
+        #expect(try quiet.load().get().warnings.isEmpty)
         let other = Given(environment: ["STATE_DIRECTORY": "/var/lib/x", "SMSBRIDGE_SPOOL_PATH": "/s"])
         #expect(try other.load().get().settings.spool.path == "/s")
         #expect(

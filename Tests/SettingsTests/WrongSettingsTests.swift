@@ -80,7 +80,8 @@ import Testing
         .yaml("log:\n  level: warn", "log.level: expected one of trace, debug, info, warning, error, found \"warn\""),
         .yaml("log:\n  level: inof", "did you mean info?"),
         .yaml("log:\n  format: jsno", "expected one of auto, text, json", "did you mean json?"),
-        .yaml("http:\n  host: example.com", "http.host: expected an IPv4 or IPv6 address", "names are not looked up"),
+        .yaml("http:\n  host: exam ple", "http.host: expected an IPv4 or IPv6 address, or the name of one"),
+        .yaml("http:\n  host: a..b", "expected an IPv4 or IPv6 address"),
         .yaml("http:\n  host: \"*\"", "0.0.0.0 is every IPv4 address"),
         .yaml("http:\n  host: \"[::1]\"", "without brackets"),
         .yaml("http:\n  host: 127.0.0.1:80", "the port has its own setting"),
@@ -202,7 +203,7 @@ import Testing
                 log: {level: loud}
                 """,
             environment: ["SMSBRIDGE_ADMIN_PORT": "y", "SMSBRIDGE_KAFKA_PROPERTIES_ACKS": "1"],
-            arguments: ["--http-host", "z", "--wrong", "--topics-partitions=0"], needs: .serve)
+            arguments: ["--http-host", "*", "--wrong", "--topics-partitions=0"], needs: .serve)
         guard case .failure(let failure) = given.load() else {
             Issue.record("accepted")
             return
@@ -280,5 +281,59 @@ import Testing
         #expect(result.problems.map(\.mark) == [YAMLMark(line: 2, column: 4)])
         #expect(YAMLReader.read([]).isComplete)
         #expect(YAMLReader.read(Array("# only a comment\n".utf8)).problems.isEmpty)
+    }
+
+    /// Whatever stands in the file, loading ends with settings or with problems that have a place in it.
+    @Test(arguments: [UInt64(1), 2, 3, .random(in: 0 ... .max)])
+    func brokenFilesOfEveryKindAreSurvived(seed: UInt64) {
+        struct Random: RandomNumberGenerator {
+            // SplitMix64: the same numbers for the same seed everywhere.
+            var state: UInt64
+            mutating func next() -> UInt64 {
+                state &+= 0x9E37_79B9_7F4A_7C15
+                var mixed = (state ^ (state >> 30)) &* 0xBF58_476D_1CE4_E5B9
+                mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
+                return mixed ^ (mixed >> 31)
+            }
+        }
+        var random = Random(state: seed)
+        let whole = Array(SettingsReference.exampleFile().replacing("# ", with: "").utf8.prefix(4_000))
+        let pieces = [
+            "&a ", "*a", "!!x ", "{", "}", "[", "]", "? ", ": ", "- ", "\t", "\n", "---\n", "\u{0}", "|\n", "\"", "#",
+            "~",
+        ]
+        var outcomes = (right: 0, wrong: 0)
+        for _ in 0..<400 {
+            var bytes = whole
+            if Bool.random(using: &random) {
+                bytes = Array(bytes.prefix(Int.random(in: 0...bytes.count, using: &random)))
+            }
+            for _ in 0..<Int.random(in: 0...4, using: &random) where !bytes.isEmpty {
+                let place = Int.random(in: 0..<bytes.count, using: &random)
+                switch Int.random(in: 0..<4, using: &random) {
+                case 0: bytes[place] = UInt8.random(in: 0...255, using: &random)
+                case 1: bytes.remove(at: place)
+                case 2: bytes.insert(contentsOf: pieces.randomElement(using: &random)!.utf8, at: place)
+                default: bytes.insert(contentsOf: bytes[place..<min(bytes.count, place + 20)], at: place)
+                }
+            }
+            var loader = SettingsLoader(
+                environment: [:], flags: [FlagOccurrence(name: "--config", value: "f")], needs: .serve)
+            loader.draft.readFile = { [bytes] path in
+                path == "f" ? .success(bytes) : .failure(FileFailure(reason: "none"))
+            }
+            do throws(SettingsFailure) {
+                _ = try loader.load()
+                outcomes.right += 1
+            } catch {
+                outcomes.wrong += 1
+                #expect(!error.problems.isEmpty, "seed \(seed)")
+                for problem in error.problems {
+                    guard case .file(_, let line, let column) = problem.place else { continue }
+                    #expect((1...2_000).contains(line) && column >= 1, "seed \(seed): \(problem)")
+                }
+            }
+        }
+        #expect(outcomes.wrong > 100, "seed \(seed)")
     }
 }

@@ -23,7 +23,8 @@ extension Declaration {
     private static let http: [Declaration] = [
         .single(
             "http.host", \.http.host, .address, also: ["http.address", "http.listen", "http.bind"],
-            "Address to listen on. `0.0.0.0` is every IPv4 address, `::` every address."),
+            "Address to listen on. `0.0.0.0` is every IPv4 address, `::` every address. A name is looked up once, at start, and all its addresses are used."
+        ),
         .single("http.port", \.http.port, .port, also: ["port"], "Port of the public side."),
         .single(
             "http.basePath", \.http.basePath, .basePath, also: ["http.prefix", "http.root", "http.path"],
@@ -59,7 +60,7 @@ extension Declaration {
         ),
         .single(
             "http.maxConnections", \.http.maxConnections, .integer(1...1_000_000),
-            "The most open connections. More are accepted and closed at once."),
+            "The most open connections. Those beyond are answered 503 and closed."),
         .single(
             "http.maxUnfinishedBytes", \.http.maxUnfinishedBytes, .bytes(64 << 10...16 << 30),
             "All requests that are not answered yet together; beyond it they are answered 503. Not below `http.maxBodyBytes`."

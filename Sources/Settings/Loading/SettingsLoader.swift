@@ -81,6 +81,7 @@ extension BridgeSettings {
 struct SettingsLoader {
     static let configFlag = "--config"
     static let configVariable = "SMSBRIDGE_CONFIG"
+    static let stateDirectory = SettingPlace.environment("STATE_DIRECTORY")
 
     static let flagKinds: [String: ArgumentScanner.Kind] = {
         var kinds: [String: ArgumentScanner.Kind] = [configFlag: .value]
@@ -114,6 +115,7 @@ struct SettingsLoader {
         // systemd: several directories are separated by colons.
         if let state = environment["STATE_DIRECTORY"]?.split(separator: ":").first {
             draft.settings.spool.path = String(state)
+            draft.sources["spool.path"] = Self.stateDirectory
         }
         let config = configPath()
         var isFileComplete = true

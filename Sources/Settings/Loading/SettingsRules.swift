@@ -15,7 +15,7 @@ extension SettingsLoader {
             let key = later("http.port", "admin.port")
             draft.wrong(key, place(key), "http.port and admin.port are both \(settings.http.port)")
         }
-        if settings.spool.none, draft.sources["spool.path"] != nil {
+        if settings.spool.none, ![.standard, Self.stateDirectory].contains(place("spool.path")) {
             draft.warnings.append("spool.path has no effect: spool.none is true (\(place("spool.none")))")
         }
         checkSecretTwins(settings)

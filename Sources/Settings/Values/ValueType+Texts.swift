@@ -16,25 +16,34 @@ private func isIPAddress(_ text: String) -> Bool {
     return inet_pton(AF_INET, text, &four) == 1 || inet_pton(AF_INET6, text, &six) == 1
 }
 
+private func isNamePart(_ byte: UInt8) -> Bool {
+    isAlphanumeric(byte) || byte == UInt8(ascii: "-") || byte == UInt8(ascii: "_")
+}
+
 /// RFC 3986, section 2.3: characters that mean themselves everywhere in a URL.
 func isUnreserved(_ byte: UInt8) -> Bool {
     isAlphanumeric(byte) || "-._~".utf8.contains(byte)
 }
 
 extension ValueType where Value == String {
-    /// An address to listen on.
-    static let address = ValueType(
-        "address", expected: "an IPv4 or IPv6 address", show: { $0 },
-        parse: { text throws(WrongValue) in
-            if text == "localhost" { return "127.0.0.1" }
-            if isIPAddress(text) { return text }
-            switch text {
-            case "*", "": throw WrongValue("0.0.0.0 is every IPv4 address, :: every address")
-            case _ where text.hasPrefix("["): throw WrongValue("without brackets")
-            case _ where text.contains(":") && !text.contains("::"): throw WrongValue("the port has its own setting")
-            default: throw WrongValue("names are not looked up")
-            }
-        })
+    /// An address to listen on, or a name for one.
+    static let address = ValueType.text(
+        "address", expected: "an IPv4 or IPv6 address, or the name of one, such as localhost"
+    ) { text in
+        if isIPAddress(text) { return nil }
+        switch text {
+        case "*", "": return "0.0.0.0 is every IPv4 address, :: every address"
+        case _ where text.hasPrefix("["): return "without brackets"
+        case _ where text.contains(":") && !text.contains("::"): return "the port has its own setting"
+        default:
+            // A name whose last part is a number is a mistyped address (WHATWG URL, section 3.5, says the same).
+            let labels = text.split(separator: ".", omittingEmptySubsequences: false)
+            let isName =
+                text.utf8.count <= 253
+                && labels.allSatisfy { (1...63).contains($0.utf8.count) && $0.utf8.allSatisfy(isNamePart) }
+            return isName && labels.last?.utf8.allSatisfy({ (48...57).contains($0) }) == false ? nil : ""
+        }
+    }
 
     /// `host:port` of a broker.
     static let broker = ValueType.text(

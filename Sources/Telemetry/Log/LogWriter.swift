@@ -21,13 +21,17 @@ final class LogWriter: Sendable {
         /// What the thread is writing now; it counts against the bounds too.
         var writingBytes = 0
         var writingLines = 0
-        /// Drops that no line has told yet.
+        /// Drops for want of room that no line has told yet; the thread tells them as soon as it can write.
         var untold: UInt64 = 0
+        /// Lines that could not be written. Told beside the next line only: what fails is not tried without end.
+        var unwritten: UInt64 = 0
         var accepted: UInt64 = 0
         var finished: UInt64 = 0
         var flushTarget: UInt64?
         var asleep = false
         var closed = false
+
+        func isDrained(to target: UInt64) -> Bool { finished >= target && untold == 0 }
     }
 
     private struct Pipe {
@@ -73,7 +77,9 @@ final class LogWriter: Sendable {
             else {
                 state.untold &+= 1
                 dropped.wrappingAdd(1, ordering: .relaxed)
-                return false
+                // The thread may sleep: a line longer than the whole queue is dropped from an empty one.
+                defer { state.asleep = false }
+                return state.asleep
             }
             state.bytes.append(contentsOf: line)
             state.lines += 1
@@ -100,7 +106,7 @@ final class LogWriter: Sendable {
         let span = UInt64(max(0, seconds)) &* 1_000_000_000 &+ UInt64(max(0, attoseconds) / 1_000_000_000)
         let deadline = monotonicNow() &+ span
         let mustWait = state.withLock { state in
-            if state.finished == state.accepted || state.closed { return false }
+            if state.isDrained(to: state.accepted) || state.closed { return false }
             state.flushTarget = state.accepted
             return true
         }
@@ -124,7 +130,7 @@ final class LogWriter: Sendable {
             var told: UInt64 = 0
             var lines = 0
             let next: Bool? = state.withLock { state in
-                if state.lines == 0 {
+                if state.lines == 0 && state.untold == 0 {
                     if state.closed { return nil }
                     state.asleep = true
                     return false
@@ -132,9 +138,10 @@ final class LogWriter: Sendable {
                 batch.removeAll(keepingCapacity: true)
                 swap(&batch, &state.bytes)
                 lines = state.lines
-                told = state.untold
+                told = state.untold &+ state.unwritten
                 state.lines = 0
                 state.untold = 0
+                state.unwritten = 0
                 state.writingBytes = batch.count
                 state.writingLines = lines
                 return true
@@ -147,15 +154,17 @@ final class LogWriter: Sendable {
             // Lines are dropped while the queue is full, so the gap is behind what was in it.
             if told > 0 { batch.append(contentsOf: dropLine(told)) }
             var lost = UInt64(write(batch))
-            if told > 0, lost > 0 { lost -= 1 }
+            // The line that tells is not one of the callers'.
+            let isToldLost = told > 0 && lost > 0
+            if isToldLost { lost -= 1 }
             dropped.wrappingAdd(lost, ordering: .relaxed)
-            let untold = lost > 0 ? lost &+ told : 0
+            let unwritten = lost > 0 || isToldLost ? lost &+ told : 0
             let mustSignal = state.withLock { state in
                 state.writingBytes = 0
                 state.writingLines = 0
-                state.untold &+= untold
+                state.unwritten &+= unwritten
                 state.finished &+= UInt64(lines)
-                guard let target = state.flushTarget, state.finished >= target else { return false }
+                guard let target = state.flushTarget, state.isDrained(to: target) else { return false }
                 state.flushTarget = nil
                 return true
             }

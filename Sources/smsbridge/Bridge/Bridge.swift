@@ -47,8 +47,7 @@ final class Bridge {
     private var publisher: Publisher!
     private var ingress: Ingress!
     private var server: HTTPServer!
-    private let readiness = Readiness()
-    private let heartbeat = Heartbeat()
+    private let readiness = ServiceReadiness()
     private var shutdown = Shutdown.serving
 
     private enum Shutdown {
@@ -73,10 +72,6 @@ final class Bridge {
     /// - Parameter onRunning: called once, on this thread, when callbacks are taken.
     /// - Throws: whatever keeps the bridge from serving, fit to be shown as it is.
     func run(onRunning: (Running) -> Void = { _ in }) throws {
-        let operations = try Operations(
-            host: settings.admin.host, port: settings.admin.port, registry: registry, readiness: readiness,
-            heartbeat: heartbeat)
-        defer { operations.stop() }
         let configuration = settings.publisher
         // The producer connects and gets its id from the cluster while the topics are looked at.
         let client = try Publisher.makeClient(configuration)
@@ -105,19 +100,26 @@ final class Bridge {
         defer { server.close() }
         let port = try server.listen()
 
+        let heartbeat = Heartbeat(now: loop.now)
+        try heartbeat.follow(loop)
+        let operations = OperationsServer(
+            configuration: settings.operations, registry: registry, readiness: readiness, heartbeat: heartbeat)
+        let adminPort = try operations.start()
+        defer { operations.stop() }
+
         let signals = try loop.makeMailbox(of: Void.self) { [unowned self] _ in stopRequested() }
         for signal in [SIGTERM, SIGINT] { _ = try loop.onSignal(signal) { [unowned self] in stopRequested() } }
         let httpMetrics = HTTPMetrics(registry)
         _ = try loop.timer(after: 0, repeating: 1_000_000_000) { [unowned self] in
-            heartbeat.beat()
             httpMetrics.update(from: server)
             publisher.updateGauges()
-            if case .serving = shutdown { readiness.update(isKafkaAnswering: monitor.isKafkaAnswering) }
+            readiness.set("kafka", unmet: monitor.isKafkaAnswering ? nil : "Kafka does not answer")
         }
+        readiness.set("starting", unmet: nil)
         logger.info(
             "serving",
-            ["address": "\(settings.http.host):\(port)", "admin": "\(settings.admin.host):\(operations.port)"])
-        onRunning(Running(port: port, adminPort: operations.port, signals: signals))
+            ["address": "\(settings.http.host):\(port)", "admin": "\(settings.admin.host):\(adminPort)"])
+        onRunning(Running(port: port, adminPort: adminPort, signals: signals))
         loop.run()
         logger.info("stopped")
     }
@@ -143,7 +145,7 @@ final class Bridge {
             return loop.stop()
         }
         shutdown = .announced
-        readiness.stop()
+        readiness.set("stopping", unmet: "the bridge is stopping")
         let begin = loop.now
         let delay = min(settings.shutdown.delay, settings.shutdown.deadline).nanoseconds
         let deadline = begin + settings.shutdown.deadline.nanoseconds

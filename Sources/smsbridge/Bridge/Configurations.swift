@@ -1,6 +1,7 @@
 import HTTPServer
 import Ingress
 import Kafka
+import Operations
 import Publisher
 import SMSPortalEvents
 import Settings
@@ -39,6 +40,14 @@ extension BridgeSettings {
         configuration.idleTimeout = http.idleTimeout
         configuration.maxConnections = http.maxConnections
         configuration.maxUnfinishedBytes = http.maxUnfinishedBytes
+        return configuration
+    }
+
+    var operations: OperationsConfiguration {
+        var configuration = OperationsConfiguration()
+        configuration.host = admin.host
+        configuration.port = admin.port
+        configuration.title = Version.text
         return configuration
     }
 

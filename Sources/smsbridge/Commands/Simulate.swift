@@ -50,6 +50,7 @@ enum Simulate {
         configuration.malformed = invocation.value(of: malformed) ?? 0
         do {
             let simulator = try Simulator(configuration)
+            Interrupts.handle { simulator.stop() }
             let report = simulator.run(progress: { progress in
                 Output.error(
                     "\(progress.elapsed.components.seconds) s: sent \(progress.sent), accepted \(progress.accepted), "

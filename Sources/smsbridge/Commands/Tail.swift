@@ -1,6 +1,7 @@
 import Kafka
 import SMSPortalEvents
 import Settings
+import Threads
 
 /// `smsbridge tail`
 enum Tail {
@@ -47,8 +48,10 @@ enum Tail {
             let reader = try TopicReader(
                 settings.kafkaClient, topics: topics, fromBeginning: invocation.isOn(fromBeginning))
             defer { reader.close() }
+            let interrupted = try StopSignal()
+            Interrupts.handle { interrupted.set() }
             var printed = 0
-            reader.read(until: { printed >= limit }) { message in
+            reader.read(until: { printed >= limit || interrupted.wait(milliseconds: 0) }) { message in
                 guard printed < limit else { return }
                 Output.line(printer.line(for: message).text)
                 printed += 1

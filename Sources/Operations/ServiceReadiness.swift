@@ -1,0 +1,70 @@
+internal import Synchronization
+
+/// Whether this instance can give a 2xx now, and if not, why not.
+///
+/// Each condition has a name; the instance is ready when none is unmet. Alerts are shown beside them and change nothing:
+/// that Kafka is away, while the spool takes events, must not turn every replica red at once.
+package final class ServiceReadiness: Sendable {
+    private struct State {
+        var unmet: [String: String]
+        var alerts: [String: String] = [:]
+    }
+
+    private let ready: Atomic<Bool>
+    private let state: Mutex<State>
+
+    /// - Parameter unmet: conditions that hold only later, with the reason to show until then.
+    package init(unmet: [String: String] = ["starting": "the bridge is starting"]) {
+        ready = Atomic(unmet.isEmpty)
+        state = Mutex(State(unmet: unmet))
+    }
+
+    /// The answer in one load, for the public port.
+    package var isReady: Bool { ready.load(ordering: .acquiring) }
+
+    /// Sets a condition: nil when it is met, else why it is not, in words for an operator.
+    package func set(_ condition: String, unmet reason: String?) {
+        state.withLock { state in
+            state.unmet[condition] = reason
+            ready.store(state.unmet.isEmpty, ordering: .releasing)
+        }
+    }
+
+    /// Sets an alert, or takes it back with nil.
+    package func alert(_ name: String, _ reason: String?) {
+        state.withLock { $0.alerts[name] = reason }
+    }
+
+    /// Why the instance is not ready, by name of the condition.
+    package var unmet: [(name: String, reason: String)] {
+        state.withLock { $0.unmet }.sorted { $0.key < $1.key }.map { (name: $0.key, reason: $0.value) }
+    }
+
+    /// `{"ready":false,"unmet":{"starting":"…"},"alerts":{}}`, and whether it says ready: both of one moment.
+    func report() -> (isReady: Bool, json: [UInt8]) {
+        let (unmet, alerts) = state.withLock { ($0.unmet, $0.alerts) }
+        var json = "{\"ready\":\(unmet.isEmpty),\"unmet\":"
+        json += Self.object(unmet) + ",\"alerts\":" + Self.object(alerts) + "}\n"
+        return (unmet.isEmpty, Array(json.utf8))
+    }
+
+    private static func object(_ members: [String: String]) -> String {
+        let pairs = members.sorted { $0.key < $1.key }.map { "\(quoted($0.key)):\(quoted($0.value))" }
+        return "{" + pairs.joined(separator: ",") + "}"
+    }
+
+    private static func quoted(_ text: String) -> String {
+        var json = "\""
+        for scalar in text.unicodeScalars {
+            switch scalar {
+            case "\"": json += "\\\""
+            case "\\": json += "\\\\"
+            case "\0"..."\u{1F}", "\u{7F}"..."\u{9F}":
+                let digits = String(scalar.value, radix: 16)
+                json += "\\u" + String(repeating: "0", count: 4 - digits.utf8.count) + digits
+            default: json.unicodeScalars.append(scalar)
+            }
+        }
+        return json + "\""
+    }
+}
