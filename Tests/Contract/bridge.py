@@ -58,7 +58,7 @@ class Bridge:
             if process.poll() is not None:
                 raise OSError(f"the bridge ended with {process.returncode}: {bridge.log()[-1500:]}")
             try:
-                with urllib.request.urlopen(f"{bridge.admin}/readyz", timeout=2) as answer:
+                with urllib.request.urlopen(f"{bridge.url}/healthz", timeout=2) as answer:
                     if answer.status == 200:
                         return bridge
             except OSError:

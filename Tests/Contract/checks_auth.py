@@ -2,12 +2,9 @@
 
 import json
 import secrets
-import time
-import urllib.parse
 
 import wire
 from bridge import Bridge
-from examples import all_examples
 from records import Topics
 from report import check, equal
 
@@ -21,9 +18,7 @@ def refused(suite, name, send, topics=None, statuses=(401,)):
         check(answer.status in statuses, f"status {answer.status}, expected {statuses}")
         if answer.status == 401:
             check(answer.header("www-authenticate"), "401 without WWW-Authenticate (RFC 9110, 11.6.1)")
-        said = (answer.body + repr(answer.headers).encode()).lower()
-        for word in (b"secret", b"missing", b"wrong", b"mismatch", b"invalid", b"expected", b"length"):
-            check(word not in said.replace(b"x-webhook-secret", b""), f"the answer says {word!r}: {answer.body!r} {answer.headers}")
+        equal(answer.body, b"", "body of a refusal")
         equal(topics.count(), count, "records")
         suite.refusals.setdefault(topics.prefix, []).append((name, answer))
 
@@ -142,18 +137,17 @@ def path(suite):
 
 
 def query(suite):
-    secret = "query-" + secrets.token_urlsafe(8) + "&=+ %é/?"
-    suite.forbidden |= {secret, urllib.parse.quote(secret, safe=""), urllib.parse.quote_plus(secret)}
+    secret = "query-" + secrets.token_urlsafe(12) + ".~_"
+    escaped = "".join(f"%{byte:02X}" for byte in secret.encode())
+    suite.forbidden |= {secret, escaped, escaped.lower()}
     with suite.report.case("auth: a bridge with a query secret starts"):
-        # Commas separate the values of an environment variable, so this one has none.
         bridge, topics = start(suite, "query", {"SMSBRIDGE_AUTH_QUERY_SECRETS": secret})
         base = f"{bridge.url}/webhooks/url-click"
         click = "type=REDIRECT&msgNumTo=27001777003&customerRef=r&landingPageName=p"
-        quoted, plus = urllib.parse.quote(secret, safe=""), urllib.parse.quote_plus(secret)
-        lower = "".join(c.lower() if quoted[max(0, i - 2):i].find("%") >= 0 or c == "%" else c for i, c in enumerate(quoted))
-        for name, text in [("last", f"{click}&secret={quoted}"), ("first", f"secret={plus}&{click}"),
-                           ("in the middle", f"{click}&secret={quoted}&Extra=1"),
-                           ("escapes in lower case", f"secret={lower}&{click}")]:
+        for name, text in [("last", f"{click}&secret={secret}"), ("first", f"secret={secret}&{click}"),
+                           ("in the middle", f"{click}&secret={secret}&Extra=1"), ("escaped", f"secret={escaped}&{click}"),
+                           ("escapes in lower case", f"{click}&secret={escaped.lower()}"),
+                           ("with its name escaped", f"{click}&%73ecre%74={secret}")]:
             with suite.report.case(f"auth: query secret {name}, cut from the record"):
                 mark = topics.mark()
                 answer = wire.curl(f"{base}?{text}")
@@ -166,26 +160,26 @@ def query(suite):
                 equal(record.suffix, "url-click", "topic")
         with suite.report.case("auth: query secret with a JSON body"):
             mark = topics.mark()
-            answer = wire.curl(f"{bridge.url}/webhooks/delivery-status?secret={quoted}", data=delivery())
+            answer = wire.curl(f"{bridge.url}/webhooks/delivery-status?secret={secret}", data=delivery())
             equal(answer.status, 200, "status")
             record = topics.one(mark)
             equal(record.suffix, "delivery-status", "topic")
         with suite.report.case("auth: the secret alone is an empty request, quarantined"):
             mark = topics.mark()
-            equal(wire.curl(f"{base}?secret={quoted}").status, 200, "status")
+            equal(wire.curl(f"{base}?secret={secret}").status, 200, "status")
             record = topics.one(mark)
             equal((record.suffix, record.json.get("reason")), ("quarantine", "empty"), "topic and reason")
         get = lambda tail: wire.curl(base + tail)
         for name, tail in [("wrong query secret", f"?secret=wrong&{click}"), ("no query secret", f"?{click}"), ("no query", ""),
                            ("an empty query secret", f"?secret=&{click}"), ("a bare query secret", f"?secret&{click}"),
-                           ("a query secret's prefix", f"?secret={quoted[:-1]}&{click}"),
-                           ("the query secret under another name", f"?Secrets={quoted}&{click}"),
+                           ("a query secret's prefix", f"?secret={secret[:-1]}&{click}"),
+                           ("the query secret under another name", f"?Secrets={secret}&{click}"),
                            ("the query secret broken", f"?secret=%zz&{click}")]:
             refused(suite, name, lambda t=tail: get(t), topics)
-        refused(suite, "two query secrets, the first wrong", lambda: get(f"?secret=wrong&secret={quoted}&{click}"), topics,
+        refused(suite, "two query secrets, the first wrong", lambda: get(f"?secret=wrong&secret={secret}&{click}"), topics,
                 statuses=(400, 401))
         refused(suite, "the query secret in a form body", lambda: wire.curl(
-            base, data=f"secret={quoted}&{click}".encode(), headers=["Content-Type: application/x-www-form-urlencoded"]), topics)
+            base, data=f"secret={secret}&{click}".encode(), headers=["Content-Type: application/x-www-form-urlencoded"]), topics)
 
 
 def both(suite):
@@ -256,10 +250,9 @@ def leaks(suite):
 
 
 def look(text, secrets_, private):
-    for number, secret in enumerate(sorted(secrets_)):
-        check(secret not in text, f"secret {number} is there: …{around(text, secret)}…")
-    for word in private:
-        check(word not in text, f"{word!r} is there: …{around(text, word)}…")
+    for word in [*sorted(secrets_), *private]:
+        if word in text:
+            check(False, f"{word!r} is there: …{around(text, word)}…")
 
 
 def around(text, word):

@@ -156,8 +156,8 @@ def all_examples():
             f"id=9&phoneNumber={n}117&incomingData=a%2Bb%3Dc%26d&sc=40001&keyword=x&incomingUtc=1735711200", route=S,
             time="2025-01-01T06:00:00Z", expect={"text": "a+b=c&d", "shortCode": "40001", "keyword": "x"}),
         # Form-encoded bodies are read like a query.
-        post("form POST delivery", D, D, n + "118", "vendor", v1_delivery(number=n + "118").encode(),
-             "application/x-www-form-urlencoded", route=D, time="2021-01-01T12:04:22Z", expect=v1),
+        post("form POST delivery", D, D, n + "118", "vendor", v1_delivery(id=118, number=n + "118").encode(),
+             "application/x-www-form-urlencoded", route=D, time="2021-01-01T12:04:22Z", expect={**v1, "messageId": "118"}),
         post("form POST reply, escapes in upper and lower case", R, R, n + "119", "vendor",
              f"IncomingID=5&Phonenumber={n}119&IncomingData=%c3%A9%F0%9f%98%80+x&IncomingDataTime=1%2fJan%2f2021+0%3A00%3a00"
              .replace("+0%3A", "+00%3A").encode(), "application/x-www-form-urlencoded; charset=UTF-8", route=R,

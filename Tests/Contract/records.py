@@ -116,6 +116,8 @@ class Topics:
         return sum(self._high(pair) - self.base[pair] for pair in self.partitions)
 
     def mark(self):
+        """Where the next record will stand, all there are so far having been read."""
+        self.settle()
         with self.condition:
             return len(self.records)
 
@@ -152,7 +154,7 @@ class Topics:
                  str(self.base[suffix, partition]), "-e", "-q", "-J", "-X", "broker.address.family=v4"],
                 capture_output=True, timeout=60)
             check(done.returncode == 0, f"kcat ended with {done.returncode}: {done.stderr[:300]!r}")
-            lines += [json.loads(line) for line in done.stdout.decode("utf-8").splitlines() if line]
+            lines += [json.loads(line) for line in done.stdout.decode("utf-8").split("\n") if line]
         return lines
 
     def close(self):

@@ -160,3 +160,71 @@ import Testing
         }
     }
 }
+
+/// What the simulator sends is what the decoder understands: else one of the two misreads the contract.
+@Suite struct GeneratedCallbacksAreUnderstood {
+    private static func event(_ callback: SimulatedCallback, onCommonRoute: Bool = false) throws -> Event {
+        try CallbackDecoder().event(
+            from: Callback(
+                method: callback.method == .get ? .get : .post, route: onCommonRoute ? nil : callback.eventType,
+                contentType: callback.contentType ?? "", query: Array(callback.query.utf8), body: callback.body),
+            receivedAt: EventTime(millisecondsSinceEpoch: 1_735_711_200_000))
+    }
+
+    @Test func everyOneIsAnEventOfItsType() throws {
+        var generator = CallbackGenerator(seed: 17, tests: 0.05)
+        for _ in 0..<1500 {
+            let callback = generator.next()
+            let event = try Self.event(callback)
+            #expect(event.type == callback.eventType, "\(callback)")
+            #expect(event.msisdn == callback.msisdn, "\(callback)")
+            #expect(event.reference == callback.reference, "\(callback)")
+            #expect(event.isOptOut == callback.isOptOut, "\(callback)")
+            #expect(event.isTest == (callback.msisdn == CallbackGenerator.vendorTestNumber))
+            switch event {
+            case .reply(let reply): #expect(reply.text == callback.text)
+            case .shortCode(let message): #expect(message.text == callback.text)
+            case .deliveryStatus(let status) where callback.text != nil: #expect(status.sentText == callback.text)
+            default: break
+            }
+            // A legacy or V1 landing page has no time; everything else says when it happened.
+            let isClickByGET =
+                !event.parameters!.contains { $0.name.lowercased().hasSuffix("utc") }
+                && (event.type == .urlClick || event.type == .urlPreview)
+            #expect((event.occurredAt == nil) == isClickByGET, "\(callback)")
+        }
+    }
+
+    @Test func everyOneIsRecognisedByItsFields() throws {
+        var generator = CallbackGenerator(seed: 18)
+        for _ in 0..<600 {
+            let callback = generator.next()
+            #expect(try Self.event(callback, onCommonRoute: true).type == callback.eventType, "\(callback)")
+        }
+    }
+
+    @Test func repeatsHaveTheSameId() throws {
+        var generator = CallbackGenerator(seed: 19)
+        var ids: [String: UInt64] = [:]
+        for _ in 0..<1500 {
+            let callback = generator.next()
+            let (first, second) = (try Self.event(callback), try Self.event(callback))
+            #expect((first.id == second.id) == (first.idBasis != .reception))
+            #expect(ids.updateValue(callback.number, forKey: first.id) == nil)
+        }
+    }
+
+    @Test func whatCannotBeUnderstoodIsUnrecognised() throws {
+        var generator = CallbackGenerator(seed: 20, malformed: 1)
+        for _ in 0..<500 {
+            let callback = generator.next()
+            switch callback.flaw {
+            case .unescapedQuote, .notAnObject, .empty, .invalidUTF8:
+                #expect(try Self.event(callback).type == .unrecognised, "\(callback)")
+            case .unknownShape:
+                #expect(try Self.event(callback, onCommonRoute: true).type == .unrecognised, "\(callback)")
+            default: _ = try Self.event(callback)
+            }
+        }
+    }
+}
