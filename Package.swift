@@ -38,13 +38,14 @@ let package = Package(
         system("CRDKafka", pkgConfig: "rdkafka", apt: "librdkafka-dev", brew: "librdkafka"),
         system("CUV", pkgConfig: "libuv", apt: "libuv1-dev", brew: "libuv"),
         system("COpenSSL", pkgConfig: "libcrypto", apt: "libssl-dev", brew: "openssl@3"),
+        system("CSQLite", pkgConfig: "sqlite3", apt: "libsqlite3-dev", brew: "sqlite"),
         system("CYAML", pkgConfig: "yaml-0.1", apt: "libyaml-dev", brew: "libyaml"),
         system("CCurl", pkgConfig: "libcurl", apt: "libcurl4-openssl-dev", brew: "curl"),
 
-        .systemLibrary(name: "CThreads"),
+        .systemLibrary(name: "CSystem"),
 
         // What knows nothing of SMS.
-        module("Threads", uses: ["CThreads"]),
+        module("Threads", uses: ["CSystem"]),
         module("Kafka", uses: ["CRDKafka", "Threads"]),
         module("EventLoop", uses: ["CUV"]),
         module("HTTPServer", uses: ["EventLoop", "CUV"]),
@@ -52,6 +53,7 @@ let package = Package(
 
         // The path of an event.
         module("SMSPortalEvents", uses: ["COpenSSL"]),
+        module("Spool", uses: ["CSQLite", "CSystem", "Threads"]),
         module("Publisher", uses: ["EventLoop", "Kafka", "SMSPortalEvents", "Telemetry", "Threads"]),
         module("Ingress", uses: ["EventLoop", "HTTPServer", "SMSPortalEvents", "Publisher", "Telemetry", "COpenSSL"]),
 
@@ -75,6 +77,7 @@ let package = Package(
         tests(of: "HTTPServer", uses: ["EventLoop", "ParserProbe"], exclude: ["Cases"]),
         tests(of: "Telemetry"),
         tests(of: "SMSPortalEvents"),
+        tests(of: "Spool"),
         tests(of: "Publisher", uses: ["EventLoop", "Kafka", "SMSPortalEvents", "Telemetry", "Threads"]),
         tests(of: "Ingress", uses: ["EventLoop", "HTTPServer", "Kafka", "Publisher", "SMSPortalEvents", "Telemetry", "Threads"]),
         tests(of: "Operations", uses: ["EventLoop", "HTTPServer", "Telemetry"]),

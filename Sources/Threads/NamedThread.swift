@@ -1,4 +1,4 @@
-internal import CThreads
+internal import CSystem
 internal import Synchronization
 
 #if canImport(Glibc)
@@ -85,7 +85,7 @@ private final class Start: Sendable {
     static func run(_ argument: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
         guard let argument else { return nil }
         let start = Unmanaged<Start>.fromOpaque(argument).takeRetainedValue()
-        cthreads_set_name(start.name)
+        csystem_set_thread_name(start.name)
         start.body()
         return nil
     }

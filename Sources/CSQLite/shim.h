@@ -1,0 +1,13 @@
+// SQLite for Swift. SQLITE_STATIC and SQLITE_TRANSIENT are casts and do not import.
+#pragma once
+#include <sqlite3.h>
+
+/// Binds bytes that stay where they are until the statement is reset. A NULL pointer with size 0 is an empty blob.
+static inline int csqlite_bind_static_blob(sqlite3_stmt *statement, int index, const void *bytes, sqlite3_uint64 size) {
+    return sqlite3_bind_blob64(statement, index, size ? bytes : "", size, SQLITE_STATIC);
+}
+
+/// Binds a text that SQLite copies.
+static inline int csqlite_bind_text(sqlite3_stmt *statement, int index, const char *text) {
+    return sqlite3_bind_text(statement, index, text, -1, SQLITE_TRANSIENT);
+}

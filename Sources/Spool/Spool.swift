@@ -1,0 +1,134 @@
+internal import Synchronization
+package import Threads
+
+/// How the spool is kept.
+package struct SpoolConfiguration: Sendable {
+    /// Its folder.
+    package var path: String
+    /// The lanes' names, in the order of their numbers.
+    package var lanes: [String]
+    /// Whether file systems of memory and network are taken.
+    package var allowsAnyFileSystem = false
+    /// Inserts are refused when the disk has less free than this, in bytes, or than a twentieth of its size.
+    package var reserveBytes: Int64 = 128 << 20
+    /// At most so many bytes of records wait for the writer.
+    package var maxQueuedBytes = 32 << 20
+
+    package init(path: String, lanes: [String]) {
+        self.path = path
+        self.lanes = lanes
+    }
+}
+
+/// What the spool is asked to do; carried out in this order.
+package enum SpoolCommand: Sendable {
+    /// Stores a record; `token` comes back when it is durable, or cannot be made so.
+    case insert(SpoolRecord, number: Int64, token: UInt64)
+    /// Kafka has it: the row goes.
+    case delete(lane: Int, number: Int64)
+    /// Kafka will never take it: from its lane to the parked ones.
+    case park(SpoolRecord, number: Int64, reason: String)
+    /// Asks for the next rows of a lane.
+    case read(lane: Int, after: Int64, count: Int, bytes: Int)
+}
+
+/// What the spool tells.
+package enum SpoolEvent: Sendable {
+    /// The file is open. Numbers from `nextNumber` on are free.
+    case opened(nextNumber: Int64, totals: [SpoolTotals])
+    /// These inserts are on disk, synced.
+    case durable(tokens: [UInt64])
+    /// These could not be stored.
+    case rejected(tokens: [UInt64], SpoolError)
+    case rows(lane: Int, [SpoolRow])
+    /// The figures after a batch.
+    case totals([SpoolTotals], oldest: [Int64?], parked: Int64, freeBytes: Int64)
+    /// Nothing can be stored now; it is tried again every second.
+    case failed(SpoolError)
+    /// The file was damaged and now has this name.
+    case setAside(String)
+}
+
+/// The durable local queue: what Kafka has not acknowledged in time waits here, synced to disk.
+///
+/// One thread writes. Whatever has gathered while it was busy is one transaction, and one sync; then all of it is told
+/// at once. `submit` may be called from any thread and never blocks.
+package final class Spool: Sendable {
+    private struct Queue {
+        var commands: [SpoolCommand] = []
+        var bytes = 0
+        var isStopping = false
+    }
+
+    private let queue = Mutex(Queue())
+    private let bell: Doorbell
+    private let maxQueuedBytes: Int
+    private let thread = Mutex<NamedThread?>(nil)
+
+    /// Starts the writer; the file is opened on its thread, and `tell` gets `.opened` or `.failed`.
+    ///
+    /// - Parameter tell: called on the writer's thread with what has come of a batch.
+    package init(
+        _ configuration: SpoolConfiguration, tell: @escaping @Sendable ([SpoolEvent]) -> Void
+    ) throws(ThreadError) {
+        bell = try Doorbell()
+        maxQueuedBytes = configuration.maxQueuedBytes
+        let started = try NamedThread("spool") { [self] in
+            let writer = SpoolWriter(configuration, tell: tell)
+            writer.run(next: { [self] wait in take(waiting: wait) })
+        }
+        thread.withLock { $0 = started }
+    }
+
+    /// Queues commands.
+    ///
+    /// - Returns: false when the queue is full; then none of them was taken.
+    package func submit(_ commands: [SpoolCommand]) -> Bool {
+        let size = commands.reduce(0) { $0 + $1.size }
+        let (isTaken, wasEmpty) = queue.withLock { queue -> (Bool, Bool) in
+            // What frees room, or only asks, is always taken.
+            if size > 0, queue.bytes + size > maxQueuedBytes { return (false, false) }
+            let wasEmpty = queue.commands.isEmpty
+            queue.commands += commands
+            queue.bytes += size
+            return (true, wasEmpty)
+        }
+        if isTaken, wasEmpty { bell.ring() }
+        return isTaken
+    }
+
+    /// Writes what is queued and ends; blocks until then.
+    package func stop() {
+        queue.withLock { $0.isStopping = true }
+        bell.ring()
+        thread.withLock { $0 }?.join()
+    }
+
+    /// - Returns: what has gathered; nil when the spool is to end and nothing is left.
+    private func take(waiting milliseconds: Int32) -> [SpoolCommand]? {
+        for attempt in 0..<2 {
+            let taken = queue.withLock { queue -> [SpoolCommand]? in
+                if queue.commands.isEmpty, queue.isStopping { return nil }
+                defer {
+                    queue.commands = []
+                    queue.bytes = 0
+                }
+                return queue.commands
+            }
+            guard let taken else { return nil }
+            if !taken.isEmpty || attempt == 1 { return taken }
+            bell.wait(milliseconds: milliseconds)
+        }
+        return []
+    }
+}
+
+extension SpoolCommand {
+    /// What it takes in the queue.
+    var size: Int {
+        switch self {
+        case .insert(let record, _, _): record.size
+        case .delete, .park, .read: 0
+        }
+    }
+}

@@ -1,0 +1,102 @@
+internal import CSystem
+
+#if canImport(Glibc)
+internal import Glibc
+#else
+internal import Darwin
+#endif
+
+/// The folder of a spool: made if it is missing, judged, and held against a second process.
+final class SpoolDirectory: Sendable {
+    let path: String
+    private let lock: Int32
+
+    var file: String { path + "/spool.db" }
+    private var ballast: String { path + "/ballast" }
+
+    /// Bytes that are kept in a file of their own, to be given up when the disk is full: deleting rows needs room, too.
+    private static let ballastBytes = 16 << 20
+
+    /// - Parameter allowsAnyFileSystem: whether memory and network file systems are taken.
+    /// - Throws: `SpoolError`, `.locked` when another process has the folder.
+    init(_ path: String, allowsAnyFileSystem: Bool) throws(SpoolError) {
+        self.path = path
+        if mkdir(path, 0o700) != 0, errno != EEXIST {
+            throw SpoolError(.directory, "spool.path: cannot make \(path): \(Self.reason)")
+        }
+        if !allowsAnyFileSystem, let name = Self.unsafeFileSystem(of: path) {
+            throw SpoolError(
+                .directory,
+                "spool.path: \(path) is on \(name), which keeps nothing over a crash or cannot be relied on to; "
+                    + "spool.anyFileSystem: true takes it all the same")
+        }
+        lock = open(path + "/lock", O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+        guard lock >= 0 else { throw SpoolError(.directory, "spool.path: cannot write to \(path): \(Self.reason)") }
+        guard flock(lock, LOCK_EX | LOCK_NB) == 0 else {
+            close(lock)
+            throw SpoolError(.locked, "spool.path: another process holds \(path)")
+        }
+        // SQLite gives its log the permissions of the file, so it is made before, for its owner only.
+        let descriptor = open(path + "/spool.db", O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+        guard descriptor >= 0 else {
+            let reason = Self.reason
+            close(lock)
+            throw SpoolError(.directory, "spool.path: cannot write to \(path): \(reason)")
+        }
+        close(descriptor)
+    }
+
+    deinit {
+        close(lock)
+    }
+
+    private static var reason: String { String(cString: strerror(errno)) }
+
+    /// The file system's name when it is one of memory or of the network.
+    private static func unsafeFileSystem(of path: String) -> String? {
+        switch csystem_file_system_type(path) {
+        case 0x0102_1994: "tmpfs"
+        case 0x8584_58F6: "ramfs"
+        case 0x6969: "NFS"
+        case 0xFF53_4D42, 0xFE53_4D42, 0x517B: "SMB"
+        case 0x0102_1997: "9p"
+        case 0x6573_5546: "FUSE"
+        default: nil
+        }
+    }
+
+    /// Whether the folder is in the writable layer of a container, which goes with it.
+    var isInContainerLayer: Bool {
+        csystem_file_system_type(path) == 0x794C_7630
+    }
+
+    /// Free and whole size of the disk for this process, in bytes.
+    var space: (free: Int64, total: Int64) {
+        var status = statvfs()
+        guard statvfs(path, &status) == 0 else { return (0, 0) }
+        let block = Int64(status.f_frsize)
+        return (Int64(status.f_bavail) * block, Int64(status.f_blocks) * block)
+    }
+
+    /// Takes the ballast on board when there is plenty of room.
+    func loadBallast(reserve: Int64) {
+        guard access(ballast, F_OK) != 0, space.free > reserve + 4 * Int64(Self.ballastBytes) else { return }
+        let descriptor = open(ballast, O_WRONLY | O_CREAT | O_CLOEXEC, 0o600)
+        guard descriptor >= 0 else { return }
+        let failed = posix_fallocate(descriptor, 0, off_t(Self.ballastBytes)) != 0
+        close(descriptor)
+        if failed { unlink(ballast) }
+    }
+
+    /// - Returns: whether there was any.
+    func dropBallast() -> Bool { unlink(ballast) == 0 }
+
+    /// Renames a damaged file and its log, so that a new one can take their place.
+    ///
+    /// - Returns: the new name.
+    func setAside() -> String {
+        let aside = path + "/spool-damaged-\(time(nil))-\(getpid()).db"
+        for suffix in ["", "-wal", "-shm", "-journal"] { rename(file + suffix, aside + suffix) }
+        return aside
+    }
+}

@@ -1,0 +1,271 @@
+#if canImport(Glibc)
+internal import Glibc
+#else
+internal import Darwin
+#endif
+
+/// What one queue of the spool holds.
+package struct SpoolTotals: Sendable, Equatable {
+    package var rows: Int64 = 0
+    package var bytes: Int64 = 0
+
+    package init(rows: Int64 = 0, bytes: Int64 = 0) {
+        self.rows = rows
+        self.bytes = bytes
+    }
+}
+
+/// A record in the spool, with its place in the order of acceptance.
+package struct SpoolRow: Sendable {
+    package let number: Int64
+    package let record: SpoolRecord
+}
+
+/// The spool's file: one table per lane, ordered by number, and one for records that are parked.
+///
+/// It knows transactions and nothing of threads: whoever made it calls it. SQLite in WAL mode with `synchronous=FULL`
+/// syncs the log at each commit, before `commit` returns.
+final class SpoolStore {
+    static let formatVersion: Int64 = 1
+    /// "SMSP", so that `file` and people can tell what it is.
+    private static let applicationID = 0x534D_5350
+    /// Pages of the log after which it is carried over into the file, between two batches. 16 MiB.
+    private static let checkpointPages = 4_096
+
+    let path: String
+    private let database: Database
+    private let lanes: [Lane]
+    private let park: Statement
+    private let begin: Statement
+    private let commitStatement: Statement
+    private(set) var totals: [SpoolTotals]
+    private var touched: Set<Int> = []
+    private let setTotals: Statement
+    private var bytesSinceCheckpoint = 0
+    /// The lowest number that no row has.
+    private(set) var nextNumber: Int64
+
+    private struct Lane {
+        let id: Int64
+        let insert: Statement
+        let delete: Statement
+        let size: Statement
+        let read: Statement
+        let oldest: Statement
+    }
+
+    /// Opens the file or makes it.
+    ///
+    /// - Parameter laneNames: names that last: a lane keeps its rows by its name from one start to the next.
+    /// - Throws: `SpoolError` when the file is damaged, of another version, or cannot be made durable.
+    init(path: String, laneNames: [String]) throws(SpoolError) {
+        self.path = path
+        let database = try Database(path)
+        self.database = database
+        // Of use only before the first table is made.
+        try database.execute("PRAGMA page_size=4096; PRAGMA auto_vacuum=INCREMENTAL")
+        // No other connection: the log's index stays in memory, and a second process is refused by SQLite, too.
+        try database.execute("PRAGMA locking_mode=EXCLUSIVE")
+        guard try database.text("PRAGMA journal_mode=WAL") == "wal" else {
+            throw SpoolError(.io, "\(path): SQLite cannot use a write-ahead log here")
+        }
+        try database.execute("PRAGMA wal_autocheckpoint=0; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-4096")
+        let version = try database.integer("PRAGMA user_version") ?? 0
+        if version == 0, try database.integer("SELECT count(*) FROM sqlite_schema") == 0 {
+            try database.execute(
+                """
+                BEGIN IMMEDIATE;
+                CREATE TABLE lane (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, rows INTEGER NOT NULL,
+                                   bytes INTEGER NOT NULL);
+                CREATE TABLE parked (number INTEGER PRIMARY KEY, lane INTEGER NOT NULL, timestamp INTEGER NOT NULL,
+                                     key BLOB, headers BLOB NOT NULL, value BLOB NOT NULL, reason TEXT NOT NULL);
+                PRAGMA application_id=\(Self.applicationID);
+                PRAGMA user_version=\(Self.formatVersion);
+                COMMIT;
+                """)
+        } else if version != Self.formatVersion {
+            throw SpoolError(
+                .version,
+                "\(path): the spool is of format \(version), this program writes format \(Self.formatVersion): let the "
+                    + "version that wrote it drain it, or move the file away")
+        }
+        // Last, and read back: everything that is promised hangs on it.
+        try database.execute("PRAGMA synchronous=FULL")
+        guard try database.integer("PRAGMA synchronous") == 2 else {
+            throw SpoolError(.io, "\(path): SQLite does not take synchronous=FULL")
+        }
+        var lanes: [Lane] = []
+        var totals: [SpoolTotals] = []
+        var highest = try database.integer("SELECT max(number) FROM parked") ?? 0
+        for name in laneNames {
+            let add = try database.prepare("INSERT INTO lane (name, rows, bytes) VALUES (?, 0, 0) ON CONFLICT DO NOTHING")
+            add.bind(1, name)
+            try add.run()
+            let find = try database.prepare("SELECT id, rows, bytes FROM lane WHERE name = ?")
+            find.bind(1, name)
+            guard try find.step() else { throw SpoolError(.damaged, "\(path): the lane \(name) cannot be made") }
+            let id = find.integer(0)
+            totals.append(SpoolTotals(rows: find.integer(1), bytes: find.integer(2)))
+            find.reset()
+            let table = "lane_\(id)"
+            try database.execute(
+                "CREATE TABLE IF NOT EXISTS \(table) (number INTEGER PRIMARY KEY, timestamp INTEGER NOT NULL, key BLOB, "
+                    + "headers BLOB NOT NULL, value BLOB NOT NULL)")
+            highest = max(highest, try database.integer("SELECT max(number) FROM \(table)") ?? 0)
+            lanes.append(
+                Lane(
+                    id: id,
+                    insert: try database.prepare(
+                        "INSERT INTO \(table) (number, timestamp, key, headers, value) VALUES (?, ?, ?, ?, ?)"),
+                    delete: try database.prepare("DELETE FROM \(table) WHERE number = ?"),
+                    size: try database.prepare(
+                        "SELECT ifnull(length(key), 0) + length(headers) + length(value) FROM \(table) WHERE number = ?"),
+                    read: try database.prepare(
+                        "SELECT number, timestamp, key, headers, value FROM \(table) WHERE number > ? ORDER BY number "
+                            + "LIMIT ?"),
+                    oldest: try database.prepare("SELECT timestamp FROM \(table) ORDER BY number LIMIT 1")))
+        }
+        self.lanes = lanes
+        self.totals = totals
+        nextNumber = highest + 1
+        park = try database.prepare(
+            "INSERT INTO parked (number, lane, timestamp, key, headers, value, reason) VALUES (?, ?, ?, ?, ?, ?, ?)")
+        setTotals = try database.prepare("UPDATE lane SET rows = ?, bytes = ? WHERE id = ?")
+        begin = try database.prepare("BEGIN IMMEDIATE")
+        commitStatement = try database.prepare("COMMIT")
+    }
+
+    /// A look at the whole file. Reads all of it, so only when there is reason to.
+    func verify() throws(SpoolError) {
+        let result = try database.text("PRAGMA quick_check(1)")
+        if result != "ok" { throw SpoolError(.damaged, "\(path): \(result ?? "no answer to quick_check")") }
+    }
+
+    // MARK: - One transaction
+
+    func beginTransaction() throws(SpoolError) {
+        touched.removeAll(keepingCapacity: true)
+        try begin.run()
+    }
+
+    func insert(_ record: SpoolRecord, number: Int64) throws(SpoolError) {
+        let statement = lanes[record.lane].insert
+        statement.bind(1, number)
+        statement.bind(2, record.timestamp)
+        statement.bind(3, record.key)
+        statement.bind(4, record.headers)
+        statement.bind(5, record.value)
+        defer { statement.reset() }
+        while try statement.step() {}
+        bytesSinceCheckpoint += record.size
+        count(record.lane, rows: 1, bytes: Int64(record.size))
+        nextNumber = max(nextNumber, number + 1)
+    }
+
+    /// Deletes a row; one that is not there is no error.
+    func delete(lane: Int, number: Int64) throws(SpoolError) {
+        let size = lanes[lane].size
+        size.bind(1, number)
+        defer { size.reset() }
+        guard try size.step() else { return }
+        let bytes = size.integer(0) + Int64(SpoolRecord.overhead)
+        size.reset()
+        lanes[lane].delete.bind(1, number)
+        try lanes[lane].delete.run()
+        bytesSinceCheckpoint += 64
+        count(lane, rows: -1, bytes: -bytes)
+    }
+
+    /// Puts a record aside that Kafka will never take.
+    func park(_ record: SpoolRecord, number: Int64, reason: String) throws(SpoolError) {
+        park.bind(1, number)
+        park.bind(2, lanes[record.lane].id)
+        park.bind(3, record.timestamp)
+        park.bind(4, record.key)
+        park.bind(5, record.headers)
+        park.bind(6, record.value)
+        park.bind(7, reason)
+        defer { park.reset() }
+        while try park.step() {}
+        bytesSinceCheckpoint += record.size
+    }
+
+    /// Makes it durable.
+    func commit() throws(SpoolError) {
+        for lane in touched {
+            setTotals.bind(1, totals[lane].rows)
+            setTotals.bind(2, totals[lane].bytes)
+            setTotals.bind(3, lanes[lane].id)
+            try setTotals.run()
+        }
+        try commitStatement.run()
+        // A file that was deleted takes what was committed to it along; nobody is answered from there.
+        if database.hasMoved { throw SpoolError(.moved, "\(path): the file was deleted or replaced while it was open") }
+    }
+
+    /// Forgets the transaction that has begun. The store is then of no further use: it is closed and opened anew.
+    func rollback() {
+        if database.isInTransaction { try? database.execute("ROLLBACK") }
+    }
+
+    private func count(_ lane: Int, rows: Int64, bytes: Int64) {
+        totals[lane].rows += rows
+        totals[lane].bytes += bytes
+        touched.insert(lane)
+    }
+
+    // MARK: - Reading
+
+    /// The rows of a lane behind a number, in order.
+    ///
+    /// - Parameters:
+    ///   - count: at most so many.
+    ///   - bytes: no further row once these are reached, but always one.
+    func read(lane: Int, after number: Int64, count: Int, bytes: Int) throws(SpoolError) -> [SpoolRow] {
+        let statement = lanes[lane].read
+        statement.bind(1, number)
+        statement.bind(2, Int64(count))
+        defer { statement.reset() }
+        var rows: [SpoolRow] = []
+        var size = 0
+        while size < bytes, try statement.step() {
+            let record = SpoolRecord(
+                lane: lane, timestamp: statement.integer(1), key: statement.isNull(2) ? nil : statement.bytes(2),
+                value: statement.bytes(4), headers: statement.bytes(3))
+            size += record.size
+            rows.append(SpoolRow(number: statement.integer(0), record: record))
+        }
+        return rows
+    }
+
+    /// When the oldest row of a lane was received, in milliseconds since 1970; nil when it is empty.
+    func oldest(lane: Int) throws(SpoolError) -> Int64? {
+        let statement = lanes[lane].oldest
+        defer { statement.reset() }
+        return try statement.step() ? statement.integer(0) : nil
+    }
+
+    func parkedCount() throws(SpoolError) -> Int64 { try database.integer("SELECT count(*) FROM parked") ?? 0 }
+
+    // MARK: - Housekeeping, between two batches
+
+    /// Carries the log over when it has grown, and gives pages back once nothing is left.
+    func tidy() {
+        if bytesSinceCheckpoint > Self.checkpointPages * 4_096 {
+            database.checkpoint(truncates: false)
+            bytesSinceCheckpoint = 0
+        }
+        if isEmpty, mayShrink {
+            mayShrink = false
+            try? database.execute("PRAGMA incremental_vacuum")
+            database.checkpoint(truncates: true)
+            bytesSinceCheckpoint = 0
+        } else if !isEmpty {
+            mayShrink = true
+        }
+    }
+
+    private var mayShrink = false
+
+    var isEmpty: Bool { totals.allSatisfy { $0.rows == 0 } }
+}

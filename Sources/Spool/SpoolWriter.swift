@@ -1,0 +1,208 @@
+/// The thread of a spool: applies batches, tells what came of them, and mends the file when it fails.
+final class SpoolWriter {
+    private let configuration: SpoolConfiguration
+    private let tell: @Sendable ([SpoolEvent]) -> Void
+    private var directory: SpoolDirectory?
+    private var store: SpoolStore?
+    private var failure: SpoolError?
+    /// Deletes of a batch that failed: rows that nobody needs any more must not stay for ever.
+    private var owed: [(lane: Int, number: Int64)] = []
+    private var events: [SpoolEvent] = []
+    private var housekeeping = 0
+
+    init(_ configuration: SpoolConfiguration, tell: @escaping @Sendable ([SpoolEvent]) -> Void) {
+        self.configuration = configuration
+        self.tell = tell
+    }
+
+    /// - Parameter next: the next batch after waiting at most so many milliseconds; empty when none came, nil at the end.
+    func run(next: (_ milliseconds: Int32) -> [SpoolCommand]?) {
+        open(isFirst: true)
+        while let batch = next(1_000) {
+            if store == nil { open(isFirst: false) }
+            if !batch.isEmpty { apply(batch) }
+            if batch.isEmpty { store?.tidy() }
+            if batch.isEmpty || housekeeping > 200 { report() }
+            housekeeping += 1
+            flush()
+        }
+        store?.tidy()
+        store = nil
+        directory = nil
+    }
+
+    private func flush() {
+        guard !events.isEmpty else { return }
+        tell(events)
+        events = []
+    }
+
+    // MARK: - Opening and mending
+
+    private func open(isFirst: Bool) {
+        do throws(SpoolError) {
+            let directory: SpoolDirectory
+            if let held = self.directory {
+                directory = held
+            } else {
+                directory = try SpoolDirectory(configuration.path, allowsAnyFileSystem: configuration.allowsAnyFileSystem)
+            }
+            self.directory = directory
+            let store = try openStore(in: directory)
+            self.store = store
+            failure = nil
+            directory.loadBallast(reserve: reserve)
+            events.append(.opened(nextNumber: store.nextNumber, totals: store.totals))
+            report()
+        } catch {
+            if failure?.message != error.message { events.append(.failed(error)) }
+            failure = error
+        }
+        flush()
+    }
+
+    /// A damaged file is set aside: yesterday's trouble must not keep today's events out.
+    private func openStore(in directory: SpoolDirectory) throws(SpoolError) -> SpoolStore {
+        do throws(SpoolError) {
+            let store = try SpoolStore(path: directory.file, laneNames: configuration.lanes)
+            try store.verify()
+            return store
+        } catch {
+            guard error.code == .damaged else { throw error }
+            events.append(.setAside(directory.setAside()))
+            return try SpoolStore(path: directory.file, laneNames: configuration.lanes)
+        }
+    }
+
+    private var reserve: Int64 { min(configuration.reserveBytes, (directory?.space.total ?? 0) / 20) }
+
+    // MARK: - A batch
+
+    private func apply(_ batch: [SpoolCommand]) {
+        guard let store else {
+            for command in batch { if case .delete(let lane, let number) = command { owed.append((lane, number)) } }
+            return reject(batch, failure ?? SpoolError(.io, "the spool is not open"))
+        }
+        let hasRoom = (directory?.space.free ?? 0) > reserve
+        do throws(SpoolError) {
+            try write(batch, to: store, inserts: hasRoom)
+        } catch {
+            store.rollback()
+            mend(after: error, batch)
+            return
+        }
+        answer(batch, inserts: hasRoom)
+        flush()
+        for command in batch {
+            guard case .read(let lane, let number, let count, let bytes) = command else { continue }
+            read(lane, number, count, bytes)
+        }
+        flush()
+        store.tidy()
+    }
+
+    private func write(_ batch: [SpoolCommand], to store: SpoolStore, inserts: Bool) throws(SpoolError) {
+        let writes = !owed.isEmpty || batch.contains { if case .read = $0 { false } else { true } }
+        guard writes else { return }
+        try store.beginTransaction()
+        for (lane, number) in owed { try store.delete(lane: lane, number: number) }
+        for command in batch {
+            switch command {
+            case .insert(let record, let number, _): if inserts { try store.insert(record, number: number) }
+            case .delete(let lane, let number): try store.delete(lane: lane, number: number)
+            case .park(let record, let number, let reason):
+                try store.park(record, number: number, reason: reason)
+                try store.delete(lane: record.lane, number: number)
+            case .read: break
+            }
+        }
+        try store.commit()
+        owed = []
+    }
+
+    private func answer(_ batch: [SpoolCommand], inserts: Bool) {
+        let tokens = batch.compactMap { command -> UInt64? in
+            if case .insert(_, _, let token) = command { token } else { nil }
+        }
+        guard !tokens.isEmpty else { return }
+        if inserts {
+            events.append(.durable(tokens: tokens))
+        } else {
+            events.append(.rejected(tokens: tokens, SpoolError(.full, "\(configuration.path): the disk is full")))
+        }
+    }
+
+    private func read(_ lane: Int, _ number: Int64, _ count: Int, _ bytes: Int) {
+        guard let store else { return events.append(.rows(lane: lane, [])) }
+        do throws(SpoolError) {
+            events.append(.rows(lane: lane, try store.read(lane: lane, after: number, count: count, bytes: bytes)))
+        } catch {
+            events.append(.rows(lane: lane, []))
+            mend(after: error, [])
+        }
+    }
+
+    /// A failed commit has answered nobody. Its file is closed, opened again and looked at before anything else is
+    /// stored; what could not be stored is told.
+    private func mend(after error: SpoolError, _ batch: [SpoolCommand]) {
+        for command in batch { if case .delete(let lane, let number) = command { owed.append((lane, number)) } }
+        let old = store
+        store = nil
+        if error.code == .moved, let old {
+            rescue(old)
+        } else if error.code == .full, directory?.dropBallast() == true {
+            // With this room the deletes come through at the next batch.
+        }
+        reject(batch, error)
+        open(isFirst: false)
+    }
+
+    /// The file is gone from its folder, but it is still open here, and everything that was answered for is in it: it is
+    /// copied into a new one.
+    private func rescue(_ old: SpoolStore) {
+        guard let directory else { return }
+        do throws(SpoolError) {
+            let fresh = try SpoolStore(path: directory.file, laneNames: configuration.lanes)
+            try fresh.beginTransaction()
+            for lane in configuration.lanes.indices {
+                var last: Int64 = 0
+                while true {
+                    let rows = try old.read(lane: lane, after: last, count: 1_000, bytes: 8 << 20)
+                    guard let end = rows.last else { break }
+                    for row in rows { try fresh.insert(row.record, number: row.number) }
+                    last = end.number
+                }
+            }
+            try fresh.commit()
+        } catch {
+            events.append(.failed(error))
+        }
+    }
+
+    private func reject(_ batch: [SpoolCommand], _ error: SpoolError) {
+        let tokens = batch.compactMap { command -> UInt64? in
+            if case .insert(_, _, let token) = command { token } else { nil }
+        }
+        if !tokens.isEmpty { events.append(.rejected(tokens: tokens, error)) }
+        for command in batch {
+            if case .read(let lane, _, _, _) = command { events.append(.rows(lane: lane, [])) }
+        }
+        flush()
+    }
+
+    // MARK: - Figures
+
+    private func report() {
+        housekeeping = 0
+        guard let store, let directory else { return }
+        do throws(SpoolError) {
+            var oldest: [Int64?] = []
+            for lane in configuration.lanes.indices { oldest.append(try store.oldest(lane: lane)) }
+            events.append(
+                .totals(
+                    store.totals, oldest: oldest, parked: try store.parkedCount(), freeBytes: directory.space.free))
+        } catch {
+            mend(after: error, [])
+        }
+    }
+}
