@@ -48,7 +48,7 @@ let package = Package(
         module("Kafka", uses: ["CRDKafka", "Threads"]),
         module("EventLoop", uses: ["CUV"]),
         module("HTTPServer", uses: ["EventLoop", "CUV"]),
-        module("Telemetry"),
+        module("Telemetry", uses: ["Threads"]),
 
         // The path of an event.
         module("SMSPortalEvents", uses: ["COpenSSL"]),

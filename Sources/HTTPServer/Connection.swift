@@ -192,6 +192,7 @@ final class Connection {
     /// Serves what is whole in the buffer, and keeps the rest.
     private func advance(_ buffer: RequestBuffer) {
         isAdvancing = true
+        server.isServing = true
         advancing: while phase == .receiving {
             switch buffer.next() {
             case .needMore:
@@ -217,6 +218,7 @@ final class Connection {
             case .body: break
             }
         }
+        server.isServing = false
         isAdvancing = false
         keep(buffer)
         if phase == .receiving { awaitMore() }
@@ -242,7 +244,6 @@ final class Connection {
         case .accept: if expectsContinue, phase == .receiving { write(server.prepared.goOn) }
         case nil: break
         }
-        if buffer.parser.head.framing != .none { setDeadline(.body, server.bodyTimeout) }
     }
 
     private func finishRequest(_ buffer: RequestBuffer) {
@@ -281,7 +282,10 @@ final class Connection {
         buffer.compact()
         guard let own = server.makeBuffer(atLeast: buffer.count) else {
             buffer.clear()
-            if phase == .receiving { refuseForMemory() } else { keepAlive = false }
+            // What is lost here may not be missed in silence: the connection ends with the answer that is owed.
+            keepAlive = false
+            isLast = true
+            if phase == .receiving { refuseForMemory() }
             return
         }
         own.takeOver(buffer)
@@ -294,10 +298,14 @@ final class Connection {
         server.recycle(pending)
     }
 
-    /// The first byte since the answer before starts the time of a head.
+    /// The first byte since the answer before starts the time of a head, the whole head that of a body.
     private func awaitMore() {
-        guard let pending, pending.parser.hasBegun, awaits == .request else { return }
-        setDeadline(.head, server.headTimeout)
+        guard let pending, pending.parser.hasBegun else { return }
+        if pending.parser.isInBody {
+            if awaits != .body { setDeadline(.body, server.bodyTimeout) }
+        } else if awaits == .request {
+            setDeadline(.head, server.headTimeout)
+        }
     }
 
     // MARK: Answers

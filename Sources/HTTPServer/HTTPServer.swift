@@ -28,6 +28,8 @@ package final class HTTPServer {
     /// Answers are the last ones of their connections.
     private(set) var isStopping = false
     private var isClosed = false
+    /// A connection is reading from `shared`, and may be in a call of the handler's.
+    var isServing = false
 
     private var slots: [Connection?] = []
     private var freeSlots: [Int] = []
@@ -114,6 +116,11 @@ package final class HTTPServer {
 
     /// Closes the connections that are between two requests.
     package func closeIdle() {
+        if isServing {
+            // Called by the handler: looking at other connections would overwrite the request that it is given.
+            loop.soon { [weak self] in self?.closeIdle() }
+            return
+        }
         for connection in slots { connection?.closeIfIdle() }
     }
 

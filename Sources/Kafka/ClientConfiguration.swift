@@ -15,6 +15,21 @@ package struct ClientConfiguration: Sendable {
         self.clientID = clientID
         self.properties = properties
     }
+
+    /// What librdkafka thinks of the properties: one entry for each that it does not know or does not take, with the
+    /// name and what is wrong. Values are not repeated, for they may be secret.
+    package func propertyProblems() -> [(name: String, problem: String)] {
+        guard let conf = rd_kafka_conf_new() else { return [] }
+        defer { rd_kafka_conf_destroy(conf) }
+        return properties.sorted { $0.key < $1.key }.compactMap { name, value in
+            var text = [CChar](repeating: 0, count: 512)
+            switch rd_kafka_conf_set(conf, name, value, &text, text.count) {
+            case RD_KAFKA_CONF_OK: return nil
+            case RD_KAFKA_CONF_UNKNOWN: return (name, "librdkafka \(LibRDKafka.version) has no such property")
+            default: return (name, "librdkafka \(LibRDKafka.version) does not take this value")
+            }
+        }
+    }
 }
 
 /// The librdkafka in this process.
@@ -22,6 +37,16 @@ package enum LibRDKafka {
     /// Its version at run time, such as `2.0.2`: a shared library, so not what was compiled against.
     package static var version: String {
         String(cString: rd_kafka_version_str())
+    }
+
+    /// The properties that it knows.
+    package static var propertyNames: [String] {
+        guard let conf = rd_kafka_conf_new() else { return [] }
+        defer { rd_kafka_conf_destroy(conf) }
+        var count = 0
+        guard let pairs = rd_kafka_conf_dump(conf, &count) else { return [] }
+        defer { rd_kafka_conf_dump_free(pairs, count) }
+        return stride(from: 0, to: count, by: 2).compactMap { pairs[$0].map { String(cString: $0) } }
     }
 
     /// The version as 0xMMmmrrxx, to compare.

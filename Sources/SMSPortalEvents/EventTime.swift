@@ -122,7 +122,7 @@ extension EventTime {
         var fraction = 0
         if text.count > 20 {
             guard text[19] == 0x2E, let digits = text[20..<text.count - 1].smallNumber else { return nil }
-            fraction = text.count == 24 ? digits : digits * 10
+            fraction = text.count == 24 ? digits : text.count == 23 ? digits * 10 : digits * 100
         }
         let seconds = days * 86_400 + hour * 3600 + minute * 60 + second
         return Int64(seconds * 1000 + fraction)

@@ -23,6 +23,11 @@ case .fail(let text, let exitCode):
     exit(exitCode)
 case .run(let invocation):
     guard let loaded = invocation.settings else { exit(ExitCode.usage) }
+    let problems = loaded.settings.problems(loaded.sources)
+    if !problems.isEmpty {
+        for problem in problems { Output.error("smsbridge \(invocation.command): \(problem)\n") }
+        exit(ExitCode.usage)
+    }
     switch invocation.command {
     case "serve": exit(Serve.run(loaded))
     case "demo": exit(Demo.run(invocation, loaded))

@@ -58,6 +58,22 @@ import Testing
         #expect(!run.errors.contains("hidden-secret-value"))
     }
 
+    @Test func whatOnlyTheModulesCanJudgeIsAnErrorOfTheConfigurationToo() throws {
+        let run = try smsbridge(
+            ["serve", "--kafka-bootstrap-servers", "127.0.0.1:1", "--events-reply-fields", "nummer=msisdnn"],
+            environment: [
+                "SMSBRIDGE_AUTH_NONE": "true", "SMSBRIDGE_KAFKA_PROPERTIES_SASL_MECHANISMZ": "x",
+                "SMSBRIDGE_KAFKA_PROPERTIES_SECURITY_PROTOCOL": "hidden-value",
+            ])
+        #expect(run.exitCode == 2)
+        for part in [
+            "sasl.mechanismz", "did you mean sasl.mechanisms?", "security.protocol", "events.reply.fields.nummer",
+        ] {
+            #expect(run.errors.contains(part), "\(part) in \(run.errors)")
+        }
+        #expect(!run.errors.contains("hidden-value"))
+    }
+
     @Test func withoutKafkaItSaysSoAndEnds() throws {
         let run = try smsbridge(
             ["serve", "--kafka-bootstrap-servers", "127.0.0.1:1", "--http-port", "0", "--admin-port", "0"],

@@ -75,16 +75,17 @@ public final class CallbackDecoder {
     /// The largest record that a request can become, in bytes as a topic's `max.message.bytes` counts them: value, key,
     /// headers and the framing of a batch with one record.
     ///
-    /// The raw text at most doubles (beyond that it is Base64). Of what it says, at most 64 KiB become fields of the event:
-    /// there an escape of three bytes (`%00`) becomes six, a net growth of three for each byte of the field over what the same
-    /// three bytes can become as raw text alone.
+    /// The raw text at most doubles (beyond that it is Base64). Of what it says, at most 64 KiB become fields of the event. There
+    /// a quote of a form becomes two bytes more, at one byte of the request; a `%00` becomes six, at three bytes of the request,
+    /// which is three more than these could be as raw text alone. The bound is the best mixture of both.
     ///
     /// - Parameters:
     ///   - maxBody: The largest body that is let in, in bytes.
     ///   - maxTarget: The largest request target that is let in, in bytes.
     package static func maximumRecordBytes(maxBody: Int, maxTarget: Int) -> Int {
         let bytes = min(max(maxBody, 0), 1 << 40) + min(max(maxTarget, 0), 1 << 40)
-        return 2 * bytes + min(2 * bytes, 3 * DecoderState.longestFields) + 4096
+        let fields = DecoderState.longestFields
+        return 2 * bytes + min(2 * bytes, 2 * fields + max(0, bytes - fields) / 2, 3 * fields) + 4096
     }
 }
 

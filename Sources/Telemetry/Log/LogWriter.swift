@@ -1,4 +1,5 @@
 internal import Synchronization
+internal import Threads
 
 #if canImport(Glibc)
 internal import Glibc
@@ -61,7 +62,7 @@ final class LogWriter: Sendable {
         wake = Self.makePipe()
         drained = Self.makePipe()
         let usable = wake.reading >= 0 && drained.reading >= 0
-        if !usable || !startThread(named: "log", { self.run() }) {
+        if !usable || (try? NamedThread("log", { self.run() })) == nil {
             // Out of descriptors or threads before anything began: lines are counted as dropped.
             state.withLock { $0.closed = true }
             closeDescriptors()

@@ -8,6 +8,23 @@ import Settings
 
 /// From what people set to what the modules take.
 extension BridgeSettings {
+    /// What the modules find wrong with the settings though each of them alone is well-formed; each names its key.
+    func problems(_ sources: [String: SettingPlace]) -> [String] {
+        let known = LibRDKafka.propertyNames
+        let properties = kafkaClient.propertyProblems().map { name, problem in
+            let near = known.contains(name) ? nil : nearestName(to: name, among: known)
+            let place = sources["kafka.properties.\(name)"].map { " (\($0))" } ?? ""
+            return "kafka.properties.\(name)\(place): \(problem)" + (near.map { "; did you mean \($0)?" } ?? "")
+        }
+        return properties
+            + decoder.problems().map { problem in
+                // The decoder says `fields.reply.x`, the setting is `events.reply.fields.x`.
+                let words = problem.split(separator: ".", maxSplits: 2, omittingEmptySubsequences: false)
+                guard words.count == 3, words[0] == "fields" else { return "events.\(problem)" }
+                return "events.\(words[1]).fields.\(words[2])"
+            }
+    }
+
     var kafkaClient: ClientConfiguration {
         ClientConfiguration(
             bootstrapServers: kafka.bootstrapServers.joined(separator: ","),
