@@ -54,33 +54,33 @@ let package = Package(
         // The path of an event.
         module("SMSPortalEvents", uses: ["COpenSSL"]),
         module("Spool", uses: ["CSQLite", "CSystem", "Threads"]),
-        module("Publisher", uses: ["EventLoop", "Kafka", "SMSPortalEvents", "Telemetry", "Threads"]),
+        module("Publisher", uses: ["EventLoop", "Kafka", "SMSPortalEvents", "Spool", "Telemetry", "Threads"]),
         module("Ingress", uses: ["EventLoop", "HTTPServer", "SMSPortalEvents", "Publisher", "Telemetry", "COpenSSL"]),
 
         // Beside the path.
-        module("Operations", uses: ["EventLoop", "HTTPServer", "Telemetry"]),
+        module("Operations", uses: ["EventLoop", "HTTPServer", "Telemetry", "Threads"]),
         module("Settings", uses: ["CYAML"]),
         module("SMSPortalSimulator", uses: ["CCurl", "SMSPortalEvents"]),
         .executableTarget(
             name: "smsbridge",
             dependencies: [
                 "EventLoop", "HTTPServer", "Ingress", "Kafka", "Operations", "Publisher", "Settings",
-                "SMSPortalEvents", "SMSPortalSimulator", "Telemetry", "Threads",
+                "SMSPortalEvents", "SMSPortalSimulator", "Spool", "Telemetry", "Threads",
             ],
             swiftSettings: settings),
 
         tests(of: "Threads"),
         tests(of: "Kafka", uses: ["Threads"]),
-        tests(of: "EventLoop"),
+        tests(of: "EventLoop", uses: ["Threads"]),
         // Runs the request parser in every way that bytes can come; for tests, comparisons and fuzzing.
         .target(name: "ParserProbe", dependencies: ["HTTPServer"], path: "Tests/ParserProbe", swiftSettings: settings),
-        tests(of: "HTTPServer", uses: ["EventLoop", "ParserProbe"], exclude: ["Cases"]),
+        tests(of: "HTTPServer", uses: ["EventLoop", "Threads", "ParserProbe"], exclude: ["Cases"]),
         tests(of: "Telemetry"),
         tests(of: "SMSPortalEvents"),
         tests(of: "Spool"),
-        tests(of: "Publisher", uses: ["EventLoop", "Kafka", "SMSPortalEvents", "Telemetry", "Threads"]),
+        tests(of: "Publisher", uses: ["EventLoop", "Kafka", "SMSPortalEvents", "Spool", "Telemetry", "Threads"]),
         tests(of: "Ingress", uses: ["EventLoop", "HTTPServer", "Kafka", "Publisher", "SMSPortalEvents", "Telemetry", "Threads"]),
-        tests(of: "Operations", uses: ["EventLoop", "HTTPServer", "Telemetry"]),
+        tests(of: "Operations", uses: ["EventLoop", "HTTPServer", "Telemetry", "Threads"]),
         tests(of: "Settings"),
         tests(of: "SMSPortalSimulator"),
         .testTarget(

@@ -1,15 +1,11 @@
 // libuv for Swift. Only what its headers, or Glibc's as Swift imports them, do not offer by themselves is wrapped here.
 #pragma once
-#include <pthread.h>
 #include <sys/socket.h>
 #include <uv.h>
 
 #if defined(__linux__)
-// Declared here because the system headers show them only under _GNU_SOURCE, which an importer of a module cannot set.
-extern int pthread_setname_np(pthread_t, const char *);
+// Declared here because the system headers show it only under _GNU_SOURCE, which an importer of a module cannot set.
 extern int accept4(int, struct sockaddr *, socklen_t *, int);
-
-static inline int cuv_name_this_thread(const char *name) { return pthread_setname_np(pthread_self(), name); }
 
 /// Accepts a connection that neither blocks nor is inherited by a child process.
 static inline int cuv_accept(int listener, struct sockaddr *address, socklen_t *length) {
@@ -19,8 +15,6 @@ static inline int cuv_accept(int listener, struct sockaddr *address, socklen_t *
 #include <errno.h>
 #include <fcntl.h>
 #include <unistd.h>
-
-static inline int cuv_name_this_thread(const char *name) { return pthread_setname_np(name); }
 
 /// Accepts a connection that neither blocks nor is inherited by a child process.
 static inline int cuv_accept(int listener, struct sockaddr *address, socklen_t *length) {

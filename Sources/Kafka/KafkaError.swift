@@ -28,6 +28,15 @@ package struct KafkaError: Error, Sendable, Hashable, CustomStringConvertible {
             return String(cString: name)
         }
 
+        /// Whether it is the record that is refused, so that waiting mends nothing. Kafka says so of a whole batch: one
+        /// record of several may be meant.
+        package var refusesRecord: Bool {
+            switch self {
+            case .messageTooLarge, .invalidMessage, .invalidMessageSize, .invalidTimestamp, .invalidRecord: true
+            default: false
+            }
+        }
+
         package static let unknown = Code(RD_KAFKA_RESP_ERR_UNKNOWN)
         package static let queueFull = Code(RD_KAFKA_RESP_ERR__QUEUE_FULL)
         package static let timedOut = Code(RD_KAFKA_RESP_ERR__TIMED_OUT)
@@ -49,6 +58,10 @@ package struct KafkaError: Error, Sendable, Hashable, CustomStringConvertible {
         package static let topicNotAuthorized = Code(RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED)
         package static let clusterNotAuthorized = Code(RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED)
         package static let messageTooLarge = Code(RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE)
+        package static let invalidMessage = Code(RD_KAFKA_RESP_ERR_INVALID_MSG)
+        package static let invalidMessageSize = Code(RD_KAFKA_RESP_ERR_INVALID_MSG_SIZE)
+        package static let invalidTimestamp = Code(RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP)
+        package static let invalidRecord = Code(RD_KAFKA_RESP_ERR_INVALID_RECORD)
         package static let invalidReplicationFactor = Code(RD_KAFKA_RESP_ERR_INVALID_REPLICATION_FACTOR)
         package static let notEnoughReplicas = Code(RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS)
         package static let leaderNotAvailable = Code(RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE)

@@ -119,7 +119,7 @@ package final class Producer {
         return Topic(pointer: pointer)
     }
 
-    /// Hands a record to librdkafka, which copies it. Never blocks.
+    /// Hands a record to librdkafka. Never blocks.
     ///
     /// - Parameters:
     ///   - key: nil for none: the record goes to a random partition.
@@ -127,15 +127,18 @@ package final class Producer {
     ///   - timestamp: milliseconds since 1970.
     ///   - partition: nil for the key's own.
     ///   - headers: taken over when the record is taken, and then empty.
+    ///   - copies: whether librdkafka copies the value. Else the value stays where it is, unchanged, until its report
+    ///     is in, or the client is destroyed.
     ///   - opaque: comes back in the report.
     /// - Returns: nil when the record was taken: a report will follow. Else why not, and no report follows.
     package func produce(
         to topic: Topic, key: UnsafeRawBufferPointer?, value: UnsafeRawBufferPointer?, timestamp: Int64,
-        headers: inout RecordHeaders, partition: Int32? = nil, opaque: UInt64
+        headers: inout RecordHeaders, partition: Int32? = nil, copies: Bool = true, opaque: UInt64
     ) -> KafkaError.Code? {
         let error = headers.pass { headers in
             crdkafka_produce(
                 client.handle, topic.pointer, partition ?? crdkafka_partition_unassigned,
+                copies ? crdkafka_copy : 0,
                 key?.baseAddress ?? RecordHeaders.empty(key), key?.count ?? 0,
                 value?.baseAddress ?? RecordHeaders.empty(value), value?.count ?? 0, timestamp, headers,
                 UnsafeMutableRawPointer(bitPattern: UInt(opaque)))

@@ -23,6 +23,13 @@ package struct RecordHeaders: ~Copyable {
         }
     }
 
+    /// Adds a header; a nil value is Kafka's null. Both are copied.
+    package func add(_ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer?) {
+        _ = rd_kafka_header_add(
+            pointer, name.baseAddress?.assumingMemoryBound(to: CChar.self), name.count,
+            value?.baseAddress ?? RecordHeaders.empty(value), value?.count ?? -1)
+    }
+
     /// Adds a header; a nil value is Kafka's null.
     package func add(_ name: String, _ value: [UInt8]?) {
         var name = name

@@ -2,6 +2,7 @@ internal import EventLoop
 internal import HTTPServer
 internal import Synchronization
 package import Telemetry
+internal import Threads
 
 #if canImport(Glibc)
 internal import Glibc
@@ -101,8 +102,8 @@ package final class OperationsServer: Sendable {
         defer { close(reading) }
         let outcome = Outcome()
         let thread: NamedThread
-        do throws(EventLoopError) {
-            thread = try runThread(named: "operations") { [configuration, registry, readiness, heartbeat] in
+        do throws(ThreadError) {
+            thread = try NamedThread("operations") { [configuration, registry, readiness, heartbeat] in
                 let handler = OperationsHandler(
                     configuration: configuration, registry: registry, readiness: readiness, heartbeat: heartbeat)
                 Self.serve(configuration, handler) { result in

@@ -1,5 +1,6 @@
 internal import Kafka
 internal import SMSPortalEvents
+internal import Spool
 internal import Telemetry
 
 /// What the publisher says in the log about Kafka. An outage repeats itself many times a second; the log does not.
@@ -32,6 +33,22 @@ struct KafkaLog {
         guard let suppressed = repeats.admit("line \(facility)") else { return }
         let fields: LogFields = ["facility": facility, "text": text, "repeated": suppressed]
         if level <= 4 { logger.warning("librdkafka", fields) } else { logger.debug("librdkafka", fields) }
+    }
+
+    func spoolOpened(_ totals: [SpoolTotals]) {
+        let rows = totals.reduce(0) { $0 + $1.rows }
+        logger.info("the spool is open", ["events": rows, "bytes": totals.reduce(0) { $0 + $1.bytes }])
+    }
+
+    func spoolFailed(_ error: SpoolError) {
+        guard let suppressed = repeats.admit("spool \(error.code.rawValue)") else { return }
+        logger.error(
+            "the spool cannot store events",
+            ["error": error.code.rawValue, "reason": error.message, "repeated": suppressed])
+    }
+
+    func setAside(_ name: String) {
+        logger.error("the spool's file was damaged and is set aside; a new one takes its place", ["file": name])
     }
 
     func replacing(_ error: KafkaError?) {

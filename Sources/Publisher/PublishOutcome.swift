@@ -1,6 +1,6 @@
 /// What became of an event that was given to the publisher.
 package enum PublishOutcome: Sendable, Equatable {
-    /// Kafka has acknowledged it: `acks=all`.
+    /// Kafka has acknowledged it (`acks=all`), or the spool has it on disk.
     case durable
     /// Nothing has made it durable. It may still arrive later, with the same id.
     case unavailable(Reason)
@@ -13,6 +13,10 @@ package enum PublishOutcome: Sendable, Equatable {
         case inFlightLimit = "in_flight_limit"
         /// Kafka refused it, or librdkafka gave it up.
         case failed
+        /// The spool, to which it had to go, is full.
+        case spoolFull = "spool_full"
+        /// The spool, to which it had to go, cannot store it.
+        case spoolFailed = "spool_failed"
         /// The producer is being replaced after a fatal error.
         case replacingProducer = "replacing_producer"
         /// The bridge is ending.

@@ -1,6 +1,7 @@
 package import EventLoop
 package import Kafka
 package import SMSPortalEvents
+internal import Spool
 package import Telemetry
 internal import Threads
 
@@ -8,15 +9,13 @@ internal import Threads
 internal import Glibc
 #endif
 
-/// Hands events to Kafka and says of each, once, whether it is durable.
+/// Makes events durable, and says of each, once, whether it is: acknowledged by Kafka, or synced in the spool.
 ///
-/// It lives on the event loop of the public port and is polled there: librdkafka wakes the loop through a descriptor,
-/// and one wake-up brings the reports of many events. Nothing here blocks.
+/// It lives on the event loop of the public port: librdkafka and the spool wake the loop, and one wake-up brings the
+/// reports of many events. Nothing here blocks. What is decided is decided by `PublisherCore`; this carries it out.
 ///
-/// An event that Kafka has not acknowledged by the deadline is answered; librdkafka keeps it until its own timeout, so it
-/// may still arrive, under the same id. A fatal error of the producer (librdkafka before 2.3.0 can lose its sequence
-/// after a mere disconnect, its issue 3584) is ordinary: what it holds is purged and reported, and another thread
-/// destroys it and makes a new one, while events are refused.
+/// A fatal error of the producer (librdkafka before 2.3.0 can lose its sequence after a mere disconnect, its issue 3584)
+/// is ordinary: what it holds is purged and reported, and another thread destroys it and makes a new one.
 package final class Publisher {
     private enum State {
         case running
@@ -24,7 +23,6 @@ package final class Publisher {
         case purging(since: UInt64)
         /// Another thread makes the next producer.
         case replacing
-        case stopped
     }
 
     private let loop: EventLoop
@@ -33,17 +31,24 @@ package final class Publisher {
     private let log: KafkaLog
     private let outcome: (_ token: UInt64, PublishOutcome) -> Void
 
+    private var core: PublisherCore
     private var state = State.running
     private var producer: Producer?
     private var topics: [Producer.Topic] = []
     private var watch: DescriptorWatch?
-    private var inFlight = InFlight()
-    private var deadlines = DeadlineQueue()
-    private var deadlineTimer: LoopTimer?
-    private var isDeadlineTimerArmed = false
+    private var spool: Spool?
+    private var spoolEvents: Mailbox<[SpoolEvent]>?
+    private var spoolCommands: [SpoolCommand] = []
+    private var timer: LoopTimer?
+    private var timerDue: UInt64?
     private var retryTimer: LoopTimer?
     private var replacements: Mailbox<Result<Client, KafkaError>>?
-    private let deadline: UInt64
+    private var headerBytes: [UInt8] = []
+    private var isPerforming = false
+    private var isClosed = false
+
+    /// Called once the spool's file is open, or cannot be opened for now.
+    package var onSpoolSettled: (() -> Void)?
 
     /// Makes the publisher on its loop's thread.
     ///
@@ -59,17 +64,23 @@ package final class Publisher {
         self.metrics = metrics
         self.outcome = outcome
         log = KafkaLog(logger: logger, metrics: metrics)
-        deadline = configuration.deadline.nanoseconds
-        deadlineTimer = try loop.pausedTimer { [unowned self] in
-            isDeadlineTimerArmed = false
-            // Reports first: a loop that was held up must not call an event late whose report is already there.
-            poll()
-            expireDeadlines()
-        }
+        core = PublisherCore(
+            lanes: EventTopic.allCases.count, quarantineLane: EventTopic.quarantine.rawValue,
+            hasSpool: configuration.spool != nil, limits: configuration.limits)
+        timer = try loop.pausedTimer { [unowned self] in timerFired() }
         retryTimer = try loop.pausedTimer { [unowned self] in retry() }
         replacements = try loop.makeMailbox(of: Result<Client, KafkaError>.self) { [unowned self] batch in
             for result in batch { replaced(with: result) }
         }
+        if let spool = configuration.spool {
+            let mailbox = try loop.makeMailbox(of: [SpoolEvent].self) { [unowned self] batches in
+                for events in batches { for event in events { told(event) } }
+                perform()
+            }
+            spoolEvents = mailbox
+            self.spool = try Spool(spool) { mailbox.post($0) }
+        }
+        loop.afterTurn { [weak self] in self?.endTurn() }
         try adopt(client)
     }
 
@@ -78,92 +89,85 @@ package final class Publisher {
         try Producer.makeClient(configuration.producer)
     }
 
-    /// Events that librdkafka holds.
-    package var eventsInFlight: Int { inFlight.count }
-
     // MARK: - The path of an event
 
     /// Publishes the record that `record` holds; its memory is free again on return.
     package func publish(_ record: RecordBuffer, token: UInt64) {
-        let topic = record.topic.rawValue
-        guard case .running = state, let producer else {
-            if case .stopped = state { return refuse(topic, token, .stopping) }
-            return refuse(topic, token, .replacingProducer)
-        }
-        let size = record.withValue { $0.count }
-        guard inFlight.count < configuration.maxInFlight, inFlight.bytes + size <= configuration.maxInFlightBytes else {
-            return refuse(topic, token, .inFlightLimit)
-        }
-        let now = loop.now
-        let opaque = inFlight.insert(.init(token: token, accepted: now, bytes: size, topic: topic))
-        var headers = RecordHeaders(capacity: 9)
-        record.forEachHeader { headers.add($0, $1) }
-        let error = record.withKey { key in
+        headerBytes.removeAll(keepingCapacity: true)
+        record.forEachHeader { HeaderCoding.append($0, $1, to: &headerBytes) }
+        let copy = record.withKey { key in
             record.withValue { value in
-                producer.produce(
-                    to: topics[topic], key: key, value: value, timestamp: record.timestamp, headers: &headers,
-                    opaque: opaque)
+                headerBytes.withUnsafeBytes { headers in
+                    SpoolRecord(
+                        lane: record.topic.rawValue, timestamp: record.timestamp, key: key, value: value,
+                        headers: headers)
+                }
             }
         }
-        guard let error else {
-            deadlines.append(opaque, deadline: now + deadline)
-            if !isDeadlineTimerArmed { armDeadlineTimer(now) }
-            return
-        }
-        _ = inFlight.remove(opaque)
-        metrics.kafkaError(error, kind: "produce")
-        refuse(topic, token, error == .queueFull ? .inFlightLimit : .failed)
-        if error == .fatal { beginReplacement() }
+        core.accept(copy, token: token, now: loop.now)
+        perform()
     }
 
-    private func refuse(_ topic: Int, _ token: UInt64, _ reason: PublishOutcome.Reason) {
-        metrics.refused(topic, reason)
-        outcome(token, .unavailable(reason))
+    /// Does what the core has decided. An answer may bring the connection's next event along, which only adds to it.
+    private func perform() {
+        guard !isPerforming else { return }
+        isPerforming = true
+        var index = 0
+        var isFatal = false
+        while index < core.actions.count {
+            let action = core.actions[index]
+            index += 1
+            switch action {
+            case .produce(let opaque, let record):
+                guard let error = produce(record, opaque) else { continue }
+                metrics.kafkaError(error, kind: "produce")
+                isFatal = isFatal || error == .fatal
+                core.refused(
+                    opaque, failure: error.refusesRecord ? .record : .passing, followedBy: index, now: loop.now)
+            case .spool(let command): spoolCommands.append(command)
+            case .nothing: continue
+            case .answer(let token, let lane, let accepted, let result):
+                switch result {
+                case .durable: metrics.durable(lane, after: loop.now &- accepted)
+                case .unavailable(let reason): metrics.refused(lane, reason)
+                }
+                outcome(token, result)
+            }
+        }
+        core.actions.removeAll(keepingCapacity: true)
+        isPerforming = false
+        if isFatal { beginReplacement() }
+    }
+
+    /// The record's memory is librdkafka's to read until the report is in; the core keeps it so long.
+    private func produce(_ record: SpoolRecord, _ opaque: UInt64) -> KafkaError.Code? {
+        guard let producer else { return .destroyed }
+        var headers = RecordHeaders(capacity: 9)
+        HeaderCoding.forEach(in: record.headers) { headers.add($0, $1) }
+        return producer.produce(
+            to: topics[record.lane], key: record.key, value: record.value, timestamp: record.timestamp,
+            headers: &headers, copies: false, opaque: opaque)
     }
 
     private func poll() {
         guard let producer else { return }
-        let isEmpty = producer.poll(reports: { report($0) }, events: { event($0) })
+        let now = loop.now
+        let isEmpty = producer.poll(
+            reports: { report in
+                if let error = report.error {
+                    metrics.kafkaError(error, kind: "delivery")
+                    if let lane = core.events[report.opaque]?.lane { log.deliveryFailed(error, topic: lane) }
+                    core.report(report.opaque, failure: error.refusesRecord ? .record : .passing, now: now)
+                } else {
+                    core.report(report.opaque, failure: nil, now: now)
+                }
+                // Answers leave as reports come; a large batch must not hold back its first ones.
+                perform()
+            }, events: { event($0) })
         // The descriptor speaks only when the queue was empty before; the loop must not sleep on a queue that is not.
         if !isEmpty { loop.soon { [weak self] in self?.poll() } }
-        settleDeadlines()
+        perform()
         if case .purging(let since) = state { continueReplacement(since: since) }
-    }
-
-    private func report(_ report: DeliveryReport) {
-        guard let event = inFlight.remove(report.opaque) else { return }
-        guard let token = event.token else {
-            (report.error == nil ? metrics.lateAcknowledged : metrics.lateFailed).increment()
-            return
-        }
-        if let error = report.error {
-            metrics.kafkaError(error, kind: "delivery")
-            log.deliveryFailed(error, topic: event.topic)
-            refuse(event.topic, token, .failed)
-        } else {
-            let now = loop.now
-            metrics.acknowledged[event.topic].increment()
-            metrics.acknowledgement.observe(nanoseconds: now &- event.accepted)
-            lastAcknowledgedTopics |= 1 << UInt64(event.topic)
-            outcome(token, .durable)
-        }
-    }
-
-    /// Topics acknowledged since the gauges were last set: the clock is asked once a turn, not once an event.
-    private var lastAcknowledgedTopics: UInt64 = 0
-
-    /// Sets what is read rather than counted. Called once a turn of the loop at most.
-    package func updateGauges() {
-        metrics.inFlight.set(Double(inFlight.count))
-        metrics.inFlightBytes.set(Double(inFlight.bytes))
-        guard lastAcknowledgedTopics != 0 else { return }
-        var time = timespec()
-        clock_gettime(CLOCK_REALTIME, &time)
-        let seconds = Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
-        for topic in metrics.lastEvent.indices where lastAcknowledgedTopics & (1 << UInt64(topic)) != 0 {
-            metrics.lastEvent[topic].set(seconds)
-        }
-        lastAcknowledgedTopics = 0
     }
 
     private func event(_ event: ProducerEvent) {
@@ -177,30 +181,100 @@ package final class Publisher {
         }
     }
 
-    // MARK: - Deadlines
+    // MARK: - The spool
 
-    private func armDeadlineTimer(_ now: UInt64) {
-        guard let first = deadlines.first else { return }
-        isDeadlineTimerArmed = true
-        deadlineTimer?.rearm(after: first.deadline > now ? first.deadline - now : 0)
-    }
-
-    /// Drops the entries at the head whose events have been answered, so that the queue stays as short as what waits.
-    private func settleDeadlines() {
-        while let first = deadlines.first, !inFlight.isWaiting(first.opaque) { deadlines.removeFirst() }
-    }
-
-    private func expireDeadlines() {
+    private func told(_ event: SpoolEvent) {
         let now = loop.now
-        while let first = deadlines.first, first.deadline <= now || !inFlight.isWaiting(first.opaque) {
-            deadlines.removeFirst()
-            guard let topic = inFlight.topic(of: first.opaque), let token = inFlight.abandon(first.opaque) else {
-                continue
-            }
-            refuse(topic, token, .deadline)
+        switch event {
+        case .opened(let nextNumber, let totals):
+            core.spoolOpened(nextNumber: nextNumber, totals: totals, now: now)
+            log.spoolOpened(totals)
+            spoolSettled()
+        case .durable(let tokens): core.stored(tokens)
+        case .rejected(let tokens, let error):
+            log.spoolFailed(error)
+            core.notStored(tokens, now: now)
+        case .rows(let lane, let rows): core.received(rows, lane: lane, now: now)
+        case .totals(let totals, let oldest, let parked, let freeBytes):
+            core.spoolHolds(totals, now: now)
+            metrics.spool(totals, oldest: oldest, parked: parked, freeBytes: freeBytes)
+        case .failed(let error):
+            core.spoolFailed()
+            log.spoolFailed(error)
+            spoolSettled()
+        case .setAside(let name): log.setAside(name)
         }
-        if deadlines.count > 0 { armDeadlineTimer(now) }
+        perform()
     }
+
+    private func spoolSettled() {
+        onSpoolSettled?()
+        onSpoolSettled = nil
+    }
+
+    /// Gives the spool what has gathered in this turn: one batch, one sync.
+    private func submitToSpool() {
+        guard !spoolCommands.isEmpty, let spool else { return }
+        let commands = spoolCommands
+        spoolCommands.removeAll(keepingCapacity: true)
+        guard !spool.submit(commands) else { return }
+        // The disk is slower than the callers: what cannot wait in its queue is refused now.
+        var refused: [UInt64] = []
+        var others: [SpoolCommand] = []
+        for command in commands {
+            if case .insert(_, _, let token) = command { refused.append(token) } else { others.append(command) }
+        }
+        _ = spool.submit(others)
+        core.notStored(refused, now: loop.now)
+        perform()
+    }
+
+    // MARK: - Time
+
+    private func endTurn() {
+        guard !isClosed else { return }
+        submitToSpool()
+        guard let next = core.nextTime(now: loop.now) else { return }
+        if let timerDue, timerDue <= next { return }
+        timerDue = next
+        let now = loop.now
+        timer?.rearm(after: next > now ? next - now : 0)
+    }
+
+    private func timerFired() {
+        let now = loop.now
+        let late = timerDue.map { now > $0 ? now - $0 : 0 } ?? 0
+        timerDue = nil
+        // Reports first: a loop that was held up must not call an event late whose report is already there.
+        poll()
+        core.tick(now: now, lag: late > Self.ordinaryLag ? late : 0)
+        perform()
+    }
+
+    /// How late a timer may be on a healthy machine, in nanoseconds.
+    private static let ordinaryLag: UInt64 = 10_000_000
+
+    /// Sets what is read rather than counted. Called from time to time.
+    package func updateGauges() {
+        metrics.update(from: core)
+    }
+
+    // MARK: - What others ask
+
+    /// Whether an event that comes now can be made durable without Kafka.
+    package var hasSpoolRoom: Bool { core.hasSpoolRoom }
+
+    /// Whether nothing is on its way, and nothing waits in the spool.
+    package var isIdle: Bool { core.isIdle }
+
+    /// Whether a caller waits for an answer.
+    package var hasWaitingCallers: Bool { core.hasWaitingCallers }
+
+    /// Events on their way to Kafka or to the spool.
+    package var eventsInFlight: Int { core.events.count }
+
+    /// Events that the spool holds for later.
+    package var spooledEvents: Int64 { core.lanes.reduce(0) { $0 + $1.rows } }
 
     // MARK: - A fatal error
 
@@ -217,6 +291,8 @@ package final class Publisher {
         }
         self.producer = producer
         state = .running
+        core.producerReady(now: loop.now)
+        perform()
         poll()
     }
 
@@ -225,24 +301,38 @@ package final class Publisher {
         log.replacing(producer.fatalError)
         metrics.replacements.increment()
         state = .purging(since: loop.now)
+        core.producerLost(now: loop.now)
         producer.purge()
+        perform()
         // The reports of what was purged come through the queue; a timer sees to it that they are not waited for for ever.
         retryTimer?.rearm(after: 10_000_000, repeating: 10_000_000)
     }
 
     private func continueReplacement(since: UInt64) {
-        guard inFlight.count == 0 || loop.now &- since > Self.purgePatience else { return }
+        guard core.sentCount == 0 || loop.now &- since > Self.purgePatience else { return }
         retryTimer?.pause()
-        for token in inFlight.removeAll() { outcome(token, .unavailable(.replacingProducer)) }
+        let records = core.forgetSent(now: loop.now)
         state = .replacing
         let old = release()
-        makeReplacement(after: old)
+        makeReplacement(after: Remains(client: old, records: records))
+        perform()
     }
 
     /// How long the reports of purged events are waited for, in nanoseconds.
     private static let purgePatience: UInt64 = 5_000_000_000
     /// How long after a failed attempt the next one is made, in nanoseconds.
     private static let replacementRetry: UInt64 = 1_000_000_000
+
+    /// A producer's client that is to be destroyed, and the records that it may touch until then.
+    package struct Remains: Sendable {
+        fileprivate let client: Client?
+        fileprivate let records: [SpoolRecord]
+
+        /// Ends the client. Blocks, so not on an event loop.
+        package func destroy() {
+            withExtendedLifetime(records) { client?.destroy() }
+        }
+    }
 
     private func release() -> Client? {
         watch?.cancel()
@@ -252,7 +342,7 @@ package final class Publisher {
         return producer?.close()
     }
 
-    private func makeReplacement(after old: Client?) {
+    private func makeReplacement(after old: Remains?) {
         let configuration = configuration.producer
         guard let mailbox = replacements else { return }
         do {
@@ -294,7 +384,7 @@ package final class Publisher {
             poll()
             if case .purging = state { continueReplacement(since: since) }
         case .replacing: makeReplacement(after: nil)
-        case .running, .stopped: break
+        case .running: break
         }
     }
 
@@ -305,22 +395,29 @@ package final class Publisher {
 
     // MARK: - The end
 
-    /// Takes no more events. What is in flight goes on to its report or its deadline.
-    package func stop() {
-        state = .stopped
-    }
+    /// Takes no more events. What is on its way goes on to its end, and the spool is drained as far as Kafka answers.
+    package func stop() { core.stop() }
 
-    /// Lets go of the producer. What is still in flight is answered as unavailable.
+    /// Lets go of everything. Callers that still wait are answered as unavailable; what the spool has stays there. Blocks
+    /// until the spool's thread has written what it was given.
     ///
-    /// - Returns: the client, to be destroyed by a thread that may block.
-    package func close() -> Client? {
-        stop()
-        for token in inFlight.removeAll() { outcome(token, .unavailable(.stopping)) }
-        deadlineTimer?.cancel()
+    /// - Returns: what is to be destroyed by a thread that may block.
+    package func close() -> Remains {
+        guard !isClosed else { return Remains(client: nil, records: []) }
+        core.stop()
+        core.answerAll()
+        perform()
+        submitToSpool()
+        isClosed = true
+        timer?.cancel()
         retryTimer?.cancel()
         replacements?.close()
         replacements = nil
-        return release()
+        spool?.stop()
+        spool = nil
+        spoolEvents?.close()
+        let client = release()
+        return Remains(client: client, records: core.sentRecords)
     }
 
     /// Makes the producer fail fatally, as a test.

@@ -1,5 +1,7 @@
+internal import EventLoop
 package import Kafka
 package import SMSPortalEvents
+package import Spool
 
 /// How events are published.
 package struct PublisherConfiguration: Sendable {
@@ -8,7 +10,14 @@ package struct PublisherConfiguration: Sendable {
     package var topicPrefix: String = "smsportal"
     /// How long librdkafka waits for more records to share a request. Default 1 ms.
     package var linger: Duration = .milliseconds(1)
-    /// An event that Kafka has not acknowledged after this time is answered 503, counted from the request's last byte.
+    /// An event that Kafka has not acknowledged after this time goes to the spool, with all that follow in its topic.
+    /// Default 100 ms.
+    package var hedge: Duration = .milliseconds(100)
+    /// The durable local queue; nil goes without one.
+    package var spool: SpoolConfiguration?
+    /// At most so many bytes of records are kept in the spool, and half of it of one topic. Default 10 GiB.
+    package var maxSpoolBytes: Int64 = 10 << 30
+    /// An event that nothing has made durable after this time is answered 503, counted from the request's last byte.
     /// Default 900 ms: below the caller's patience by far, for it punishes slow endpoints.
     package var deadline: Duration = .milliseconds(900)
     /// At most so many events wait for their acknowledgement; further ones are refused at once. Default 100,000.
@@ -24,14 +33,21 @@ package struct PublisherConfiguration: Sendable {
 
     package func topicName(_ topic: EventTopic) -> String { topic.name(prefix: topicPrefix) }
 
+    var limits: PublisherCore.Limits {
+        PublisherCore.Limits(
+            maxInFlight: maxInFlight, maxInFlightBytes: maxInFlightBytes, maxSpoolBytes: maxSpoolBytes,
+            hedge: hedge.nanoseconds, deadline: deadline.nanoseconds)
+    }
+
     var producer: ProducerConfiguration {
         var producer = ProducerConfiguration(client: kafka)
         producer.lingerMilliseconds = Int(linger.milliseconds)
-        // An event is answered at the deadline; trying on behind the caller's back would only make more duplicates.
-        producer.messageTimeoutMilliseconds = Int(deadline.milliseconds)
+        // With a spool, events that are late stay in librdkafka and go first: expiring them would let later ones
+        // overtake. Without one an event is answered at the deadline, and trying on would only make more duplicates.
+        producer.messageTimeoutMilliseconds = spool == nil ? Int(deadline.milliseconds) : 0
         // This publisher's own bounds come first; these only say how much room librdkafka may need for them.
-        producer.maxQueuedMessages = maxInFlight + 1
-        producer.maxQueuedKibibytes = min(2_000_000_000, maxInFlightBytes / 1024 + maxInFlight / 2 + 1024)
+        producer.maxQueuedMessages = 2 * maxInFlight + 1
+        producer.maxQueuedKibibytes = min(2_000_000_000, 2 * maxInFlightBytes / 1024 + maxInFlight + 1024)
         producer.maxMessageBytes = max(1_000_000, maxRecordBytes + 4_096)
         return producer
     }

@@ -151,6 +151,8 @@ package struct BridgeSettings: Sendable, Equatable {
         package var none = false
         /// The most that it takes on the disk, in bytes.
         package var maxBytes = 10 << 30
+        /// Takes file systems of memory and of the network.
+        package var anyFileSystem = false
     }
 
     /// What durability is asked of the topics.

@@ -66,7 +66,8 @@ final class Database {
     /// - Parameter truncates: also cuts the log to nothing.
     func checkpoint(truncates: Bool) {
         // A failure here loses nothing: the log has everything, and the next checkpoint tries again.
-        sqlite3_wal_checkpoint_v2(handle, nil, truncates ? SQLITE_CHECKPOINT_TRUNCATE : SQLITE_CHECKPOINT_PASSIVE, nil, nil)
+        sqlite3_wal_checkpoint_v2(
+            handle, nil, truncates ? SQLITE_CHECKPOINT_TRUNCATE : SQLITE_CHECKPOINT_PASSIVE, nil, nil)
     }
 
     var isInTransaction: Bool { sqlite3_get_autocommit(handle) == 0 }

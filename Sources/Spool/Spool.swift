@@ -28,6 +28,8 @@ package enum SpoolCommand: Sendable {
     case delete(lane: Int, number: Int64)
     /// Kafka will never take it: from its lane to the parked ones.
     case park(SpoolRecord, number: Int64, reason: String)
+    /// Kafka will never take it in its lane: to another one, both or none.
+    case move(SpoolRecord, number: Int64, fromLane: Int, fromNumber: Int64)
     /// Asks for the next rows of a lane.
     case read(lane: Int, after: Int64, count: Int, bytes: Int)
 }
@@ -128,7 +130,7 @@ extension SpoolCommand {
     var size: Int {
         switch self {
         case .insert(let record, _, _): record.size
-        case .delete, .park, .read: 0
+        case .delete, .park, .move, .read: 0
         }
     }
 }

@@ -76,7 +76,8 @@ package enum HeaderCoding {
     /// - Returns: false when the bytes are not what `append` writes; the headers before the fault were visited.
     @discardableResult
     package static func forEach(
-        in bytes: UnsafeRawBufferPointer, _ body: (_ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer?) -> Void
+        in bytes: UnsafeRawBufferPointer,
+        _ body: (_ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer?) -> Void
     ) -> Bool {
         var index = 0
         while index < bytes.count {
@@ -96,5 +97,12 @@ package enum HeaderCoding {
             index += Int(count)
         }
         return true
+    }
+}
+
+extension SpoolRecord {
+    /// The same record for another lane.
+    package func inLane(_ lane: Int) -> SpoolRecord {
+        SpoolRecord(lane: lane, timestamp: timestamp, key: key, value: value, headers: headers)
     }
 }

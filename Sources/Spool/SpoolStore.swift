@@ -19,6 +19,11 @@ package struct SpoolTotals: Sendable, Equatable {
 package struct SpoolRow: Sendable {
     package let number: Int64
     package let record: SpoolRecord
+
+    package init(number: Int64, record: SpoolRecord) {
+        self.number = number
+        self.record = record
+    }
 }
 
 /// The spool's file: one table per lane, ordered by number, and one for records that are parked.
@@ -98,7 +103,8 @@ final class SpoolStore {
         var totals: [SpoolTotals] = []
         var highest = try database.integer("SELECT max(number) FROM parked") ?? 0
         for name in laneNames {
-            let add = try database.prepare("INSERT INTO lane (name, rows, bytes) VALUES (?, 0, 0) ON CONFLICT DO NOTHING")
+            let add = try database.prepare(
+                "INSERT INTO lane (name, rows, bytes) VALUES (?, 0, 0) ON CONFLICT DO NOTHING")
             add.bind(1, name)
             try add.run()
             let find = try database.prepare("SELECT id, rows, bytes FROM lane WHERE name = ?")
@@ -119,7 +125,8 @@ final class SpoolStore {
                         "INSERT INTO \(table) (number, timestamp, key, headers, value) VALUES (?, ?, ?, ?, ?)"),
                     delete: try database.prepare("DELETE FROM \(table) WHERE number = ?"),
                     size: try database.prepare(
-                        "SELECT ifnull(length(key), 0) + length(headers) + length(value) FROM \(table) WHERE number = ?"),
+                        "SELECT ifnull(length(key), 0) + length(headers) + length(value) FROM \(table) WHERE number = ?"
+                    ),
                     read: try database.prepare(
                         "SELECT number, timestamp, key, headers, value FROM \(table) WHERE number > ? ORDER BY number "
                             + "LIMIT ?"),

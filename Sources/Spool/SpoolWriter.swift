@@ -45,7 +45,8 @@ final class SpoolWriter {
             if let held = self.directory {
                 directory = held
             } else {
-                directory = try SpoolDirectory(configuration.path, allowsAnyFileSystem: configuration.allowsAnyFileSystem)
+                directory = try SpoolDirectory(
+                    configuration.path, allowsAnyFileSystem: configuration.allowsAnyFileSystem)
             }
             self.directory = directory
             let store = try openStore(in: directory)
@@ -113,6 +114,9 @@ final class SpoolWriter {
             case .park(let record, let number, let reason):
                 try store.park(record, number: number, reason: reason)
                 try store.delete(lane: record.lane, number: number)
+            case .move(let record, let number, let lane, let old):
+                try store.insert(record, number: number)
+                try store.delete(lane: lane, number: old)
             case .read: break
             }
         }

@@ -1,6 +1,7 @@
 import EventLoop
 import Synchronization
 import Testing
+import Threads
 
 #if canImport(Glibc)
 import Glibc
@@ -183,7 +184,7 @@ struct EventLoopTests {
             if total == senders * each { loop.stop() }
         }
         let threads = try (0..<senders).map { sender in
-            try runThread(named: "sender-\(sender)") {
+            try NamedThread("sender-\(sender)") {
                 for number in 0..<each { mailbox.post((sender, number)) }
             }
         }
@@ -217,7 +218,7 @@ struct EventLoopTests {
         for _ in 0..<50 {
             let loop = try EventLoop()
             let mailbox = try loop.makeMailbox(of: Int.self) { _ in }
-            let posting = try runThread(named: "posting") {
+            let posting = try NamedThread("posting") {
                 while mailbox.post(1) {}
             }
             _ = try loop.timer(after: 200_000) { loop.stop() }
@@ -233,7 +234,7 @@ struct EventLoopTests {
         let loop = try EventLoop()
         let mailbox = try loop.makeMailbox(of: Int.self) { _ in Issue.record("delivered after close") }
         mailbox.post(1)
-        try runThread(named: "closing") { mailbox.close() }.join()
+        try NamedThread("closing") { mailbox.close() }.join()
         _ = try loop.timer(after: 5_000_000) { loop.stop() }
         try run(loop)
         loop.destroy()
@@ -320,7 +321,7 @@ struct EventLoopTests {
     @Test("a thread has its name, its signals blocked, and is joined once")
     func threads() throws {
         let told = Mutex<(name: String, blocked: Bool)>(("", false))
-        let thread = try runThread(named: "a-rather-long-thread-name") {
+        let thread = try NamedThread("a-rather-long-thread-name") {
             let text = Self.threadName()
             var mask = sigset_t()
             pthread_sigmask(SIG_SETMASK, nil, &mask)

@@ -1,6 +1,7 @@
 import EventLoop
 import HTTPServer
 import Testing
+import Threads
 
 #if canImport(Glibc)
 import Glibc
@@ -513,7 +514,7 @@ struct HTTPServerTests {
         #expect(server.wait { $0.server.requestsInFlight == 1 })
         let text = String(repeating: get, count: many)
         let sending = SendingClient(client)
-        let writer = try runThread(named: "writer") { sending.send(text) }
+        let writer = try NamedThread("writer") { sending.send(text) }
         #expect(server.wait { $0.server.counters.bytesRead > 10_000 })
         usleep(100_000)
         #expect(server.counters.bytesRead < 10_000 + 65_536 + 200)

@@ -1,6 +1,7 @@
 import EventLoop
 import HTTPServer
 import Synchronization
+import Threads
 
 #if canImport(Glibc)
 import Glibc
@@ -141,7 +142,7 @@ final class TestServer: Sendable {
         host = configuration.host
         let told = told
         let result = Box<Result<(UInt16, Mailbox<Work>), any Error>>()
-        thread = try runThread(named: "http-test") { [configuration] in
+        thread = try NamedThread("http-test") { [configuration] in
             do {
                 let loop = try EventLoop()
                 let handler = TestHandler(loop: loop, configuration: configuration, told: told)

@@ -3,6 +3,7 @@ import FoundationEssentials
 import Synchronization
 import Telemetry
 import Testing
+import Threads
 
 @testable import Operations
 
@@ -124,7 +125,7 @@ final class Subject {
             let isHanging = Atomic<Bool>(false)
         }
         let orders = Orders()
-        let thread = try runThread(named: "public") {
+        let thread = try NamedThread("public") {
             do {
                 let loop = try EventLoop()
                 try heartbeat.follow(loop, interval: .milliseconds(20))

@@ -63,7 +63,7 @@ final class Rig {
     }
 
     func close() {
-        publisher.close()?.destroy()
+        publisher.close().destroy()
         publisher = nil
         loop.destroy()
         cluster.close()
@@ -199,7 +199,7 @@ final class Rig {
             let tokens = (0..<10).map { _ in rig.publish() }
             let client = rig.publisher.close()
             #expect(tokens.allSatisfy { rig.outcomes[$0] == .unavailable(.stopping) })
-            client?.destroy()
+            client.destroy()
         }
     }
 }

@@ -51,7 +51,9 @@ final class Desk: Sendable {
 
     let told = Mutex(Told())
 
-    func spool(_ scratch: Scratch, lanes: [String] = ["a", "b"], adjust: (inout SpoolConfiguration) -> Void = { _ in }) throws -> Spool {
+    func spool(_ scratch: Scratch, lanes: [String] = ["a", "b"], adjust: (inout SpoolConfiguration) -> Void = { _ in })
+        throws -> Spool
+    {
         var configuration = SpoolConfiguration(path: scratch.path, lanes: lanes)
         configuration.allowsAnyFileSystem = true
         adjust(&configuration)
@@ -111,10 +113,11 @@ final class Desk: Sendable {
         #expect(rows[1].record.key == nil)
         #expect(rows[0].record.timestamp == 1_700_000_000_000)
         var headers: [String: String?] = [:]
-        #expect(HeaderCoding.forEach(in: rows[0].record.headers) { name, value in
-            headers.updateValue(
-                value.map { String(decoding: $0, as: UTF8.self) }, forKey: String(decoding: name, as: UTF8.self))
-        })
+        #expect(
+            HeaderCoding.forEach(in: rows[0].record.headers) { name, value in
+                headers.updateValue(
+                    value.map { String(decoding: $0, as: UTF8.self) }, forKey: String(decoding: name, as: UTF8.self))
+            })
         #expect(headers == ["ce_id": nil, "name": "one"])
         #expect(rows.map(\.record.size).reduce(0, +) == Int(store.totals[0].bytes))
     }
@@ -201,7 +204,10 @@ final class Desk: Sendable {
         let first = Desk()
         let spool = try first.spool(scratch)
         for number in 1...500 {
-            #expect(spool.submit([.insert(record("\(number)", lane: number % 2), number: Int64(number), token: UInt64(number))]))
+            #expect(
+                spool.submit([
+                    .insert(record("\(number)", lane: number % 2), number: Int64(number), token: UInt64(number))
+                ]))
         }
         #expect(first.wait { $0.durable.count == 500 })
         #expect(spool.submit((1...100).map { .delete(lane: $0 % 2, number: Int64($0)) }))
@@ -212,7 +218,10 @@ final class Desk: Sendable {
         #expect(second.wait { !$0.opened.isEmpty })
         #expect(second.told.withLock { $0.opened[0].next } == 501)
         #expect(second.told.withLock { $0.opened[0].totals.map(\.rows) } == [200, 200])
-        #expect(again.submit([.read(lane: 0, after: 0, count: 1_000, bytes: .max), .read(lane: 1, after: 499, count: 10, bytes: .max)]))
+        #expect(
+            again.submit([
+                .read(lane: 0, after: 0, count: 1_000, bytes: .max), .read(lane: 1, after: 499, count: 10, bytes: .max),
+            ]))
         #expect(second.wait { $0.answers == 2 })
         #expect(second.told.withLock { $0.rows[0]?.map(\.number) } == Array(stride(from: 102, through: 500, by: 2)))
         #expect(second.told.withLock { $0.rows[1] }?.isEmpty == true)
@@ -222,10 +231,12 @@ final class Desk: Sendable {
     @Test func aReadSeesWhatWasSubmittedBeforeIt() throws {
         let desk = Desk()
         let spool = try desk.spool(Scratch())
-        #expect(spool.submit([
-            .insert(record("x"), number: 1, token: 1), .insert(record("y"), number: 2, token: 2), .delete(lane: 0, number: 1),
-            .read(lane: 0, after: 0, count: 10, bytes: .max),
-        ]))
+        #expect(
+            spool.submit([
+                .insert(record("x"), number: 1, token: 1), .insert(record("y"), number: 2, token: 2),
+                .delete(lane: 0, number: 1),
+                .read(lane: 0, after: 0, count: 10, bytes: .max),
+            ]))
         #expect(desk.wait { $0.answers == 1 })
         #expect(desk.told.withLock { $0.rows[0]?.map(\.number) } == [2])
         spool.stop()

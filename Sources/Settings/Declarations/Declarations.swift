@@ -230,7 +230,12 @@ extension Declaration {
             "Goes without a spool: while Kafka is away, callers get 503."),
         .single(
             "spool.maxBytes", \.spool.maxBytes, .bytes(16 << 20...1 << 50), also: ["spool.maxSize"],
-            "The most that the spool takes on the disk."),
+            "The most that the records in the spool may take; one topic may take half of it. At the bound, events that Kafka does not take are answered 503."
+        ),
+        .single(
+            "spool.anyFileSystem", \.spool.anyFileSystem, .flag, also: ["spool.allowTmpfs"],
+            "Takes a directory on tmpfs or on a network file system, too, which keep nothing over a crash or cannot be relied on to."
+        ),
     ]
 
     private static let others: [Declaration] = [

@@ -49,6 +49,7 @@ final class Bridge {
     private var server: HTTPServer!
     private let readiness = ServiceReadiness()
     private var shutdown = Shutdown.serving
+    private var isKafkaAnswering: () -> Bool = { true }
 
     private enum Shutdown {
         case serving
@@ -76,7 +77,8 @@ final class Bridge {
         // The producer connects and gets its id from the cluster while the topics are looked at.
         let client = try Publisher.makeClient(configuration)
         do {
-            if preparesTopics { try prepareTopics() }
+            // With a spool nothing waits for Kafka; without one there is no use in serving before it answers.
+            if preparesTopics, settings.spool.none { try prepareTopics() }
             loop = try EventLoop()
             publisher = try Publisher(
                 loop: loop, configuration: configuration, client: client, metrics: PublisherMetrics(registry),
@@ -87,9 +89,10 @@ final class Bridge {
             throw error
         }
         defer { loop.destroy() }
-        defer { publisher.close()?.destroy() }
+        defer { publisher.close().destroy() }
         let monitor = try KafkaMonitor(settings.kafkaClient, registry: registry, logger: logger.labelled("kafka"))
         defer { monitor.stop() }
+        isKafkaAnswering = { monitor.isKafkaAnswering }
         ingress = Ingress(
             configuration: settings.ingress, decoder: try CallbackDecoder(settings.decoder),
             metrics: IngressMetrics(registry),
@@ -98,6 +101,9 @@ final class Bridge {
             respond: { [unowned self] in server.respond(to: $0, with: $1) })
         server = HTTPServer(loop: loop, configuration: settings.httpServer, handler: ingress)
         defer { server.close() }
+        try openSpool()
+        let topics = preparesTopics && !settings.spool.none ? try prepareTopicsLater() : nil
+        defer { topics?.stop() }
         let port = try server.listen()
 
         let heartbeat = Heartbeat(now: loop.now)
@@ -113,7 +119,7 @@ final class Bridge {
         _ = try loop.timer(after: 0, repeating: 1_000_000_000) { [unowned self] in
             httpMetrics.update(from: server)
             publisher.updateGauges()
-            readiness.set("kafka", unmet: monitor.isKafkaAnswering ? nil : "Kafka does not answer")
+            updateReadiness(isKafkaAnswering: monitor.isKafkaAnswering)
         }
         readiness.set("starting", unmet: nil)
         logger.info(
@@ -124,7 +130,53 @@ final class Bridge {
         logger.info("stopped")
     }
 
-    private func prepareTopics() throws {
+    /// Lets the loop turn until the spool's file is open, or cannot be opened for now: what it holds goes first.
+    private func openSpool() throws {
+        guard !settings.spool.none else { return }
+        var isSettled = false
+        publisher.onSpoolSettled = { [unowned self] in
+            isSettled = true
+            loop.stop()
+        }
+        loop.run()
+        guard isSettled else { throw BridgeError(description: "ended while the spool was being opened") }
+    }
+
+    /// Ready means that this instance can give a 2xx now. Kafka away is an alert where a spool has room: all replicas
+    /// going red together would be the outage.
+    private func updateReadiness(isKafkaAnswering: Bool) {
+        let reason = isKafkaAnswering ? nil : "Kafka does not answer"
+        if publisher.hasSpoolRoom {
+            readiness.set("kafka", unmet: nil)
+            readiness.alert("kafka", reason)
+        } else {
+            readiness.set("kafka", unmet: reason)
+        }
+        readiness.alert("spool", settings.spool.none || publisher.hasSpoolRoom ? nil : "the spool takes no events")
+        let waiting = publisher.spooledEvents
+        readiness.alert("spooled", waiting > 0 ? "\(waiting) events wait in the spool" : nil)
+    }
+
+    /// Looks at the topics on a thread of its own, again and again until Kafka has answered.
+    private func prepareTopicsLater() throws -> BackgroundTask {
+        let settings = settings
+        let logger = logger
+        return try BackgroundTask("topics") { stop in
+            let repeats = RepeatGuard(interval: .seconds(60))
+            repeat {
+                do {
+                    return try Self.prepareTopics(settings, logger)
+                } catch {
+                    logger.log(
+                        .error, onceIn: repeats, key: "topics", "the topics are not ready", ["reason": "\(error)"])
+                }
+            } while !stop.wait(milliseconds: 5_000)
+        }
+    }
+
+    private func prepareTopics() throws { try Self.prepareTopics(settings, logger) }
+
+    private static func prepareTopics(_ settings: BridgeSettings, _ logger: Logger) throws {
         let admin = try Admin(settings.kafkaClient)
         defer { admin.close() }
         let findings = try TopicSetup(admin).run(settings.topicPlan, creates: settings.topics.create)
@@ -165,17 +217,44 @@ final class Bridge {
             _ = try loop.timer(after: 0, repeating: 10_000_000) { [unowned self] in
                 server.closeIdle()
                 // A connection that is still open is one whose request is not whole, or whose answer is not read.
-                let isDone = server.openConnections == 0 && publisher.eventsInFlight == 0
+                // The spool is drained as long as that gets anywhere: Kafka may be away, and then it waits for the next start.
+                let isDrained = publisher.isIdle || (!settings.spool.none && !isKafkaAnswering())
+                let isDone = server.openConnections == 0 && !publisher.hasWaitingCallers && isDrained
                 if !isDone, loop.now < deadline { return }
                 if !isDone {
                     logger.warning(
                         "shutdown.deadline is over",
                         ["connections": server.openConnections, "inFlight": publisher.eventsInFlight])
                 }
+                let left = publisher.spooledEvents
+                if left > 0 { logger.warning("events stay in the spool until the next start", ["events": left]) }
                 loop.stop()
             }
         } catch {
             loop.stop()
         }
+    }
+}
+
+/// Why a bridge does not serve, where no module says so.
+private struct BridgeError: Error, CustomStringConvertible {
+    let description: String
+}
+
+/// Work on a thread of its own that is told when to end.
+private final class BackgroundTask {
+    private let signal: StopSignal
+    private let thread: NamedThread
+
+    init(_ name: String, _ body: @escaping @Sendable (StopSignal) -> Void) throws {
+        let signal = try StopSignal()
+        self.signal = signal
+        thread = try NamedThread(name) { body(signal) }
+    }
+
+    /// Blocks until the work has ended.
+    func stop() {
+        signal.set()
+        thread.join()
     }
 }

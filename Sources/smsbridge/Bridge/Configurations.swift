@@ -5,6 +5,7 @@ import Operations
 import Publisher
 import SMSPortalEvents
 import Settings
+import Spool
 
 /// From what people set to what the modules take.
 extension BridgeSettings {
@@ -92,7 +93,14 @@ extension BridgeSettings {
         var configuration = PublisherConfiguration(kafka: kafkaClient)
         configuration.topicPrefix = topics.prefix
         configuration.linger = publish.linger
+        configuration.hedge = publish.hedge
         configuration.deadline = publish.deadline
+        configuration.maxSpoolBytes = Int64(spool.maxBytes)
+        if !spool.none {
+            var store = SpoolConfiguration(path: spool.path, lanes: EventTopic.allCases.map(\.suffix))
+            store.allowsAnyFileSystem = spool.anyFileSystem
+            configuration.spool = store
+        }
         configuration.maxInFlight = publish.maxInFlight
         configuration.maxInFlightBytes = publish.maxInFlightBytes
         configuration.maxRecordBytes = maxRecordBytes

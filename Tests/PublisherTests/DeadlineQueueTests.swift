@@ -1,0 +1,39 @@
+import Testing
+
+@testable import Publisher
+
+@Suite struct DeadlineQueueTests {
+    @Test func deadlinesComeInOrderHoweverTheRingGrows() {
+        var queue = DeadlineQueue()
+        var next: UInt64 = 0
+        var expected: UInt64 = 0
+        for round in 1...200 {
+            for _ in 0..<round % 7 * 13 {
+                queue.append(next, deadline: next * 2)
+                next += 1
+            }
+            for _ in 0..<min(queue.count, round % 5 * 17) {
+                #expect(queue.first?.opaque == expected && queue.first?.deadline == expected * 2)
+                queue.removeFirst()
+                expected += 1
+            }
+            #expect(queue.count == Int(next - expected))
+        }
+        queue = DeadlineQueue()
+        queue.removeFirst()
+        #expect(queue.first == nil)
+    }
+}
+
+/// A small generator whose seed is enough to repeat a run.
+struct SplitMix: RandomNumberGenerator {
+    var state: UInt64
+
+    mutating func next() -> UInt64 {
+        state &+= 0x9e37_79b9_7f4a_7c15
+        var z = state
+        z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
+        z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
+        return z ^ (z >> 31)
+    }
+}
