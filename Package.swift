@@ -85,3 +85,12 @@ let package = Package(
             swiftSettings: settings),
     ]
 )
+
+// Fuzzing needs a sanitizer at link time, so its targets are here only when `scripts/fuzz` asks for them.
+if Context.environment["SMSBRIDGE_FUZZ"] != nil {
+    package.targets += [
+        .executableTarget(
+            name: "FuzzRequestParser", dependencies: ["HTTPServer", "ParserProbe"],
+            path: "Fuzz/Sources/FuzzRequestParser", swiftSettings: settings)
+    ]
+}

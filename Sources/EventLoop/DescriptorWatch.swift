@@ -12,6 +12,9 @@ package struct Readiness: OptionSet, Sendable {
     /// Urgent data, or both directions of the connection have ended. Asked for alone it tells of a lost connection
     /// without telling of bytes.
     package static let hungUp = Readiness(rawValue: 8)
+    /// The descriptor is in error, which the next read or write tells (bytes may still wait before it). The watch has
+    /// stopped; `DescriptorWatch.watch(for:)` starts it again. Told of together with what was asked for, never asked.
+    package static let failed = Readiness(rawValue: 1 << 16)
 }
 
 /// Watches one descriptor, level-triggered. The descriptor stays the owner's: cancel first, then close it.
@@ -49,10 +52,9 @@ package final class DescriptorWatch: LoopHandle {
         let code = uv_poll_start(poll, interest.rawValue) { handle, status, events in
             guard let watch = DescriptorWatch.of(handle) else { return }
             if status < 0 {
-                // libuv has stopped watching: the descriptor is in error, which the owner's next read or write tells.
                 let asked = watch.interest
                 watch.interest = []
-                watch.onReady?(asked)
+                watch.onReady?(asked.union(.failed))
             } else {
                 watch.onReady?(Readiness(rawValue: events))
             }

@@ -95,7 +95,12 @@ final class Connection {
 
     private func becameReady(_ ready: Readiness) {
         if ready.contains(.writable) { flush() }
+        let bytesRead = server.counters.bytesRead
         if ready.contains(.readable) { becameReadable() } else if ready.contains(.hungUp) { wasLost() }
+        if ready.contains(.failed) {
+            // What came before the loss is read first, a piece each time; then there is nothing to wait for.
+            if server.counters.bytesRead > bytesRead { updateInterest() } else { wasLost() }
+        }
     }
 
     private func becameReadable() {

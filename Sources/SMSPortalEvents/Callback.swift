@@ -50,6 +50,23 @@ public struct Callback: Sendable, Hashable {
         self.body = body
     }
 
+    /// The same with a content type that is clean already, as every record has it; one that is not is cleaned.
+    init(method: CallbackMethod, route: EventType?, contentType: Bytes, query: [UInt8], body: [UInt8]) {
+        self.method = method
+        self.route = route
+        self.query = query
+        self.body = body
+        if contentType.isEmpty {
+            self.contentType = ""
+        } else if contentType.isVisible, contentType.count <= Self.longestContentType {
+            self.contentType = contentType.string
+        } else {
+            var writer = ByteWriter(capacity: Self.longestContentType)
+            writer.appendContentType(contentType)
+            self.contentType = writer.bytes.string
+        }
+    }
+
     /// The same with texts.
     ///
     /// - Parameters:

@@ -59,8 +59,8 @@ extension ByteWriter {
         let second = seconds - days * 86_400
         let (year, month, day) = civilDate(daysSinceEpoch: days)
         reserve(32)
-        append(digits: 4, of: year)
-        append(0x2D)
+        putPair(year / 100)
+        putPair(year % 100, 0x2D)
         putPair(month, 0x2D)
         putPair(day, 0x54)
         putPair(second / 3600, 0x3A)
@@ -68,7 +68,7 @@ extension ByteWriter {
         let hasFraction = fraction == .always || rest != 0
         putPair(second % 60, hasFraction ? 0x2E : 0x5A)
         if hasFraction {
-            append(digits: 3, of: rest)
+            putPair(rest / 10, 0x30 &+ UInt8(truncatingIfNeeded: rest % 10))
             append(0x5A)
         }
     }

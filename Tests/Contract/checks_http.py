@@ -529,7 +529,8 @@ def pipelining(suite):
         equal(suite.topics.count(), count + 1, "records")
     with suite.report.case("a request in a body is a body"):
         count, mark = suite.topics.count(), suite.topics.mark()
-        _, inner = suite.good_request()
+        # Without its secret, which would be in the record then; taken for a request it would get an answer of its own.
+        inner = wire.request("POST", "/webhooks/reply", body=b'{"sourcePhoneNumber":"27001888004","incomingData":"x"}')
         with wire.Connection(suite.bridge.url) as connection:
             connection.send(wire.request("POST", "/webhooks/reply", suite.auth, inner))
             equal(connection.answer().status, 200, "status")

@@ -42,7 +42,7 @@ def v1_delivery(id=322004213, event=32433326, number="27830123456", date="1%2FJa
             f"&SentDataTime={date}&Status={status}&CustomerID=whatever")
 
 
-LEGACY = ("ID=9120243&EventID=1&Phonenumber={number}&DataType=Sms&Data=Sample+Message&Flash=False"
+LEGACY = ("ID={id}&EventID=1&Phonenumber={number}&DataType=Sms&Data=Sample+Message&Flash=False"
           "&SentDataTime=16%2fOct%2f2020+12%3a25%3a34&Status=DELIVRD&CustomerID=Test_v1FX&MsgCount=1&GRPName=Test+group+name")
 REPLY = ("IncomingID=123456&Phonenumber=27821234567&IncomingData=Example+reply+message"
          "&IncomingDataTime=01%2fJan%2f2021+00%3a00%3a00&SentID=654321&EventID=987654&SentData=Original+outbound+message"
@@ -52,9 +52,9 @@ CLICK = ("type=REDIRECT&customerRef=your_optional_reference_id&msgNumTo={number}
          "&landingPageName=ExampleLandingTemplate")
 V2_DELIVERY = (b'{"Status":"DELIVRD","EventId":1179504595,"Mcc":655,"Mnc":"01","MsgCount":1,"Msisdn":"27123456789",'
                b'"Received":1530013907,"UserReference":"5b3228ad6c8d84001a6e6707"}')
-TEMPLATE_DELIVERY = ('{{"customerId":"ref-template","eventId":1179504595,"id":9120243,"phoneNumber":"{number}",'
+TEMPLATE_DELIVERY = ('{{"customerId":"ref-template","eventId":1179504595,"id":{id},"phoneNumber":"{number}",'
                      '"status":"DELIVRD","sentUtc":1735711200,"receivedUtc":1735718400}}')
-SHORT_CODE = ('{{"id":3019843,"phoneNumber":"{number}","incomingData":"This is an SMS...","mcc":655,"mnc":"01",'
+SHORT_CODE = ('{{"id":{id},"phoneNumber":"{number}","incomingData":"This is an SMS...","mcc":655,"mnc":"01",'
               '"sc":"40001","keyword":"someone","incomingUtc":1735711200}}')
 CLICK_POST = ('{{"phoneNumber":"{number}","customerId":"your_optional_reference_id","type":"REDIRECT",'
               '"interactionUtc":1735718400,"landingPageName":"ExampleLandingTemplate","landingPageVersion":"Version1",'
@@ -74,7 +74,7 @@ def all_examples():
              "landingPage.name": "ExampleLandingTemplate"}
     v2 = {**delivery, "batchId": "1179504595", "network.mcc": "655", "network.mnc": "01",
           "reference": "5b3228ad6c8d84001a6e6707"}
-    short = {"text": "This is an SMS...", "messageId": "3019843", "shortCode": "40001", "keyword": "someone",
+    short = {"text": "This is an SMS...", "shortCode": "40001", "keyword": "someone",
              "network.mcc": "655", "network.mnc": "01"}
     D, R, S, C, P = "delivery-status", "reply", "short-code", "url-click", "url-preview"
     n = "27001000"
@@ -83,12 +83,13 @@ def all_examples():
         get("V1 GET delivery", D, D, "27830123456", "vendor", v1_delivery(), route=D, time="2021-01-01T12:04:22Z", expect=v1),
         get("V1 GET delivery, common route", D, D, "27830123456", "vendor", v1_delivery(), time="2021-01-01T12:04:22Z",
             expect=v1),
-        get("legacy GET delivery, sample number", "test", D, SAMPLE, "vendor", LEGACY.format(number=SAMPLE), route=D,
+        get("legacy GET delivery, sample number", "test", D, SAMPLE, "vendor", LEGACY.format(id=9120243, number=SAMPLE), route=D,
             time="2020-10-16T10:25:34Z", expect=legacy),
-        get("legacy GET delivery", D, D, n + "101", "vendor", LEGACY.format(number=n + "101"), route=D,
-            time="2020-10-16T10:25:34Z", expect=legacy),
+        get("legacy GET delivery", D, D, n + "101", "vendor", LEGACY.format(id=9120101, number=n + "101"), route=D,
+            time="2020-10-16T10:25:34Z", expect={**legacy, "messageId": "9120101"}),
         Example("legacy POST with the data in the URL", D, D, n + "102", "vendor", route=D, method="POST", body=b"",
-                query=LEGACY.format(number=n + "102"), time="2020-10-16T10:25:34Z", expect=legacy),
+                query=LEGACY.format(id=9120102, number=n + "102"), time="2020-10-16T10:25:34Z",
+                expect={**legacy, "messageId": "9120102"}),
         get("GET reply", R, R, "27821234567", "vendor", REPLY, route=R, time="2020-12-31T22:00:00Z", expect=reply),
         get("GET reply, common route", R, R, "27821234567", "vendor", REPLY, time="2020-12-31T22:00:00Z", expect=reply),
         get("GET click, sample number", "test", C, SAMPLE, "reception", CLICK.format(number=SAMPLE), route=C, expect=click),
@@ -118,10 +119,10 @@ def all_examples():
              expect={"text": EMOJI, "messageId": "9007199254740993", "batchId": "9223372036854775807",
                      "destination": "40001", "reference": "ref-v2-reply"}),
         # Templates with their default keys.
-        post("template delivery, sample number", "test", D, SAMPLE, "vendor", TEMPLATE_DELIVERY.format(number=SAMPLE).encode(),
+        post("template delivery, sample number", "test", D, SAMPLE, "vendor", TEMPLATE_DELIVERY.format(id=9120243, number=SAMPLE).encode(),
              route=D, time="2025-01-01T08:00:00Z", expect={**delivery, "messageId": "9120243", "batchId": "1179504595"}),
-        post("template delivery", D, D, n + "107", "vendor", TEMPLATE_DELIVERY.format(number=n + "107").encode(), route=D,
-             time="2025-01-01T08:00:00Z", expect={**delivery, "messageId": "9120243", "reference": "ref-template"}),
+        post("template delivery", D, D, n + "107", "vendor", TEMPLATE_DELIVERY.format(id=9120107, number=n + "107").encode(), route=D,
+             time="2025-01-01T08:00:00Z", expect={**delivery, "messageId": "9120107", "reference": "ref-template"}),
         post("template reply", R, R, n + "108", "vendor",
              {"sourcePhoneNumber": n + "108", "incomingData": "Ja, môre", "destinationPhoneNumber": "2740001",
               "incomingId": 18014398509481985, "eventId": 4, "incomingUtc": 1735711200, "customerId": "c-1"}, route=R,
@@ -131,11 +132,11 @@ def all_examples():
         post("template reply, id under its other name", R, R, n + "109", "vendor",
              {"sourcePhoneNumber": n + "109", "incomingData": "ok", "id": 77, "incomingUtc": 1735711200}, route=R,
              time="2025-01-01T06:00:00Z", expect={"text": "ok", "messageId": "77"}),
-        post("template short code, sample number", "test", S, SAMPLE, "vendor", SHORT_CODE.format(number=SAMPLE).encode(),
-             route=S, time="2025-01-01T06:00:00Z", expect=short),
-        post("template short code", S, S, n + "110", "vendor", SHORT_CODE.format(number=n + "110").encode(), route=S,
+        post("template short code, sample number", "test", S, SAMPLE, "vendor", SHORT_CODE.format(id=3019843, number=SAMPLE).encode(),
+             route=S, time="2025-01-01T06:00:00Z", expect={**short, "messageId": "3019843"}),
+        post("template short code", S, S, n + "110", "vendor", SHORT_CODE.format(id=3019110, number=n + "110").encode(), route=S,
              time="2025-01-01T06:00:00Z", expect=short),
-        post("template short code, common route", S, S, n + "111", "vendor", SHORT_CODE.format(number=n + "111").encode(),
+        post("template short code, common route", S, S, n + "111", "vendor", SHORT_CODE.format(id=3019111, number=n + "111").encode(),
              time="2025-01-01T06:00:00Z", expect=short),
         post("template click, sample number", "test", C, SAMPLE, "fields", CLICK_POST.format(number=SAMPLE).encode(), route=C,
              time="2025-01-01T08:00:00Z", expect={**click, "landingPage.componentId": "button_77"}),

@@ -112,7 +112,8 @@ import Testing
             let pause = arrived[index + 1] - arrived[index]
             // The server stamps a request when it has read it, hence a little slack downwards.
             #expect(pause >= .milliseconds(least - 15), "pause \(index)")
-            #expect(pause < .milliseconds(least * 2 + 1000), "pause \(index)")
+            // How late a machine under load may be is no promise of ours; not to be sent at all would be.
+            #expect(pause < .seconds(20), "pause \(index)")
         }
     }
 
@@ -128,11 +129,11 @@ import Testing
         let server = try TinyServer { $0.index < 2 ? .silence : .answer(200) }
         defer { server.stop() }
         var configuration = configuration(server.url)
-        configuration.timeout = .milliseconds(150)
+        configuration.timeout = .seconds(1)
         let started = ContinuousClock.now
         let report = await run(try Simulator(configuration))
         #expect(report.accepted == 1 && report.retried == 2 && report.failures == [.timeout: 2])
-        #expect(ContinuousClock.now - started >= .milliseconds(300))
+        #expect(ContinuousClock.now - started >= .seconds(2))
         #expect(report.byStatus == [200: 1] && report.latency.count == 1)
     }
 
@@ -193,7 +194,7 @@ import Testing
         let report = await run(try Simulator(configuration))
         #expect(report.accepted == 41)
         // 40 pauses of 20 ms.
-        #expect(report.elapsed >= .milliseconds(790) && report.elapsed < .seconds(5))
+        #expect(report.elapsed >= .milliseconds(790) && report.elapsed < .seconds(30))
     }
 
     @Test func theDurationEndsIt() async throws {
@@ -207,10 +208,10 @@ import Testing
         let told = Mutex<[SimulatorProgress]>([])
         let report = await run(
             try Simulator(configuration), progress: { progress in told.withLock { $0.append(progress) } })
-        #expect((5...11).contains(report.sent) && report.accepted == report.sent)
-        #expect(report.elapsed >= .milliseconds(450) && report.elapsed < .seconds(4))
+        #expect((1...11).contains(report.sent) && report.accepted == report.sent)
+        #expect(report.elapsed >= .milliseconds(450) && report.elapsed < .seconds(30))
         let progress = told.withLock { $0 }
-        #expect(progress.count >= 4)
+        #expect(progress.count >= 2)
         #expect(progress.last?.sent == report.sent && progress.last?.accepted == report.accepted)
         #expect(zip(progress, progress.dropFirst()).allSatisfy { $0.elapsed <= $1.elapsed && $0.sent <= $1.sent })
     }
@@ -258,16 +259,23 @@ import Testing
         defer { server.stop() }
         var configuration = configuration(server.url)
         configuration.count = nil
-        configuration.duration = .milliseconds(300)
         configuration.backoff = .seconds(60)
         configuration.maxWaiting = 10
         configuration.clients = 2
+        configuration.progressInterval = .milliseconds(20)
         let simulator = try Simulator(configuration)
-        Thread.detachNewThread {
-            usleep(600_000)
-            simulator.stop()
-        }
-        let report = await run(simulator)
+        let ticks = Mutex(0)
+        let report = await run(
+            simulator,
+            progress: { progress in
+                // Long enough at the bound for many more to be made, were it none.
+                guard progress.waiting >= 10 else { return }
+                let count = ticks.withLock { ticks in
+                    ticks += 1
+                    return ticks
+                }
+                if count == 10 { simulator.stop() }
+            })
         #expect((10...12).contains(report.sent) && report.abandoned == report.sent && balances(report))
     }
 
@@ -282,13 +290,15 @@ import Testing
         var configuration = configuration(server.url)
         configuration.count = nil
         configuration.clients = 3
+        configuration.stopGrace = .seconds(30)
         let simulator = try Simulator(configuration)
         Thread.detachNewThread {
-            usleep(100_000)
+            while server.requests.count < 3 { usleep(5000) }
             simulator.stop()
         }
         let report = await run(simulator)
-        #expect(report.sent == 3 && report.accepted == 3 && report.abandoned == 0)
+        // One of the three may have been answered, and another one begun, before the stop.
+        #expect(report.sent >= 3 && report.accepted == report.sent && report.abandoned == 0)
     }
 
     @Test func stopAbandonsWhatIsNotAnsweredInTime() async throws {
@@ -298,9 +308,10 @@ import Testing
         configuration.count = nil
         configuration.clients = 3
         configuration.stopGrace = .milliseconds(100)
+        configuration.timeout = .seconds(60)
         let simulator = try Simulator(configuration)
         Thread.detachNewThread {
-            usleep(200_000)
+            while server.requests.count < 3 { usleep(5000) }
             simulator.stop()
             simulator.stop()
         }
@@ -313,7 +324,7 @@ import Testing
             })
         #expect(report.sent == 3 && report.abandoned == 3 && balances(report))
         #expect(abandoned.withLock { $0 } == 3)
-        #expect(report.elapsed < .seconds(5), "the timeout of 10 s is not waited for")
+        #expect(report.elapsed < .seconds(40), "the timeout of 60 s is not waited for")
     }
 
     @Test func aStopBeforeTheRunEndsItAtOnceAndASecondRunIsEmpty() async throws {

@@ -59,13 +59,34 @@ struct ByteWriter: ~Copyable {
 
     @inline(__always)
     mutating func append(_ bytes: Bytes) {
-        reserve(bytes.count)
-        (base + count).update(from: bytes.base, count: bytes.count)
+        // A few more than needed: short runs are stored as whole words.
+        reserve(bytes.count &+ 8)
+        put(bytes)
+    }
+
+    /// Copies bytes to room that the caller has reserved, and eight more than their number.
+    @inline(__always)
+    private mutating func put(_ bytes: Bytes) {
+        let target = UnsafeMutableRawPointer(base + count)
+        if bytes.count <= 8 {
+            target.storeBytes(of: bytes.shortWord.littleEndian, as: UInt64.self)
+        } else if bytes.count <= 16 {
+            let last = bytes.word(at: bytes.count &- 8)
+            target.storeBytes(of: bytes.word(at: 0).littleEndian, as: UInt64.self)
+            (target + (bytes.count &- 8)).storeBytes(of: last.littleEndian, as: UInt64.self)
+        } else {
+            target.copyMemory(from: bytes.base, byteCount: bytes.count)
+        }
         count &+= bytes.count
     }
 
     @inline(__always)
-    mutating func append(_ text: StaticString) { append(Bytes(text)) }
+    mutating func append(_ text: StaticString) {
+        // The length of a literal is known when this is compiled, and so is how to copy it best.
+        reserve(text.utf8CodeUnitCount)
+        UnsafeMutableRawPointer(base + count).copyMemory(from: text.utf8Start, byteCount: text.utf8CodeUnitCount)
+        count &+= text.utf8CodeUnitCount
+    }
 
     mutating func append(string text: String) {
         var text = text
@@ -75,32 +96,37 @@ struct ByteWriter: ~Copyable {
     /// A length (four bytes, most significant first) and then the bytes: what keeps two parts from running together.
     @inline(__always)
     mutating func appendPart(_ bytes: Bytes) {
-        appendLength(bytes.count)
-        append(bytes)
+        reserve(bytes.count &+ 12)
+        putLength(bytes.count)
+        put(bytes)
     }
 
+    /// One parameter of an event id: the name in lower case as a part, the kind of value, the value as a part.
     @inline(__always)
-    mutating func appendLength(_ length: Int) {
-        reserve(4)
-        UnsafeMutableRawPointer(base + count).storeBytes(
-            of: UInt32(truncatingIfNeeded: length).bigEndian, as: UInt32.self)
-        count &+= 4
-    }
-
-    @inline(__always)
-    mutating func appendLowercase(_ bytes: Bytes) {
-        reserve(bytes.count)
+    mutating func appendParameter(name: Bytes, kind: UInt8, value: Bytes) {
+        reserve(name.count &+ value.count &+ 24)
+        putLength(name.count)
+        let target = UnsafeMutableRawPointer(base + count)
         var index = 0
-        while index &+ 8 <= bytes.count {
-            let word = asciiLowercase(bytes.word(at: index))
-            UnsafeMutableRawPointer(base + (count &+ index)).storeBytes(of: word.littleEndian, as: UInt64.self)
+        while name.count &- index >= 8 {
+            (target + index).storeBytes(of: asciiLowercase(name.word(at: index)).littleEndian, as: UInt64.self)
             index &+= 8
         }
-        while index < bytes.count {
-            base[count &+ index] = asciiLowercase(bytes.base[index])
-            index &+= 1
-        }
-        count &+= bytes.count
+        let rest = name[index..<name.count].shortWord
+        (target + index).storeBytes(of: asciiLowercase(rest).littleEndian, as: UInt64.self)
+        count &+= name.count
+        base[count] = kind
+        count &+= 1
+        putLength(value.count)
+        put(value)
+    }
+
+    /// Four bytes; the caller has reserved them.
+    @inline(__always)
+    private mutating func putLength(_ length: Int) {
+        let bytes = UInt32(truncatingIfNeeded: length).bigEndian
+        UnsafeMutableRawPointer(base + count).storeBytes(of: bytes, as: UInt32.self)
+        count &+= 4
     }
 
     /// Puts `?` in the place of every byte from `start` on that is neither a space nor visible ASCII.
@@ -113,13 +139,21 @@ struct ByteWriter: ~Copyable {
         }
     }
 
-    /// Two digits and a byte that follows them, in room that the caller has reserved.
+    /// Two digits (of a number from 0 to 99) and a byte that follows them, in room that the caller has reserved.
     @inline(__always)
     mutating func putPair(_ value: Int, _ next: UInt8) {
-        base[count] = UInt8(truncatingIfNeeded: value / 10) &+ 0x30
-        base[count &+ 1] = UInt8(truncatingIfNeeded: value % 10) &+ 0x30
-        base[count &+ 2] = next
-        count &+= 3
+        putPair(value)
+        base[count] = next
+        count &+= 1
+    }
+
+    @inline(__always)
+    mutating func putPair(_ value: Int) {
+        // A tenth, exact below 100.
+        let tens = (value &* 103) >> 10
+        base[count] = UInt8(truncatingIfNeeded: tens) &+ 0x30
+        base[count &+ 1] = UInt8(truncatingIfNeeded: value &- tens &* 10) &+ 0x30
+        count &+= 2
     }
 
     mutating func appendHex(_ bytes: Bytes) {
@@ -151,20 +185,6 @@ struct ByteWriter: ~Copyable {
         } while magnitude > 0
         count += digits
     }
-
-    /// Decimal digits of a number that fits the width, with leading zeros.
-    @inline(__always)
-    mutating func append(digits width: Int, of value: Int) {
-        reserve(width)
-        var value = value
-        var position = width
-        while position > 0 {
-            position &-= 1
-            base[count &+ position] = UInt8(truncatingIfNeeded: value % 10) &+ 0x30
-            value /= 10
-        }
-        count &+= width
-    }
 }
 
 // MARK: - JSON strings
@@ -177,30 +197,32 @@ extension ByteWriter {
         // Eight more than the worst case: a whole word is stored even where only its first bytes count.
         reserve(text.count &* 6 &+ 8)
         var index = 0
-        while index < text.count {
-            if text.count &- index >= 8 {
-                let word = text.word(at: index)
-                UnsafeMutableRawPointer(base + count).storeBytes(of: word.littleEndian, as: UInt64.self)
-                let specials = jsonSpecials(word)
-                if specials == 0 {
-                    count &+= 8
-                    index &+= 8
-                    continue
-                }
-                let plain = specials.trailingZeroBitCount >> 3
-                count &+= plain
-                index &+= plain
-                escape(text[index])
-                index &+= 1
-            } else {
-                let byte = text[index]
-                if byte == 0x22 || byte == 0x5C || byte < 0x20 {
-                    escape(byte)
-                } else {
-                    base[count] = byte
-                    count &+= 1
-                }
-                index &+= 1
+        while text.count &- index >= 8 {
+            let word = text.word(at: index)
+            UnsafeMutableRawPointer(base + count).storeBytes(of: word.littleEndian, as: UInt64.self)
+            let specials = jsonSpecials(word)
+            if specials == 0 {
+                count &+= 8
+                index &+= 8
+                continue
+            }
+            let plain = specials.trailingZeroBitCount >> 3
+            count &+= plain
+            escape(UInt8(truncatingIfNeeded: word >> UInt64(truncatingIfNeeded: plain &* 8)))
+            index &+= plain &+ 1
+        }
+        // What is left is less than a word; the zeros that fill it up are special, but beyond what counts.
+        var left = text.count &- index
+        var word = text[index..<text.count].shortWord
+        while left > 0 {
+            UnsafeMutableRawPointer(base + count).storeBytes(of: word.littleEndian, as: UInt64.self)
+            let plain = min(left, jsonSpecials(word).trailingZeroBitCount >> 3)
+            count &+= plain
+            left &-= plain
+            if left > 0 {
+                escape(UInt8(truncatingIfNeeded: word >> UInt64(truncatingIfNeeded: plain &* 8)))
+                left &-= 1
+                word >>= UInt64(truncatingIfNeeded: (plain &+ 1) &* 8)
             }
         }
     }

@@ -67,25 +67,14 @@ extension Bytes {
     @inline(__always)
     func equals(_ other: Bytes) -> Bool {
         guard count == other.count else { return false }
+        if count < 8 { return shortWord == other.shortWord }
+        // Whole words, and one more that ends where the bytes end.
         var index = 0
-        while index < count {
-            if base[index] != other.base[index] { return false }
-            index += 1
+        while index &+ 8 <= count {
+            if word(at: index) != other.word(at: index) { return false }
+            index &+= 8
         }
-        return true
-    }
-
-    /// The first eight bytes in lower case as a number that sorts as they do; shorter names are filled up with zeros.
-    @inline(__always)
-    var lowercaseSortKey: UInt64 {
-        if count >= 8 { return asciiLowercase(word(at: 0)).byteSwapped }
-        var key: UInt64 = 0
-        var index = 0
-        while index < count {
-            key = key << 8 | UInt64(asciiLowercase(base[index]))
-            index &+= 1
-        }
-        return key << UInt64((8 - count) * 8)
+        return word(at: count &- 8) == other.word(at: count &- 8)
     }
 
     @inline(__always)
@@ -95,24 +84,37 @@ extension Bytes {
     @inline(__always)
     func equalsIgnoringCase(_ lowercase: Bytes) -> Bool {
         guard count == lowercase.count else { return false }
+        if count < 8 { return asciiLowercase(shortWord) == lowercase.shortWord }
         var index = 0
-        if count >= 8 {
-            // Whole words, and one more that ends where the bytes end.
-            while index &+ 8 <= count {
-                if asciiLowercase(word(at: index)) != lowercase.word(at: index) { return false }
-                index &+= 8
-            }
-            return asciiLowercase(word(at: count &- 8)) == lowercase.word(at: count &- 8)
+        while index &+ 8 <= count {
+            if asciiLowercase(word(at: index)) != lowercase.word(at: index) { return false }
+            index &+= 8
         }
-        while index < count {
-            if asciiLowercase(base[index]) != lowercase.base[index] { return false }
-            index += 1
-        }
-        return true
+        return asciiLowercase(word(at: count &- 8)) == lowercase.word(at: count &- 8)
     }
 
     @inline(__always)
     func equalsIgnoringCase(_ lowercase: StaticString) -> Bool { equalsIgnoringCase(Bytes(lowercase)) }
+
+    /// The first eight bytes in lower case as a number that sorts as they do; shorter names are filled up with zeros.
+    @inline(__always)
+    var lowercaseSortKey: UInt64 {
+        asciiLowercase(count >= 8 ? word(at: 0) : shortWord).byteSwapped
+    }
+
+    /// At most eight bytes as a word, the first in the lowest bits, the rest zero; loads that overlap spare a loop.
+    @inline(__always)
+    var shortWord: UInt64 {
+        precondition(count <= 8)
+        if count >= 4 {
+            let low = UInt32(littleEndian: UnsafeRawPointer(base).loadUnaligned(as: UInt32.self))
+            let high = UInt32(littleEndian: UnsafeRawPointer(base + (count &- 4)).loadUnaligned(as: UInt32.self))
+            return UInt64(low) | UInt64(high) << UInt64(truncatingIfNeeded: (count &- 4) &* 8)
+        }
+        if count == 0 { return 0 }
+        return UInt64(base[0]) | UInt64(base[count >> 1]) << UInt64(truncatingIfNeeded: (count >> 1) &* 8)
+            | UInt64(base[count &- 1]) << UInt64(truncatingIfNeeded: (count &- 1) &* 8)
+    }
 
     /// Whether `lowercase` occurs anywhere when the case of ASCII letters is ignored.
     func containsIgnoringCase(_ lowercase: StaticString) -> Bool {
@@ -149,6 +151,16 @@ extension Bytes {
             index += 1
         }
         return count > 0
+    }
+
+    /// Nothing but visible ASCII and spaces.
+    var isVisible: Bool {
+        var index = 0
+        while index < count {
+            if base[index] &- 0x20 >= 0x5F { return false }
+            index &+= 1
+        }
+        return true
     }
 
     /// Whether these bytes are well-formed UTF-8 (RFC 3629: no overlong forms, no surrogates, nothing past U+10FFFF).

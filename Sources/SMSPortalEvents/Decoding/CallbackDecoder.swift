@@ -143,8 +143,10 @@ struct DecoderState: ~Copyable {
             otherAccount.removeAll()
             accountName.withUnsafeBytes { otherAccount.append(Bytes($0)) }
             draft.account = otherAccount.bytes
+            draft.accountIsPlain = false
         } else {
             draft.account = accounts.bytes[accountCuts[accountCuts.indices.contains(account) ? account : 0]]
+            draft.accountIsPlain = true
         }
         draft.receivedAt = receivedAt
         draft.method = method
@@ -182,11 +184,11 @@ struct DecoderState: ~Copyable {
         var evidence: Evidence = []
         var index = 0
         while index < list.count {
-            let nameIndex = vocabulary.names.index(of: list[index].name)
-            if nameIndex != NameTable.unknown {
-                list.setNameIndex(nameIndex, at: index)
-                evidence.formUnion(vocabulary.evidence(of: nameIndex))
-            }
+            let name = list[index].name
+            let key = name.lowercaseSortKey
+            let nameIndex = vocabulary.names.index(of: name, key: key)
+            list.setName(index: nameIndex, key: key, at: index)
+            if nameIndex != NameTable.unknown { evidence.formUnion(vocabulary.evidence(of: nameIndex)) }
             index &+= 1
         }
         return evidence

@@ -92,16 +92,16 @@ struct EventIdentity: ~Copyable {
         id.appendHex(Bytes(base: UnsafePointer(digest), count: 16))
     }
 
+    @inline(__always)
     private mutating func append(_ parameter: Parameter) {
-        input.appendLength(parameter.name.count)
-        input.appendLowercase(parameter.name)
         // Null is not an empty text, and neither is a missing parameter; 1 and "1" are the same: GET knows no types.
-        switch parameter.kind {
-        case .text, .literal: input.append(0)
-        case .null: input.append(1)
-        case .nested: input.append(2)
-        }
-        input.appendPart(parameter.value)
+        let kind: UInt8 =
+            switch parameter.kind {
+            case .text, .literal: 0
+            case .null: 1
+            case .nested: 2
+            }
+        input.appendParameter(name: parameter.name, kind: kind, value: parameter.value)
     }
 
     /// Puts the positions in order by name, and by position within a name: straight insertion.
@@ -109,7 +109,7 @@ struct EventIdentity: ~Copyable {
         precondition(list.count <= Self.fewParameters)
         for position in 0..<list.count {
             let name = list[position].name
-            let key = name.lowercaseSortKey
+            let key = list[position].nameKey
             var at = position
             while at > 0 {
                 let before = order[at - 1]

@@ -1,6 +1,6 @@
 /// Finds a name among a fixed set of at most 250, in a few nanoseconds.
 ///
-/// An open hash table over the first and last eight bytes and the length; what it finds is compared byte by byte.
+/// An open hash table over the first and last eight bytes and the length; what it finds is compared in full.
 final class NameTable {
     static let unknown: UInt8 = 255
 
@@ -32,7 +32,8 @@ final class NameTable {
         starts[0] = 0
         for (index, name) in names.enumerated() {
             starts[index + 1] = starts[index] + name.utf8.count
-            var slot = Self.hash(self.name(at: index)) & mask
+            let stored = self.name(at: index)
+            var slot = Self.hash(stored, key: stored.lowercaseSortKey) & mask
             while slots[slot] != Self.unknown { slot = (slot + 1) & mask }
             slots[slot] = UInt8(index)
         }
@@ -49,9 +50,10 @@ final class NameTable {
         Bytes(base: UnsafePointer(text + starts[index]), count: starts[index &+ 1] &- starts[index])
     }
 
+    /// - Parameter key: The name's ``Bytes/lowercaseSortKey``.
     @inline(__always)
-    func index(of name: Bytes) -> UInt8 {
-        var slot = Self.hash(name) & mask
+    func index(of name: Bytes, key: UInt64) -> UInt8 {
+        var slot = Self.hash(name, key: key) & mask
         while true {
             let index = slots[slot]
             if index == Self.unknown { return index }
@@ -61,25 +63,13 @@ final class NameTable {
         }
     }
 
-    /// Bit 5 of every byte is set, so letter case does not matter here, whether or not it does in the end.
+    /// Letter case does not matter here, whether or not it does in the end.
     @inline(__always)
-    private static func hash(_ name: Bytes) -> Int {
-        let lower: UInt64 = 0x2020_2020_2020_2020
-        var head: UInt64 = 0
-        var tail: UInt64 = 0
-        if name.count >= 8 {
-            head = name.word(at: 0)
-            tail = name.word(at: name.count &- 8)
-        } else {
-            var index = 0
-            while index < name.count {
-                head = head << 8 | UInt64(name[index])
-                index &+= 1
-            }
-        }
-        let first = (head | lower) &* 0x9E37_79B9_7F4A_7C15
-        let second = (tail | lower) &* 0xC2B2_AE3D_27D4_EB4F
+    private static func hash(_ name: Bytes, key: UInt64) -> Int {
+        let tail = name.count > 8 ? asciiLowercase(name.word(at: name.count &- 8)) : 0
+        let first = key &* 0x9E37_79B9_7F4A_7C15
+        let second = tail &* 0xC2B2_AE3D_27D4_EB4F
         let mixed = (first ^ (second >> 29) ^ second) &+ UInt64(truncatingIfNeeded: name.count) &* 0x1656_67B1_9E37_79F9
-        return Int(truncatingIfNeeded: mixed >> 33)
+        return Int(truncatingIfNeeded: (mixed ^ (mixed >> 32)) >> 24 & 0xFFFF_FFFF)
     }
 }

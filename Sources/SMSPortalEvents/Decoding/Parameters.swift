@@ -19,6 +19,8 @@ struct Parameter {
     var isFromBody: Bool
     /// Position in a ``NameTable``; ``NameTable/unknown`` where the name means nothing to us.
     var nameIndex: UInt8
+    /// The ``Bytes/lowercaseSortKey`` of the name; set together with the index.
+    var nameKey: UInt64
 }
 
 /// The parameters of one callback in the order in which they came, repeats included. Its memory is reused.
@@ -50,7 +52,9 @@ struct ParameterList: ~Copyable {
     mutating func append(name: Bytes, value: Bytes, kind: ParameterKind, isFromBody: Bool) {
         if count == capacity { grow() }
         (base + count).initialize(
-            to: Parameter(name: name, value: value, kind: kind, isFromBody: isFromBody, nameIndex: NameTable.unknown))
+            to: Parameter(
+                name: name, value: value, kind: kind, isFromBody: isFromBody, nameIndex: NameTable.unknown,
+                nameKey: 0))
         count &+= 1
     }
 
@@ -65,20 +69,16 @@ struct ParameterList: ~Copyable {
 
     @inline(__always)
     subscript(index: Int) -> Parameter {
-        get {
-            precondition(UInt(bitPattern: index) < UInt(bitPattern: count))
-            return base[index]
-        }
-        set {
-            precondition(UInt(bitPattern: index) < UInt(bitPattern: count))
-            base[index] = newValue
-        }
+        precondition(UInt(bitPattern: index) < UInt(bitPattern: count))
+        return base[index]
     }
 
+    /// Notes what was found out about a name.
     @inline(__always)
-    mutating func setNameIndex(_ nameIndex: UInt8, at index: Int) {
+    mutating func setName(index nameIndex: UInt8, key: UInt64, at index: Int) {
         precondition(UInt(bitPattern: index) < UInt(bitPattern: count))
         base[index].nameIndex = nameIndex
+        base[index].nameKey = key
     }
 }
 

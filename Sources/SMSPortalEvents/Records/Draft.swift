@@ -8,6 +8,8 @@ struct Draft: ~Copyable {
     var id = Bytes.empty
     var idBasis = EventIDBasis.reception
     var account = Bytes.empty
+    /// Whether the account is known to need no escape in a URI.
+    var accountIsPlain = false
     /// Milliseconds since the epoch.
     var receivedAt: Int64 = 0
     /// Digits; empty for a record without a key.

@@ -53,6 +53,12 @@ extension Event {
     }
 }
 
+extension EventRecord.Header {
+    fileprivate func isEqual(to text: StaticString) -> Bool {
+        value?.withUnsafeBytes { Bytes($0).equals(text) } ?? false
+    }
+}
+
 /// The keys of a value, those of its objects included.
 private enum Key: UInt8, CaseIterable {
     case id, idBasis, type, account, receivedAt, occurredAt, msisdn, batchId, messageId, reference, network, raw
@@ -82,13 +88,15 @@ private struct ReaderState: ~Copyable {
         } catch {
             throw EventDecodingError(error.reason == .notAnObject ? .notAnObject : .notJSON)
         }
-        let typeName = try top.required(.type)
-        guard let type = EventType(rawValue: typeName) else { throw EventDecodingError(.unknownType, field: "type") }
+        let typeName = try top.requiredText(.type)
+        guard let type = EventType.allCases.first(where: { typeName.equals($0.name) }) else {
+            throw EventDecodingError(.unknownType, field: "type")
+        }
         var envelope = try envelope()
         for header in headers {
             switch header.name {
             case "ce_type":
-                guard header.text == "\(type.cloudEventsType)" else {
+                guard header.isEqual(to: type.cloudEventsType) else {
                     throw EventDecodingError(.unsupportedVersion, field: "ce_type")
                 }
             case "traceparent": envelope.traceparent = header.text
@@ -123,7 +131,8 @@ private struct ReaderState: ~Copyable {
     }
 
     private mutating func envelope() throws(EventDecodingError) -> Envelope {
-        guard let basis = EventIDBasis(rawValue: try top.required(.idBasis)) else {
+        let basisName = try top.requiredText(.idBasis)
+        guard let basis = EventIDBasis.allCases.first(where: { basisName.equals($0.name) }) else {
             throw EventDecodingError(.invalidField, field: "idBasis")
         }
         guard let receivedAt = try top.time(.receivedAt) else {
@@ -155,14 +164,15 @@ private struct ReaderState: ~Copyable {
     }
 
     private func callback() throws(EventDecodingError) -> Callback {
-        guard let method = CallbackMethod(rawValue: try inner.required(.method)) else {
+        let methodName = try inner.requiredText(.method)
+        guard let method = CallbackMethod.allCases.first(where: { methodName.equals($0.name) }) else {
             throw EventDecodingError(.invalidField, field: "raw.method")
         }
-        let path = try inner.required(.route)
+        let path = try inner.requiredText(.route)
         // A route that a newer bridge has counts as none: the event has its type already.
-        let route = EventType.recognised.first { "\(Callback.path(of: $0))" == path }
+        let route = EventType.recognised.first { path.equals(Callback.path(of: $0)) }
         return Callback(
-            method: method, route: route, contentType: try inner.optional(.contentType) ?? "",
+            method: method, route: route, contentType: try inner.text(.contentType) ?? .empty,
             query: try inner.bytes(.query, base64: .queryBase64), body: try inner.bytes(.body, base64: .bodyBase64))
     }
 
@@ -182,7 +192,8 @@ private struct ReaderState: ~Copyable {
 
     private mutating func deliveryStatus(_ envelope: Envelope) throws(EventDecodingError) -> DeliveryStatus {
         // A state that a newer bridge knows is unknown here.
-        let state = DeliveryState(rawValue: try top.required(.state)) ?? .unknown
+        let stateName = try top.requiredText(.state)
+        let state = DeliveryState.allCases.first { stateName.equals($0.name) } ?? .unknown
         return DeliveryStatus(
             envelope: envelope, status: try top.required(.status), state: state, parts: try top.integer(.parts),
             dataType: try top.optional(.dataType), sentText: try top.optional(.sentText),
@@ -219,7 +230,8 @@ private struct Members: ~Copyable {
         var scanner = JSONScanner(source)
         try scanner.readObject(into: &list, scratch: &scratch)
         for index in 0..<list.count {
-            let key = names.index(of: list[index].name)
+            let name = list[index].name
+            let key = names.index(of: name, key: name.lowercaseSortKey)
             if key != NameTable.unknown { positions[Int(key)] = index + 1 }
         }
     }
@@ -231,7 +243,7 @@ private struct Members: ~Copyable {
 
     private func invalid(_ key: Key) -> EventDecodingError { EventDecodingError(.invalidField, field: path + key.text) }
 
-    private func text(_ key: Key) throws(EventDecodingError) -> Bytes? {
+    func text(_ key: Key) throws(EventDecodingError) -> Bytes? {
         guard let member = member(key) else { return nil }
         guard member.kind == .text else { throw invalid(key) }
         return member.value
@@ -239,9 +251,11 @@ private struct Members: ~Copyable {
 
     func optional(_ key: Key) throws(EventDecodingError) -> String? { try text(key)?.string }
 
-    func required(_ key: Key) throws(EventDecodingError) -> String {
+    func required(_ key: Key) throws(EventDecodingError) -> String { try requiredText(key).string }
+
+    func requiredText(_ key: Key) throws(EventDecodingError) -> Bytes {
         guard let text = try text(key) else { throw EventDecodingError(.missingField, field: path + key.text) }
-        return text.string
+        return text
     }
 
     func time(_ key: Key) throws(EventDecodingError) -> EventTime? {

@@ -108,7 +108,7 @@ struct RecordState: ~Copyable {
         headers[2] = append(Bytes(draft.type.cloudEventsType))
         let source = writer.count
         writer.append("/smsportal/")
-        writer.appendPathSegment(draft.account)
+        writer.appendPathSegment(draft.account, isPlain: draft.accountIsPlain)
         headers[3] = Cut(start: source, count: writer.count - source)
         headers[4] = Cut(start: time.lowerBound, count: time.count)
         headers[5] = append(Bytes(draft.idBasis.name))
@@ -127,7 +127,12 @@ struct RecordState: ~Copyable {
 
 extension ByteWriter {
     /// A path segment of a URI (RFC 3986): unreserved characters as they are, anything else as percent escapes.
-    fileprivate mutating func appendPathSegment(_ text: Bytes) {
+    @inline(__always)
+    fileprivate mutating func appendPathSegment(_ text: Bytes, isPlain: Bool) {
+        if isPlain { append(text) } else { appendPathSegment(text) }
+    }
+
+    private mutating func appendPathSegment(_ text: Bytes) {
         for index in 0..<text.count {
             let byte = text[index]
             if isDigit(byte) || asciiLowercase(byte) &- 0x61 < 26 || byte == 0x2D || byte == 0x2E || byte == 0x5F
