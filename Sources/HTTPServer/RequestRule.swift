@@ -41,15 +41,14 @@ package enum RequestRule: String, Sendable, CaseIterable {
     case trailerField = "trailer-field"
     case trailersTooLarge = "trailers-too-large"
 
-    /// The status that answers it.
+    /// The status that answers it. Where the RFCs suggest 501 or 505, it is 400 all the same: a 5xx tells balancers and
+    /// alerts that the bridge is broken, while it is the request that is.
     package var status: Int {
         switch self {
         case .bodyTooLarge: 413
         case .targetTooLong: 414
         case .expectation: 417
         case .headersTooLarge, .tooManyHeaders, .trailersTooLarge: 431
-        case .methodTooLong, .connect, .encodingUnknown: 501
-        case .versionUnsupported: 505
         default: 400
         }
     }

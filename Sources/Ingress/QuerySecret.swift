@@ -31,6 +31,7 @@ struct QuerySecret {
     private mutating func cut(_ query: RawSpan) {
         remainder.removeAll(keepingCapacity: true)
         value.removeAll(keepingCapacity: true)
+        var isFirst = true
         var start = 0
         while start < query.byteCount {
             let end = Self.end(of: start, in: query)
@@ -41,7 +42,8 @@ struct QuerySecret {
                 var index = equals + 1
                 while let byte = Self.decoded(query, &index, end) { value.append(byte) }
             } else {
-                if !remainder.isEmpty { remainder.append(UInt8(ascii: "&")) }
+                if !isFirst { remainder.append(UInt8(ascii: "&")) }
+                isFirst = false
                 for index in start..<end { remainder.append(Self.byte(query, index)) }
             }
             start = end + 1

@@ -266,7 +266,8 @@ private final class Desk {
         arguments: [
             ("", "", nil), ("a=b", "a=b", nil), ("secret=x", "", "x"), ("secret", "", ""),
             ("a=b&secret=x&c=d", "a=b&c=d", "x"),
-            ("a=1&a=2&secret=%2", "a=1&a=2", "%2"), ("&&secret=x&&", "", "x"), ("secretive=x", "secretive=x", nil),
+            ("a=1&a=2&secret=%2", "a=1&a=2", "%2"), ("&&secret=x&&", "&&", "x"), ("&a=1&secret=x", "&a=1", "x"),
+            ("secretive=x", "secretive=x", nil),
             ("a=secret=x", "a=secret=x", nil), ("Secret=%41%2b+", "", "A+ "), ("s%65cret=x", "", "x"),
             ("s%6=x", "s%6=x", nil), ("sec=ret", "sec=ret", nil),
         ] as [(String, String, String?)])
@@ -277,9 +278,7 @@ private final class Desk {
         #expect(secret.wasFound == (value != nil))
         if let value {
             #expect(String(decoding: secret.value, as: UTF8.self) == value)
-            #expect(
-                String(decoding: secret.remainder, as: UTF8.self).replacing("&", with: "")
-                    == remainder.replacing("&", with: ""))
+            #expect(String(decoding: secret.remainder, as: UTF8.self) == remainder)
         }
     }
 

@@ -164,12 +164,13 @@ final class Bridge {
         do {
             _ = try loop.timer(after: 0, repeating: 10_000_000) { [unowned self] in
                 server.closeIdle()
-                let isDone = server.requestsInFlight == 0 && publisher.eventsInFlight == 0
+                // A connection that is still open is one whose request is not whole, or whose answer is not read.
+                let isDone = server.openConnections == 0 && publisher.eventsInFlight == 0
                 if !isDone, loop.now < deadline { return }
                 if !isDone {
                     logger.warning(
                         "shutdown.deadline is over",
-                        ["unanswered": server.requestsInFlight, "inFlight": publisher.eventsInFlight])
+                        ["connections": server.openConnections, "inFlight": publisher.eventsInFlight])
                 }
                 loop.stop()
             }
