@@ -25,6 +25,8 @@ final class Connection {
     let isSurplus: Bool
     private(set) var exchange: Exchange
     private var watch: DescriptorWatch?
+    /// What is watched for.
+    private var interest = Readiness.readable
     private var phase = Phase.receiving
 
     /// Bytes that no request has used up yet; nil between requests, which is what most connections are.
@@ -98,6 +100,7 @@ final class Connection {
         let bytesRead = server.counters.bytesRead
         if ready.contains(.readable) { becameReadable() } else if ready.contains(.hungUp) { wasLost() }
         if ready.contains(.failed) {
+            interest = .none
             // What came before the loss is read first, a piece each time; then there is nothing to wait for.
             if server.counters.bytesRead > bytesRead { updateInterest() } else { wasLost() }
         }
@@ -411,19 +414,18 @@ final class Connection {
 
     /// Watches for what the present state can use, so that readiness that nothing is done with wakes nobody.
     private func updateInterest() {
-        guard let watch else { return }
-        var interest: Readiness = []
-        let isBusy = phase == .answering || phase == .flushing
-        let isFull = isReadingPaused || (pending?.count ?? 0) >= server.configuration.maxPipelinedBytes
-        if isBusy, hasEnded || isFull {
+        var interest = Readiness.readable
+        if phase == .answering || phase == .flushing,
+            hasEnded || isReadingPaused || (pending?.count ?? 0) >= server.configuration.maxPipelinedBytes
+        {
             // A connection that is lost altogether is still to be noticed.
             interest = .hungUp
-        } else {
-            interest = .readable
         }
-        if !output.isEmpty { interest.insert(.writable) }
+        if !output.isEmpty { interest = interest.union(.writable) }
+        guard interest != self.interest else { return }
+        self.interest = interest
         do throws(EventLoopError) {
-            try watch.watch(for: interest)
+            try watch?.watch(for: interest)
         } catch {
             // The system cannot watch it any more (out of memory): nothing could end it later.
             close()
