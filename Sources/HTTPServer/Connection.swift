@@ -399,15 +399,13 @@ final class Connection {
         updateInterest()
         if isAdvancing { return }
         // What came meanwhile is served when the turn ends: an answer may be given from within another request.
-        if pending != nil { server.resumeSoon(exchange) } else if hasEnded { close() }
+        if pending != nil { server.resumeSoon(exchange) }
     }
 
     /// Serves what came while the answer before was owed.
     func resume() {
         guard phase == .receiving, let pending else { return }
         advance(pending)
-        // The client had sent everything that it meant to.
-        if hasEnded, phase == .receiving { close() }
     }
 
     // MARK: Watching and waiting
@@ -443,9 +441,7 @@ final class Connection {
     func expired() {
         switch awaits {
         case .head, .request, .body:
-            // A last look: what is there by now has come in time, or a paused process is late itself.
-            if phase == .receiving { receive() }
-            guard phase == .receiving, deadline <= server.loop.now else { return }
+            guard phase == .receiving else { return }
             guard let pending, pending.parser.hasBegun else {
                 server.counters.idleTimeouts += 1
                 close()
