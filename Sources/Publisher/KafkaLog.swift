@@ -51,12 +51,35 @@ struct KafkaLog {
         logger.error("the spool's file was damaged and is set aside; a new one takes its place", ["file": name])
     }
 
+    /// An event was answered 503.
+    func unavailable(_ lane: Int, _ reason: PublishOutcome.Reason) {
+        let topic = EventTopic(rawValue: lane)?.suffix ?? ""
+        guard let suppressed = repeats.admit("unavailable \(reason.rawValue) \(topic)") else { return }
+        logger.error(
+            "events are answered 503", ["topic": topic, "reason": reason.rawValue, "repeated": suppressed])
+    }
+
+    func laneChanged(_ lane: Int, isOpen: Bool) {
+        let topic = EventTopic(rawValue: lane)?.suffix ?? ""
+        guard let suppressed = repeats.admit("lane \(topic) \(isOpen)") else { return }
+        let fields: LogFields = ["topic": topic, "repeated": suppressed]
+        if isOpen {
+            logger.info("events go to Kafka again", fields)
+        } else {
+            logger.warning("Kafka is late: events go to the spool", fields)
+        }
+    }
+
     func replacing(_ error: KafkaError?) {
-        logger.error("fatal producer error: the producer is replaced", ["error": error?.description ?? "unknown"])
+        let reason = error?.description ?? "unknown"
+        guard let suppressed = repeats.admit("fatal \(reason)") else { return }
+        logger.error(
+            "fatal producer error: the producer is replaced", ["error": reason, "repeated": suppressed])
     }
 
     func replaced() {
-        logger.info("the producer has been replaced")
+        guard let suppressed = repeats.admit("replaced") else { return }
+        logger.info("the producer has been replaced", ["repeated": suppressed])
     }
 
     func replacementFailed(_ reason: String) {

@@ -17,7 +17,10 @@ package final class KafkaMonitor: Sendable {
     private static let intervalWhileDown: Int32 = 500
 
     /// - Throws: `KafkaError` when the configuration is wrong, `ThreadError` when there is no room for a thread.
-    package init(_ configuration: ClientConfiguration, registry: MetricRegistry, logger: Logger) throws {
+    /// - Parameter topic: a topic of ours: the answer about all topics of a large cluster is large.
+    package init(
+        _ configuration: ClientConfiguration, topic: String, registry: MetricRegistry, logger: Logger
+    ) throws {
         let stop = try StopSignal()
         stopSignal = stop
         thread = Mutex(nil)
@@ -28,7 +31,7 @@ package final class KafkaMonitor: Sendable {
         do {
             let started = try NamedThread("kafka-monitor") { [self] in
                 while !stop.wait(milliseconds: isKafkaAnswering ? Self.interval : Self.intervalWhileDown) {
-                    let answered = (try? client.metadata(timeout: Self.timeout)) != nil
+                    let answered = (try? client.metadata(topic: topic, timeout: Self.timeout)) != nil
                     up.set(answered ? 1 : 0)
                     let before = isAnswering.exchange(answered, ordering: .relaxed)
                     if before, !answered { logger.error("Kafka does not answer") }

@@ -43,6 +43,7 @@ package final class Publisher {
     private var timerDue: UInt64?
     private var retryTimer: LoopTimer?
     private var replacements: Mailbox<Result<Client, KafkaError>>?
+    private var replacementDelay: UInt64 = 0
     private var headerBytes: [UInt8] = []
     private var isPerforming = false
     private var isClosed = false
@@ -125,11 +126,14 @@ package final class Publisher {
                 core.refused(
                     opaque, failure: error.refusesRecord ? .record : .passing, followedBy: index, now: loop.now)
             case .spool(let command): spoolCommands.append(command)
+            case .laneChanged(let lane, let isOpen): log.laneChanged(lane, isOpen: isOpen)
             case .nothing: continue
             case .answer(let token, let lane, let accepted, let result):
                 switch result {
                 case .durable: metrics.durable(lane, after: loop.now &- accepted)
-                case .unavailable(let reason): metrics.refused(lane, reason)
+                case .unavailable(let reason):
+                    metrics.refused(lane, reason)
+                    log.unavailable(lane, reason)
                 }
                 outcome(token, result)
             }
@@ -159,6 +163,7 @@ package final class Publisher {
                     if let lane = core.events[report.opaque]?.lane { log.deliveryFailed(error, topic: lane) }
                     core.report(report.opaque, failure: error.refusesRecord ? .record : .passing, now: now)
                 } else {
+                    replacementDelay = 0
                     core.report(report.opaque, failure: nil, now: now)
                 }
                 // Answers leave as reports come; a large batch must not hold back its first ones.
@@ -261,6 +266,19 @@ package final class Publisher {
 
     // MARK: - What others ask
 
+    /// Why events that come now will not be acknowledged by Kafka, as far as the last ones tell; nil when they will.
+    package var kafkaTrouble: String? {
+        if case .running = state {
+            return core.isKafkaRefusing(now: loop.now) ? "Kafka does not acknowledge events" : nil
+        }
+        return "the producer is being replaced after a fatal error"
+    }
+
+    /// The topics whose events go to the spool.
+    package var closedTopics: [String] {
+        EventTopic.allCases.filter { !core.lanes[$0.rawValue].isOpen }.map(\.suffix)
+    }
+
     /// Whether an event that comes now can be made durable without Kafka.
     package var hasSpoolRoom: Bool { core.hasSpoolRoom }
 
@@ -313,8 +331,16 @@ package final class Publisher {
         retryTimer?.pause()
         let records = core.forgetSent(now: loop.now)
         state = .replacing
-        let old = release()
-        makeReplacement(after: Remains(client: old, records: records))
+        let old = Remains(client: release(), records: records)
+        // A cause that lasts (no permission to get a producer id) makes every new producer fatal at once, and each costs
+        // a login: the first is replaced at once, the next ones ever later until one of them delivers something.
+        if replacementDelay == 0 {
+            makeReplacement(after: old)
+        } else {
+            destroyElsewhere(old)
+            retryTimer?.rearm(after: replacementDelay)
+        }
+        replacementDelay = min(max(Self.replacementRetry, replacementDelay * 2), Self.longestReplacementDelay)
         perform()
     }
 
@@ -322,6 +348,7 @@ package final class Publisher {
     private static let purgePatience: UInt64 = 5_000_000_000
     /// How long after a failed attempt the next one is made, in nanoseconds.
     private static let replacementRetry: UInt64 = 1_000_000_000
+    private static let longestReplacementDelay: UInt64 = 30_000_000_000
 
     /// A producer's client that is to be destroyed, and the records that it may touch until then.
     package struct Remains: Sendable {
@@ -362,13 +389,13 @@ package final class Publisher {
 
     private func replaced(with result: Result<Client, KafkaError>) {
         guard case .replacing = state else {
-            if case .success(let client) = result { destroyElsewhere(client) }
+            if case .success(let client) = result { destroyElsewhere(Remains(client: client, records: [])) }
             return
         }
         do {
             let client = try result.get()
             do { try adopt(client) } catch {
-                destroyElsewhere(client)
+                destroyElsewhere(Remains(client: client, records: []))
                 throw error
             }
             log.replaced()
@@ -388,9 +415,9 @@ package final class Publisher {
         }
     }
 
-    private func destroyElsewhere(_ client: Client) {
+    private func destroyElsewhere(_ remains: Remains) {
         // Without a thread the client is left to the process's end: the loop must not wait for librdkafka.
-        _ = try? NamedThread("kafka-destroy") { client.destroy() }
+        _ = try? NamedThread("kafka-destroy") { remains.destroy() }
     }
 
     // MARK: - The end

@@ -65,7 +65,7 @@ private struct World {
                     inKafka[record.lane].append((opaque, Self.identity(record)))
                 }
             case .spool(let command): queue.append(command)
-            case .nothing: continue
+            case .nothing, .laneChanged: continue
             case .answer(let token, _, _, let outcome):
                 let id = Int(token)
                 #expect(answers[id] == nil, "an event is answered once")
@@ -294,7 +294,7 @@ private struct World {
             case .spool(.insert(_, _, let token)): result.inserted.append(token)
             case .spool(.delete): result.deleted += 1
             case .spool(.read): result.reads += 1
-            case .spool, .nothing: break
+            case .spool, .nothing, .laneChanged: break
             case .answer(_, _, _, let outcome): result.answers.append(outcome)
             }
         }
@@ -377,6 +377,23 @@ private struct World {
         #expect(take(&core).inserted.count == 1)
         core.accept(record(), token: 3, now: 2)
         #expect(take(&core).answers == [.unavailable(.spoolFull)], "a lane has half of the room")
+    }
+
+    @Test func aKafkaThatTakesNothingIsToldAndForgottenWithoutNews() {
+        var core = PublisherCore(lanes: 2, quarantineLane: 1, hasSpool: false, limits: .init())
+        let second: UInt64 = 1_000_000_000
+        #expect(!core.isKafkaRefusing(now: second))
+        core.accept(record(), token: 1, now: second)
+        let first = take(&core).produced[0]
+        core.report(first, failure: .passing, now: 2 * second)
+        #expect(!core.isKafkaRefusing(now: 3 * second), "a moment is no outage")
+        core.accept(record(), token: 2, now: 5 * second)
+        core.tick(now: 6 * second)
+        #expect(core.isKafkaRefusing(now: 6 * second))
+        #expect(!core.isKafkaRefusing(now: 20 * second), "without events there is no news")
+        let late = take(&core).produced[0]
+        core.report(late, failure: nil, now: 7 * second)
+        #expect(!core.isKafkaRefusing(now: 7 * second))
     }
 
     @Test func rowsOfAnEarlierLifeGoFirst() {

@@ -20,6 +20,8 @@ struct PublisherCore {
         /// To be handed to librdkafka; a refusal is told by `refused`.
         case produce(UInt64, SpoolRecord)
         case spool(SpoolCommand)
+        /// Events of this lane go to the spool from now on, or to Kafka again.
+        case laneChanged(Int, isOpen: Bool)
         /// Taken back.
         case nothing
         /// `accepted`: when the event came, in nanoseconds of the clock.
@@ -62,6 +64,9 @@ struct PublisherCore {
     private var deadlines = DeadlineQueue()
     private var nextNumber: Int64 = 1
     private(set) var isSpoolOpen = false
+    /// When Kafka last failed or was late, and since when it has been so without acknowledging anything.
+    private var lastTrouble: UInt64 = 0
+    private var troubleSince: UInt64?
     private var isProducerReady = true
     private var isStopped = false
 
@@ -75,6 +80,22 @@ struct PublisherCore {
     }
 
     private var spoolBytes: Int64 { lanes.reduce(0) { $0 + $1.bytes } }
+
+    /// Whether Kafka has taken nothing for a while though there was something to take. Answering questions, as a cluster
+    /// without enough replicas does, is not enough. Old trouble does not count: without events there is no news, and an
+    /// instance that gets none would never be well again.
+    func isKafkaRefusing(now: UInt64) -> Bool {
+        guard let troubleSince else { return false }
+        return now &- troubleSince > Self.patience && now &- lastTrouble < Self.memory
+    }
+
+    private static let patience: UInt64 = 3_000_000_000
+    private static let memory: UInt64 = 10_000_000_000
+
+    private mutating func noteTrouble(_ now: UInt64) {
+        lastTrouble = now
+        if troubleSince == nil { troubleSince = now }
+    }
 
     /// Whether an event that Kafka does not take can be made durable here.
     var hasSpoolRoom: Bool { isSpoolOpen && spoolBytes < limits.maxSpoolBytes }
@@ -160,6 +181,7 @@ struct PublisherCore {
     }
 
     private mutating func delivered(_ opaque: UInt64, _ event: PendingEvent) {
+        troubleSince = nil
         if event.token != nil { counters.acknowledged[event.lane] += 1 }
         if event.token == nil, event.stored == .no { counters.lateAcknowledged += 1 }
         answer(event: opaque, .durable)
@@ -186,6 +208,7 @@ struct PublisherCore {
     }
 
     private mutating func failed(_ opaque: UInt64, _ event: PendingEvent, _ failure: Failure, now: UInt64) {
+        noteTrouble(now)
         guard hasSpool else {
             if event.token == nil { counters.lateFailed += 1 }
             answer(event: opaque, .unavailable(.failed))
@@ -333,7 +356,9 @@ struct PublisherCore {
         let wasOpen = lanes[lane].isOpen
         lanes[lane].close(now: now, afterFailure: isFailure)
         guard wasOpen else { return }
+        noteTrouble(now)
         counters.closed += 1
+        actions.append(.laneChanged(lane, isOpen: false))
         // Those that were handed over after the one that is late, or failed, follow it.
         storeSent { $0 == lane }
     }
@@ -358,6 +383,7 @@ struct PublisherCore {
             case .wait: return
             case .reopened:
                 counters.reopened += 1
+                actions.append(.laneChanged(lane, isOpen: true))
                 return
             case .read(let number):
                 actions.append(
@@ -411,6 +437,7 @@ struct PublisherCore {
         while let first = deadlines.first, first.deadline <= now || events[first.opaque]?.token == nil {
             deadlines.removeFirst()
             guard let event = events[first.opaque], event.token != nil else { continue }
+            if event.isSent { noteTrouble(now) }
             answer(event: first.opaque, .unavailable(.deadline))
         }
         for lane in lanes.indices { feed(lane, now: now) }

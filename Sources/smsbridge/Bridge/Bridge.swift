@@ -90,7 +90,9 @@ final class Bridge {
         }
         defer { loop.destroy() }
         defer { publisher.close().destroy() }
-        let monitor = try KafkaMonitor(settings.kafkaClient, registry: registry, logger: logger.labelled("kafka"))
+        let monitor = try KafkaMonitor(
+            settings.kafkaClient, topic: configuration.topicName(.quarantine), registry: registry,
+            logger: logger.labelled("kafka"))
         defer { monitor.stop() }
         isKafkaAnswering = { monitor.isKafkaAnswering }
         ingress = Ingress(
@@ -145,7 +147,7 @@ final class Bridge {
     /// Ready means that this instance can give a 2xx now. Kafka away is an alert where a spool has room: all replicas
     /// going red together would be the outage.
     private func updateReadiness(isKafkaAnswering: Bool) {
-        let reason = isKafkaAnswering ? nil : "Kafka does not answer"
+        let reason = isKafkaAnswering ? publisher.kafkaTrouble : "Kafka does not answer"
         if publisher.hasSpoolRoom {
             readiness.set("kafka", unmet: nil)
             readiness.alert("kafka", reason)
@@ -153,6 +155,8 @@ final class Bridge {
             readiness.set("kafka", unmet: reason)
         }
         readiness.alert("spool", settings.spool.none || publisher.hasSpoolRoom ? nil : "the spool takes no events")
+        let closed = publisher.closedTopics
+        readiness.alert("topics", closed.isEmpty ? nil : "events go to the spool: \(closed.joined(separator: ", "))")
         let waiting = publisher.spooledEvents
         readiness.alert("spooled", waiting > 0 ? "\(waiting) events wait in the spool" : nil)
     }
