@@ -43,7 +43,7 @@ package struct Readiness: Sendable, Hashable {
 package final class DescriptorWatch: LoopHandle {
     private var onReady: ((Readiness) -> Void)?
     /// What is watched for now.
-    package private(set) var interest = Readiness.none
+    private var interest = Readiness.none
 
     init(
         loop: UnsafeMutablePointer<uv_loop_t>, descriptor: Int32, interest: Readiness,

@@ -35,11 +35,14 @@ final class Connection {
     private var verdict: HeadVerdict?
     /// Bytes that the client has not taken yet, from `sent` on.
     private var output: [UInt8] = []
+    private var hasOutput = false
     private var sent = 0
 
     /// The present request allows a further one.
     private var keepAlive = true
     private var isHead = false
+    /// The present request is not for the handler: `OPTIONS *`.
+    private var isForServer = false
     private var isHTTP10 = false
     /// The answer being sent is the last.
     private var isLast = false
@@ -86,7 +89,8 @@ final class Connection {
 
     /// Begins to serve.
     func open() throws(EventLoopError) {
-        watch = try server.loop.watch(descriptor: transport.descriptor, for: .readable) { [unowned self] ready in
+        watch = try server.loop.watch(descriptor: transport.descriptor, for: .readable) { [self] ready in
+            // The watch holds the connection until it is cancelled.
             becameReady(ready)
         }
         setDeadline(.head, server.headTimeout)
@@ -97,12 +101,12 @@ final class Connection {
 
     private func becameReady(_ ready: Readiness) {
         if ready.contains(.writable) { flush() }
-        let bytesRead = server.counters.bytesRead
+        let bytesRead = server.tally.bytesRead
         if ready.contains(.readable) { becameReadable() } else if ready.contains(.hungUp) { wasLost() }
         if ready.contains(.failed) {
             interest = .none
             // What came before the loss is read first, a piece each time; then there is nothing to wait for.
-            if server.counters.bytesRead > bytesRead { updateInterest() } else { wasLost() }
+            if server.tally.bytesRead > bytesRead { updateInterest() } else { wasLost() }
         }
     }
 
@@ -170,7 +174,7 @@ final class Connection {
         let outcome = transport.read(into: buffer.tail)
         if case .moved(let count) = outcome {
             buffer.added(count)
-            server.counters.bytesRead += UInt64(count)
+            server.tally.bytesRead += UInt64(count)
         }
         return outcome
     }
@@ -191,7 +195,7 @@ final class Connection {
     }
 
     private func refuseForMemory() {
-        server.counters.refusedForMemory += 1
+        server.tally.refusedForMemory += 1
         sendOwn(server.prepared.memory, keepAlive: false)
     }
 
@@ -219,8 +223,8 @@ final class Connection {
                     verdict = nil
                     send(response, keepAlive: false)
                 } else {
-                    server.counters.countRefusal(by: rule)
-                    isHead = buffer.parser.head.method == .head
+                    server.countRefusal(by: rule)
+                    isHead = buffer.isHead
                     sendOwn(server.prepared.refusal(by: rule), keepAlive: false)
                 }
             case .body: break
@@ -234,12 +238,13 @@ final class Connection {
     }
 
     private func readHead(_ buffer: RequestBuffer) {
-        keepAlive = buffer.parser.head.keepAlive
-        isHead = buffer.parser.head.method == .head
-        isHTTP10 = buffer.parser.head.version == .http10
         var expectsContinue = false
         buffer.withRequest { head, bytes, _ in
-            if head.targetForm == .asterisk {
+            keepAlive = head.keepAlive
+            isHead = head.method == .head
+            isHTTP10 = head.version == .http10
+            isForServer = head.targetForm == .asterisk
+            if isForServer {
                 verdict = .accept(tag: 0)
             } else {
                 verdict = server.handler.receivedHead(head, bytes: bytes, from: peer)
@@ -248,7 +253,7 @@ final class Connection {
             expectsContinue = head.expectsContinue && head.framing != .none && bytes.byteCount == head.byteCount
         }
         switch verdict {
-        case .refuse: server.counters.refusedByHandler += 1
+        case .refuse: server.tally.refusedByHandler += 1
         case .accept: if expectsContinue, phase == .receiving { write(server.prepared.goOn) }
         case nil: break
         }
@@ -263,11 +268,11 @@ final class Connection {
         case .refuse(let response):
             send(response, keepAlive: keepAlive)
         case .accept(let tag):
-            if buffer.parser.head.targetForm == .asterisk {
+            if isForServer {
                 send(server.prepared.serverOptions, keepAlive: keepAlive)
             } else {
-                server.counters.requests += 1
-                server.requestsInFlight += 1
+                server.tally.requests += 1
+                server.owedCount += 1
                 isOwed = true
                 let exchange = exchange
                 buffer.withRequest { head, bytes, body in
@@ -308,8 +313,8 @@ final class Connection {
 
     /// The first byte since the answer before starts the time of a head, the whole head that of a body.
     private func awaitMore() {
-        guard let pending, pending.parser.hasBegun else { return }
-        if pending.parser.isInBody {
+        guard let pending, pending.hasBegun else { return }
+        if pending.isInBody {
             if awaits != .body { setDeadline(.body, server.bodyTimeout) }
         } else if awaits == .request {
             setDeadline(.head, server.headTimeout)
@@ -321,7 +326,7 @@ final class Connection {
     /// The handler's answer to the present request.
     func answer(_ response: PreparedResponse) {
         isOwed = false
-        server.requestsInFlight -= 1
+        server.owedCount -= 1
         send(response, keepAlive: keepAlive)
     }
 
@@ -331,24 +336,24 @@ final class Connection {
     }
 
     private func send(_ response: PreparedResponse, keepAlive: Bool) {
-        server.counters.responses += 1
+        server.tally.responses += 1
         isLast = !keepAlive || server.isStopping || (hasEnded && pending == nil)
         phase = .flushing
         exchange = exchange.successor
         server.assemble(response, isLast: isLast, isHead: isHead, saysKeepAlive: isHTTP10) { write($0) }
         guard phase == .flushing else { return }
-        if output.isEmpty { finishAnswer() } else { setDeadline(.flush, server.writeTimeout) }
+        if !hasOutput { finishAnswer() } else { setDeadline(.flush, server.writeTimeout) }
     }
 
     /// Sends at once what the kernel takes, and keeps the rest for later.
     private func write(_ bytes: UnsafeRawBufferPointer) {
         var written = 0
-        if output.isEmpty {
+        if !hasOutput {
             sending: while written < bytes.count {
                 switch transport.write(UnsafeRawBufferPointer(rebasing: bytes[written...])) {
                 case .moved(let count):
                     written += count
-                    server.counters.bytesWritten += UInt64(count)
+                    server.tally.bytesWritten += UInt64(count)
                 case .wouldBlock: break sending
                 case .ended, .lost:
                     wasLost()
@@ -358,6 +363,7 @@ final class Connection {
         }
         if written < bytes.count {
             output.append(contentsOf: bytes[written...])
+            hasOutput = true
             updateInterest()
         }
     }
@@ -371,7 +377,7 @@ final class Connection {
             switch output.withUnsafeBytes({ transport.write(UnsafeRawBufferPointer(rebasing: $0[sent...])) }) {
             case .moved(let count):
                 sent += count
-                server.counters.bytesWritten += UInt64(count)
+                server.tally.bytesWritten += UInt64(count)
             case .wouldBlock: return
             case .ended, .lost:
                 wasLost()
@@ -379,6 +385,7 @@ final class Connection {
             }
         }
         output = []
+        hasOutput = false
         sent = 0
         updateInterest()
         if phase == .flushing { finishAnswer() }
@@ -419,7 +426,7 @@ final class Connection {
             // A connection that is lost altogether is still to be noticed.
             interest = .hungUp
         }
-        if !output.isEmpty { interest = interest.union(.writable) }
+        if hasOutput { interest = interest.union(.writable) }
         guard interest != self.interest else { return }
         self.interest = interest
         do throws(EventLoopError) {
@@ -442,15 +449,15 @@ final class Connection {
         switch awaits {
         case .head, .request, .body:
             guard phase == .receiving else { return }
-            guard let pending, pending.parser.hasBegun else {
-                server.counters.idleTimeouts += 1
+            guard let pending, pending.hasBegun else {
+                server.tally.idleTimeouts += 1
                 close()
                 return
             }
-            if awaits == .body { server.counters.bodyTimeouts += 1 } else { server.counters.headTimeouts += 1 }
+            if awaits == .body { server.tally.bodyTimeouts += 1 } else { server.tally.headTimeouts += 1 }
             sendOwn(server.prepared.timeout, keepAlive: false)
         case .flush:
-            server.counters.writeTimeouts += 1
+            server.tally.writeTimeouts += 1
             close()
         case .drain:
             close()
@@ -493,8 +500,8 @@ final class Connection {
     private func wasLost() {
         guard phase != .closed else { return }
         switch phase {
-        case .answering, .flushing: server.counters.clientsLeft += 1
-        case .receiving: if pending?.parser.hasBegun == true { server.counters.requestsCutOff += 1 }
+        case .answering, .flushing: server.tally.clientsLeft += 1
+        case .receiving: if pending?.hasBegun == true { server.tally.requestsCutOff += 1 }
         case .draining, .closed: break
         }
         close()
@@ -516,7 +523,7 @@ final class Connection {
         exchange = exchange.successor
         server.closed(self)
         if let left {
-            server.requestsInFlight -= 1
+            server.owedCount -= 1
             server.handler.clientLeft(left)
         }
     }

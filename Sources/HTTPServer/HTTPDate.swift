@@ -1,17 +1,6 @@
-/// The `Date` line of answers (RFC 9110 section 6.6.1), made anew when the second changes.
-struct HTTPDate {
-    private var second: Int64 = .min
-    private(set) var line: [UInt8] = []
-
-    /// Brings the line up to date.
-    ///
+/// The `Date` line of answers (RFC 9110 section 6.6.1).
+enum HTTPDate {
     /// - Parameter second: Unix time, from year 1 on to 9999.
-    mutating func update(_ second: Int64) {
-        guard second != self.second else { return }
-        self.second = second
-        line = Self.line(second)
-    }
-
     static func line(_ second: Int64) -> [UInt8] {
         let days = second >= 0 ? second / 86_400 : (second - 86_399) / 86_400
         let time = second - days * 86_400

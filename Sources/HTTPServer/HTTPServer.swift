@@ -41,7 +41,8 @@ package final class HTTPServer {
     let shared: RequestBuffer
     private var unfinishedBytes = 0
     private var outgoing: [UInt8] = []
-    private var date = HTTPDate()
+    private var dateLine: [UInt8] = []
+    private var dateSecond = Int64.min
 
     private var ring: DeadlineRing
     private var ringTimer: LoopTimer?
@@ -55,12 +56,22 @@ package final class HTTPServer {
     private static let lineEnd = Array("\r\n".utf8)
     private static let acceptsPerTurn = 64
 
+    // Stored for this module's eyes only: then the compiler sees every access, and checks none of them at run time.
+    private var openCount = 0
+    var owedCount = 0
+    var tally = HTTPServerCounters()
+    private var refusals = [UInt64](repeating: 0, count: RequestRule.allCases.count)
+
     /// Connections that are open, those that are being closed orderly included.
-    package private(set) var openConnections = 0
+    package var openConnections: Int { openCount }
     /// Requests that the handler has not answered.
-    package internal(set) var requestsInFlight = 0
+    package var requestsInFlight: Int { owedCount }
     /// What happened so far.
-    package internal(set) var counters = HTTPServerCounters()
+    package var counters: HTTPServerCounters {
+        var counters = tally
+        counters.refusals = refusals
+        return counters
+    }
 
     package init(loop: EventLoop, configuration: HTTPServerConfiguration, handler: any RequestHandler) {
         self.loop = loop
@@ -146,7 +157,7 @@ package final class HTTPServer {
     private func accept(from listener: Listener) {
         for _ in 0..<Self.acceptsPerTurn {
             let room = configuration.maxConnections + configuration.maxSurplusConnections
-            guard openConnections < min(room, Exchange.maxSlots) else {
+            guard openCount < min(room, Exchange.maxSlots) else {
                 pauseAccepting()
                 return
             }
@@ -155,7 +166,7 @@ package final class HTTPServer {
             case .gone: continue
             case .none: return
             case .exhausted:
-                counters.acceptPauses += 1
+                tally.acceptPauses += 1
                 pauseAccepting()
                 acceptRetry?.rearm(after: configuration.acceptRetryDelay.nanoseconds)
                 return
@@ -165,8 +176,8 @@ package final class HTTPServer {
     }
 
     private func open(_ transport: Transport, _ peer: PeerAddress) {
-        counters.accepted += 1
-        let isSurplus = openConnections - surplusConnections >= configuration.maxConnections
+        tally.accepted += 1
+        let isSurplus = openCount - surplusConnections >= configuration.maxConnections
         let slot: Int
         if let free = freeSlots.popLast() {
             slot = free
@@ -178,10 +189,10 @@ package final class HTTPServer {
         let connection = Connection(
             server: self, transport: transport, peer: peer, exchange: nextExchanges[slot], isSurplus: isSurplus)
         slots[slot] = connection
-        openConnections += 1
+        openCount += 1
         if isSurplus {
             surplusConnections += 1
-            counters.surplus += 1
+            tally.surplus += 1
         }
         do throws(EventLoopError) {
             try connection.open()
@@ -196,7 +207,7 @@ package final class HTTPServer {
         slots[slot] = nil
         nextExchanges[slot] = connection.exchange
         freeSlots.append(slot)
-        openConnections -= 1
+        openCount -= 1
         if connection.isSurplus { surplusConnections -= 1 }
         if isAcceptPaused { resumeAccepting() }
     }
@@ -237,14 +248,22 @@ package final class HTTPServer {
         _ response: PreparedResponse, isLast: Bool, isHead: Bool, saysKeepAlive: Bool,
         _ write: (UnsafeRawBufferPointer) -> Void
     ) {
-        date.update(Int64(time(nil)))
-        outgoing.removeAll(keepingCapacity: true)
-        outgoing.append(contentsOf: response.bytes[..<response.bodyOffset])
-        outgoing.append(contentsOf: date.line)
-        outgoing.append(
+        let second = Int64(time(nil))
+        if second != dateSecond {
+            dateSecond = second
+            dateLine = HTTPDate.line(second)
+        }
+        // A local variable while it is put together: nothing else can reach it, and nothing needs to be checked.
+        var bytes = outgoing
+        outgoing = []
+        bytes.removeAll(keepingCapacity: true)
+        bytes.append(contentsOf: response.bytes[..<response.bodyOffset])
+        bytes.append(contentsOf: dateLine)
+        bytes.append(
             contentsOf: isLast ? Self.connectionClose : saysKeepAlive ? Self.connectionKeepAlive : Self.lineEnd)
-        if !isHead { outgoing.append(contentsOf: response.bytes[response.bodyOffset...]) }
-        outgoing.withUnsafeBytes(write)
+        if !isHead { bytes.append(contentsOf: response.bytes[response.bodyOffset...]) }
+        bytes.withUnsafeBytes(write)
+        outgoing = bytes
     }
 
     /// Has a connection go on at the end of this turn.
@@ -257,6 +276,10 @@ package final class HTTPServer {
         let waiting = resuming
         resuming = []
         for exchange in waiting { connection(of: exchange)?.resume() }
+    }
+
+    func countRefusal(by rule: RequestRule) {
+        refusals[HTTPServerCounters.index(of: rule)] += 1
     }
 
     // MARK: Memory of unfinished requests

@@ -25,16 +25,16 @@ package struct HTTPServerCounters: Sendable {
     package var requestsCutOff: UInt64 = 0
     package var bytesRead: UInt64 = 0
     package var bytesWritten: UInt64 = 0
-    private var byRule = [UInt64](repeating: 0, count: RequestRule.allCases.count)
+    /// In the order of the rules.
+    var refusals: [UInt64] = []
 
     /// Requests refused by a rule of the parser's.
     package func refused(by rule: RequestRule) -> UInt64 {
-        byRule[Self.indices[rule] ?? 0]
+        let index = Self.index(of: rule)
+        return index < refusals.count ? refusals[index] : 0
     }
 
-    mutating func countRefusal(by rule: RequestRule) {
-        byRule[Self.indices[rule] ?? 0] += 1
-    }
+    static func index(of rule: RequestRule) -> Int { indices[rule] ?? 0 }
 
     private static let indices = Dictionary(
         uniqueKeysWithValues: RequestRule.allCases.enumerated().map { ($1, $0) })

@@ -241,6 +241,8 @@ struct HTTPServerTests {
         let rest = client.rest()
         #expect(rest.bytes.isEmpty && rest.end == .orderly)
         #expect(server.told.now.requests == [])
+        let counters = server.counters
+        #expect(RequestRule.allCases.map(counters.refused(by:)).reduce(0, +) == 1)
         server.stop()
     }
 

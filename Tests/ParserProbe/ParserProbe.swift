@@ -114,7 +114,7 @@ package enum ParserProbe {
                         }
                     case .end:
                         buffer.withRequest { _, _, body in request.body = body.withUnsafeBytes { Array($0) } }
-                        request.end = fed - (buffer.count - buffer.parser.position)
+                        request.end = fed - (buffer.count - buffer.position)
                         result.requests.append(request)
                         buffer.advance()
                     case .refused(let rule):
