@@ -8,7 +8,7 @@ final class SpoolWriter {
     /// Deletes of a batch that failed: rows that nobody needs any more must not stay for ever.
     private var owed: [(lane: Int, number: Int64)] = []
     private var events: [SpoolEvent] = []
-    private var housekeeping = 0
+    private var lastReport = ContinuousClock.now
 
     init(_ configuration: SpoolConfiguration, tell: @escaping @Sendable ([SpoolEvent]) -> Void) {
         self.configuration = configuration
@@ -22,8 +22,7 @@ final class SpoolWriter {
             if store == nil { open(isFirst: false) }
             if !batch.isEmpty { apply(batch) }
             if batch.isEmpty { store?.tidy() }
-            if batch.isEmpty || housekeeping > 200 { report() }
-            housekeeping += 1
+            if lastReport.duration(to: .now) >= .seconds(1) { report() }
             flush()
         }
         store?.tidy()
@@ -197,7 +196,7 @@ final class SpoolWriter {
     // MARK: - Figures
 
     private func report() {
-        housekeeping = 0
+        lastReport = .now
         guard let store, let directory else { return }
         do throws(SpoolError) {
             var oldest: [Int64?] = []

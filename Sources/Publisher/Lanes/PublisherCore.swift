@@ -408,13 +408,15 @@ struct PublisherCore {
 
     /// When `tick` is to be called next, in nanoseconds of the clock; nil for not at all.
     func nextTime(now: UInt64) -> UInt64? {
-        var times = [hedges.first?.deadline, deadlines.first?.deadline].compactMap { $0 }
+        var next = hedges.first?.deadline ?? .max
+        if let deadline = deadlines.first?.deadline, deadline < next { next = deadline }
         if isProducerReady {
-            for lane in lanes {
-                if case .closed(let until) = lane.phase, lane.sent == 0 { times.append(max(until, now &+ 1_000_000)) }
+            for lane in lanes.indices {
+                guard case .closed(let until) = lanes[lane].phase, lanes[lane].sent == 0 else { continue }
+                next = min(next, max(until, now &+ 1_000_000))
             }
         }
-        return times.min()
+        return next == .max ? nil : next
     }
 
     /// Judges hedges and deadlines, and begins drains whose time has come.
