@@ -1,4 +1,5 @@
 package import EventLoop
+internal import Threads
 
 #if canImport(Glibc)
 internal import Glibc
