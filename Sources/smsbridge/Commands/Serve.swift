@@ -1,6 +1,12 @@
 import Settings
 import Telemetry
 
+#if canImport(Glibc)
+import Glibc
+#else
+import Darwin
+#endif
+
 /// `smsbridge serve`
 enum Serve {
     static let command = Command(
@@ -30,12 +36,18 @@ enum Serve {
         for setting in loaded.effective where setting.source != .standard {
             logger.info("setting", ["key": setting.key, "value": setting.value, "source": "\(setting.source)"])
         }
+        let bridge = Bridge(loaded.settings, logger: logger, registry: registry)
+        var exitCode = ExitCode.success
         do {
-            try Bridge(loaded.settings, logger: logger, registry: registry).run()
-            return ExitCode.success
+            try bridge.run()
         } catch {
             logger.error("cannot serve", ["reason": "\(error)"])
-            return ExitCode.failure
+            exitCode = ExitCode.failure
         }
+        if bridge.leavesThreads {
+            _ = logger.sink.flush(timeout: .seconds(2))
+            _exit(exitCode)
+        }
+        return exitCode
     }
 }
