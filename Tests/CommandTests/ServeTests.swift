@@ -1,7 +1,7 @@
 import Foundation
 import Testing
 
-/// `serve` without a Kafka: how it is ready, and how it ends.
+/// `serve` without a Kafka: how it is ready, how it ends, and what it does with few descriptors.
 @Suite(.serialized) struct ServeTests {
     private static let noKafka = ["--kafka-bootstrap-servers", "127.0.0.1:1"]
     /// A folder that cannot be made.
@@ -85,5 +85,38 @@ import Testing
         }
         #expect(client.rest().hasPrefix("HTTP/1.1 503"), "\(bridge.logged)")
         #expect(bridge.exitCode(within: 20) == 0, "\(bridge.logged)")
+    }
+
+    // MARK: Descriptors
+
+    #if os(Linux)
+    @Test func connectionsLeaveDescriptorsForKafka() throws {
+        let folder = try TemporaryFolder()
+        let bridge = try ServedBridge(Self.noKafka + spool(folder), limit: "-n 64")
+        #expect(bridge.logged.contains("LimitNOFILE="))
+        #expect(bridge.logged.contains("http.maxConnections"))
+        let clients = try (0..<100).map { _ in try bridge.connect() }
+        // Those beyond the bound are told so; whoever comes last waits to be accepted.
+        usleep(1_000_000)
+        #expect(bridge.openDescriptors <= 64 - 4, "\(bridge.openDescriptors) are open")
+        #expect(try bridge.admin("/healthz").hasPrefix("HTTP/1.1 200"))
+        #expect(try bridge.admin("/metrics").contains("smsbridge_http_accept_pauses_total 0"))
+        clients[0].send(ServedBridge.callback)
+        #expect(clients[0].answer().hasPrefix("HTTP/1.1 200"))
+    }
+
+    @Test func theSoftLimitOfDescriptorsIsRaised() throws {
+        let folder = try TemporaryFolder()
+        let bridge = try ServedBridge(Self.noKafka + spool(folder), limit: "-S -n 64")
+        let line = try bridge.admin("/metrics").split(separator: "\n").first { $0.hasPrefix("process_max_fds ") }
+        let limit = line.flatMap { Double($0.split(separator: " ")[1].filter { $0 != "\r" }) } ?? 0
+        #expect(limit > 64)
+    }
+    #endif
+}
+
+extension ServedBridge {
+    var openDescriptors: Int {
+        (try? FileManager.default.contentsOfDirectory(atPath: "/proc/\(identifier)/fd").count) ?? -1
     }
 }

@@ -107,23 +107,38 @@ final class Bridge {
             isReady: { [readiness] in readiness.isReady },
             publish: { [unowned self] in publisher.publish($0, token: $1) },
             respond: { [unowned self] in server.respond(to: $0, with: $1) })
-        server = HTTPServer(loop: loop, configuration: settings.httpServer, handler: ingress)
+        let budget = shareOutDescriptors()
+        var httpConfiguration = settings.httpServer
+        httpConfiguration.maxConnections = budget.publicConnections
+        httpConfiguration.maxSurplusConnections = budget.surplusConnections
+        server = HTTPServer(loop: loop, configuration: httpConfiguration, handler: ingress)
         try openSpool()
         if preparesTopics, !settings.spool.none { topics = try prepareTopicsLater() }
         let port = try server.listen()
 
         let heartbeat = Heartbeat(now: loop.now)
         try heartbeat.follow(loop)
+        var operationsConfiguration = settings.operations
+        operationsConfiguration.maxConnections = budget.privateConnections
         let operations = OperationsServer(
-            configuration: settings.operations, registry: registry, readiness: readiness, heartbeat: heartbeat)
+            configuration: operationsConfiguration, registry: registry, readiness: readiness, heartbeat: heartbeat)
         let adminPort = try operations.start()
         self.operations = operations
 
         let signals = try loop.makeMailbox(of: Void.self) { [unowned self] _ in stopRequested() }
         for signal in [SIGTERM, SIGINT] { _ = try loop.onSignal(signal) { [unowned self] in stopRequested() } }
         let httpMetrics = HTTPMetrics(registry)
+        let repeats = RepeatGuard(interval: .seconds(10))
+        var acceptPauses: UInt64 = 0
         _ = try loop.timer(after: 0, repeating: 1_000_000_000) { [unowned self] in
             httpMetrics.update(from: server)
+            if server.counters.acceptPauses > acceptPauses {
+                acceptPauses = server.counters.acceptPauses
+                logger.log(
+                    .warning, onceIn: repeats, key: "accept",
+                    "no descriptors left, accepting connections pauses: raise LimitNOFILE= (systemd) or ulimit -n",
+                    ["limit": DescriptorBudget.limit, "connections": server.openConnections])
+            }
             publisher.updateGauges()
             updateReadiness(isKafkaAnswering: monitor.isKafkaAnswering)
         }
@@ -133,6 +148,20 @@ final class Bridge {
             ["address": "\(settings.http.host):\(port)", "admin": "\(settings.admin.host):\(adminPort)"])
         onRunning(Running(port: port, adminPort: adminPort, signals: signals))
         loop.run()
+    }
+
+    /// Connections get what librdkafka and the spool can spare.
+    private func shareOutDescriptors() -> DescriptorBudget {
+        let wanted = settings.http.maxConnections
+        let limit = DescriptorBudget.limit
+        let budget = DescriptorBudget(limit: limit, wanted: wanted)
+        if budget.publicConnections < wanted {
+            logger.warning(
+                "http.maxConnections is lowered to what the limit of open descriptors allows: "
+                    + "raise LimitNOFILE= (systemd) or ulimit -n, or set http.maxConnections lower",
+                ["http.maxConnections": wanted, "lowered to": budget.publicConnections, "limit": limit])
+        }
+        return budget
     }
 
     /// Lets the loop turn until the spool's file is open, or cannot be opened for now: what it holds goes first.

@@ -1,3 +1,4 @@
+import Operations
 import Settings
 import Telemetry
 
@@ -32,6 +33,7 @@ enum Serve {
         registry.addProcessMetrics()
         registry.addBuildInfo(Version.labels)
         logger.info("smsbridge \(Version.number)", ["librdkafka": Version.librdkafka])
+        DescriptorBudget.raiseLimit()
         for warning in loaded.warnings { logger.warning(warning) }
         for setting in loaded.effective where setting.source != .standard {
             logger.info("setting", ["key": setting.key, "value": setting.value, "source": "\(setting.source)"])
