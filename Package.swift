@@ -48,7 +48,7 @@ let package = Package(
         module("Threads", uses: ["CSystem"]),
         module("Kafka", uses: ["CRDKafka", "Threads"]),
         module("EventLoop", uses: ["CUV"]),
-        module("HTTPServer", uses: ["EventLoop", "CUV"]),
+        module("HTTPServer", uses: ["EventLoop", "Threads", "CUV"]),
         module("Telemetry", uses: ["Threads"]),
 
         // The path of an event.

@@ -337,7 +337,7 @@ final class Connection {
 
     private func send(_ response: PreparedResponse, keepAlive: Bool) {
         server.tally.responses += 1
-        isLast = !keepAlive || server.isStopping || (hasEnded && pending == nil)
+        isLast = !keepAlive || server.answersAreLast || (hasEnded && pending == nil)
         phase = .flushing
         exchange = exchange.successor
         server.assemble(response, isLast: isLast, isHead: isHead, saysKeepAlive: isHTTP10) { write($0) }

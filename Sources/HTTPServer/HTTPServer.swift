@@ -1,4 +1,5 @@
 package import EventLoop
+internal import Threads
 
 #if canImport(Glibc)
 internal import Glibc
@@ -26,7 +27,8 @@ package final class HTTPServer {
     private var isAcceptPaused = false
     private var acceptRetry: LoopTimer?
     /// Answers are the last ones of their connections.
-    private(set) var isStopping = false
+    private(set) var answersAreLast = false
+    private var isStopping = false
     private var isClosed = false
     /// A connection is reading from `shared`, and may be in a call of the handler's.
     var isServing = false
@@ -117,9 +119,14 @@ package final class HTTPServer {
         return opened.first?.port ?? 0
     }
 
+    /// From now on every answer is the last of its connection, and says so. New connections are taken and served all the
+    /// same: clients that keep connections for long move on to another server without a request being lost.
+    package func drainConnections() { answersAreLast = true }
+
     /// Accepts no more connections; the open ones are told with their next answer that it is the last.
     package func stopListening() {
         isStopping = true
+        answersAreLast = true
         acceptRetry?.cancel()
         for listener in listeners { listener.close() }
         listeners = []

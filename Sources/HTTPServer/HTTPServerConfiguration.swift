@@ -38,14 +38,3 @@ package struct HTTPServerConfiguration: Sendable {
 
     package init() {}
 }
-
-extension Duration {
-    /// Whole nanoseconds; a negative duration is 0, and what 64 bits do not hold is their largest value.
-    var nanoseconds: UInt64 {
-        let (seconds, attoseconds) = components
-        guard seconds >= 0, attoseconds >= 0 else { return 0 }
-        let (product, overflow) = UInt64(seconds).multipliedReportingOverflow(by: 1_000_000_000)
-        let (sum, carry) = product.addingReportingOverflow(UInt64(attoseconds / 1_000_000_000))
-        return overflow || carry ? .max : sum
-    }
-}

@@ -1,5 +1,6 @@
 package import EventLoop
 internal import Synchronization
+internal import Threads
 
 /// When a loop last turned. The loop beats, whoever judges it reads; both by the clock of `EventLoop.now`.
 package final class Heartbeat: Sendable {
@@ -19,8 +20,7 @@ package final class Heartbeat: Sendable {
     /// - Parameter interval: well below the bound by which it is judged.
     /// - Throws: when the loop has no room for a timer.
     package func follow(_ loop: EventLoop, interval: Duration = .milliseconds(500)) throws(EventLoopError) {
-        let (seconds, attoseconds) = interval.components
-        let span = UInt64(max(0, seconds)) &* 1_000_000_000 &+ UInt64(max(0, attoseconds) / 1_000_000_000)
+        let span = interval.nanoseconds
         beat(loop.now)
         loop.afterTurn { [unowned loop] in self.beat(loop.now) }
         _ = try loop.timer(after: span, repeating: max(span, 1_000_000)) {}

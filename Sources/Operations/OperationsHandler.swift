@@ -1,6 +1,7 @@
 internal import EventLoop
 internal import HTTPServer
 internal import Telemetry
+internal import Threads
 
 /// Answers the private routes, on the loop of the private port.
 final class OperationsHandler: RequestHandler {
@@ -46,8 +47,7 @@ final class OperationsHandler: RequestHandler {
         self.registry = registry
         self.readiness = readiness
         self.heartbeat = heartbeat
-        let (seconds, attoseconds) = configuration.livenessBound.components
-        bound = UInt64(max(0, seconds)) &* 1_000_000_000 &+ UInt64(max(0, attoseconds) / 1_000_000_000)
+        bound = configuration.livenessBound.nanoseconds
         let text = """
             \(configuration.title)
 

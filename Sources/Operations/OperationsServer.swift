@@ -20,6 +20,8 @@ package struct OperationsConfiguration: Sendable {
     package var port: UInt16 = 9464
     /// `/healthz` says no when the public loop has not turned for this long.
     package var livenessBound = Duration.seconds(5)
+    /// Connections served at a time.
+    package var maxConnections = 256
     /// The first line of `/`: what runs, in which version.
     package var title = "smsbridge"
 
@@ -148,7 +150,8 @@ package final class OperationsServer: Sendable {
         settings.host = configuration.host
         settings.port = configuration.port
         settings.backlog = 64
-        settings.maxConnections = 256
+        settings.maxConnections = max(1, configuration.maxConnections)
+        settings.maxSurplusConnections = min(settings.maxSurplusConnections, max(1, settings.maxConnections / 4))
         settings.maxUnfinishedBytes = 4 << 20
         settings.limits.maxBodyBytes = 4 << 10
         settings.limits.maxTargetBytes = 8 << 10

@@ -1,7 +1,7 @@
-internal import EventLoop
 package import Kafka
 package import SMSPortalEvents
 package import Spool
+internal import Threads
 
 /// How events are published.
 package struct PublisherConfiguration: Sendable {

@@ -11,6 +11,15 @@ package func ignoreSIGPIPE() {
     signal(SIGPIPE, SIG_IGN)
 }
 
+/// Lets this thread receive signals that its parent may have blocked: a mask is inherited, and a process that was started
+/// from a thread of somebody's pool would never hear that it is to end. Call it first in `main`.
+package func unblockSignals(_ signals: [Int32]) {
+    var set = sigset_t()
+    sigemptyset(&set)
+    for signal in signals { sigaddset(&set, signal) }
+    pthread_sigmask(SIG_UNBLOCK, &set, nil)
+}
+
 /// Opens /dev/null in place of standard input, output or error where the process was started without.
 ///
 /// Else the first socket that is opened gets the number of standard error, and log lines are sent to a broker. Call it

@@ -10,6 +10,7 @@ import Darwin
 
 ignoreSIGPIPE()
 openStandardDescriptors()
+unblockSignals([SIGTERM, SIGINT])
 
 let tool = CommandLineTool(
     name: "smsbridge", summary: "Takes SMSPortal's callbacks and publishes them to Kafka", version: Version.text,

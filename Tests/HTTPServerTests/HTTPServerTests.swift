@@ -737,6 +737,30 @@ struct HTTPServerTests {
         server.stop()
     }
 
+    @Test("while connections are drained new ones are served, and every answer is the last of its connection")
+    func draining() throws {
+        let server = try TestServer()
+        let kept = try server.connect()
+        kept.send(get)
+        #expect(try kept.answer().header("connection") == nil)
+        let busy = try server.connect()
+        busy.send(post("/held", "x"))
+        #expect(server.wait { $0.server.requestsInFlight == 1 })
+        server.onLoop { $0.server.drainConnections() }
+        // Between two requests it stays open: a request may be on its way.
+        kept.send(get)
+        let new = try server.connect()
+        new.send(get)
+        server.onLoop { $0.answerHeld() }
+        for client in [kept, busy, new] {
+            let answer = try client.answer()
+            #expect(answer.status == 200)
+            #expect(answer.header("connection") == "close")
+            #expect(client.rest().end == .orderly)
+        }
+        server.stop()
+    }
+
     @Test("a request that waits in the kernel is served before its connection is closed as idle")
     func closeIdleServesFirst() throws {
         let server = try TestServer()

@@ -134,7 +134,7 @@ private final class Desk {
             desk.outcome = .unavailable(reason)
             #expect(try desk.send("POST", "/webhooks/delivery-status") == 503)
         }
-        #expect(desk.metric(#"smsbridge_http_responses_total{status="503"} 5"#))
+        #expect(desk.metric(#"smsbridge_http_responses_total{status="503"} \#(PublishOutcome.Reason.allCases.count)"#))
     }
 
     @Test func traceContextIsHandedOn() throws {

@@ -267,3 +267,21 @@ final class Subject {
 extension String {
     func components(of part: String) -> Int { ranges(of: part).count }
 }
+
+@Suite struct DescriptorBudgetTests {
+    @Test(arguments: [
+        (limit: 64, wanted: 10_000, expected: 4), (limit: 200, wanted: 20, expected: 20),
+        (limit: 255, wanted: 10_000, expected: 127),
+        (limit: 256, wanted: 10_000, expected: 128), (limit: 1024, wanted: 10_000, expected: 896),
+        (limit: 1_048_576, wanted: 10_000, expected: 10_000), (limit: .max, wanted: 10_000, expected: 10_000),
+        (limit: 0, wanted: 10_000, expected: 4),
+    ]) func connectionsGetWhatOthersCanSpare(limit: Int, wanted: Int, expected: Int) {
+        let budget = DescriptorBudget(limit: limit, wanted: wanted)
+        #expect(budget.publicConnections == expected)
+        #expect(budget.surplusConnections >= 1)
+        #expect(budget.privateConnections >= 1)
+        guard limit >= 64 else { return }
+        let taken = budget.publicConnections + budget.surplusConnections + budget.privateConnections
+        #expect(limit - taken >= min(limit / 4 * 3, 96), "\(limit - taken) are left")
+    }
+}

@@ -103,9 +103,8 @@ final class LogWriter: Sendable {
     }
 
     func flush(timeout: Duration) -> Bool {
-        let (seconds, attoseconds) = timeout.components
-        let span = UInt64(max(0, seconds)) &* 1_000_000_000 &+ UInt64(max(0, attoseconds) / 1_000_000_000)
-        let deadline = monotonicNow() &+ span
+        let (sum, overflow) = monotonicNow().addingReportingOverflow(timeout.nanoseconds)
+        let deadline = overflow ? .max : sum
         let mustWait = state.withLock { state in
             if state.isDrained(to: state.accepted) || state.closed { return false }
             state.flushTarget = state.accepted

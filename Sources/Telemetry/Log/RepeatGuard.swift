@@ -1,4 +1,5 @@
 internal import Synchronization
+internal import Threads
 
 /// Lets a message through at most once per interval, and counts the others: an outage must not flood the log.
 ///
@@ -15,8 +16,7 @@ package final class RepeatGuard: Sendable {
     private let memories = Mutex<[String: Memory]>([:])
 
     package init(interval: Duration = .seconds(10), capacity: Int = 256) {
-        let (seconds, attoseconds) = interval.components
-        self.interval = UInt64(max(0, seconds)) &* 1_000_000_000 &+ UInt64(max(0, attoseconds) / 1_000_000_000)
+        self.interval = interval.nanoseconds
         self.capacity = max(1, capacity)
     }
 

@@ -48,8 +48,16 @@ final class Bridge {
     private var ingress: Ingress!
     private var server: HTTPServer!
     private let readiness = ServiceReadiness()
+    private var monitor: KafkaMonitor?
+    private var topics: BackgroundTask?
+    private var operations: OperationsServer?
     private var shutdown = Shutdown.serving
-    private var isKafkaAnswering: () -> Bool = { true }
+    /// When the process is to have ended; nil before anyone has asked for its end.
+    private var endsBy: ContinuousClock.Instant?
+
+    /// Whether threads of librdkafka's were still at work when `run` returned or threw: the process is then to end without
+    /// its exit handlers, which take away what those threads use.
+    private(set) var leavesThreads = false
 
     private enum Shutdown {
         case serving
@@ -57,6 +65,8 @@ final class Bridge {
         case announced
         /// Nobody new is let in; requests in flight are answered.
         case finishing
+        /// Everything is being taken down.
+        case ended
     }
 
     /// - Parameter preparesTopics: whether the topics are looked at, and made, before the bridge serves; a mock cluster
@@ -88,38 +98,49 @@ final class Bridge {
             client.destroy()
             throw error
         }
-        defer { loop.destroy() }
-        defer { publisher.close().destroy() }
+        defer { tearDown() }
         let monitor = try KafkaMonitor(
             settings.kafkaClient, topic: configuration.topicName(.quarantine), registry: registry,
             logger: logger.labelled("kafka"))
-        defer { monitor.stop() }
-        isKafkaAnswering = { monitor.isKafkaAnswering }
+        self.monitor = monitor
         ingress = Ingress(
             configuration: settings.ingress, decoder: try CallbackDecoder(settings.decoder),
             metrics: IngressMetrics(registry),
             isReady: { [readiness] in readiness.isReady },
             publish: { [unowned self] in publisher.publish($0, token: $1) },
             respond: { [unowned self] in server.respond(to: $0, with: $1) })
-        server = HTTPServer(loop: loop, configuration: settings.httpServer, handler: ingress)
-        defer { server.close() }
+        let budget = shareOutDescriptors()
+        var httpConfiguration = settings.httpServer
+        httpConfiguration.maxConnections = budget.publicConnections
+        httpConfiguration.maxSurplusConnections = budget.surplusConnections
+        server = HTTPServer(loop: loop, configuration: httpConfiguration, handler: ingress)
         try openSpool()
-        let topics = preparesTopics && !settings.spool.none ? try prepareTopicsLater() : nil
-        defer { topics?.stop() }
+        if preparesTopics, !settings.spool.none { topics = try prepareTopicsLater() }
         let port = try server.listen()
 
         let heartbeat = Heartbeat(now: loop.now)
         try heartbeat.follow(loop)
+        var operationsConfiguration = settings.operations
+        operationsConfiguration.maxConnections = budget.privateConnections
         let operations = OperationsServer(
-            configuration: settings.operations, registry: registry, readiness: readiness, heartbeat: heartbeat)
+            configuration: operationsConfiguration, registry: registry, readiness: readiness, heartbeat: heartbeat)
         let adminPort = try operations.start()
-        defer { operations.stop() }
+        self.operations = operations
 
         let signals = try loop.makeMailbox(of: Void.self) { [unowned self] _ in stopRequested() }
         for signal in [SIGTERM, SIGINT] { _ = try loop.onSignal(signal) { [unowned self] in stopRequested() } }
         let httpMetrics = HTTPMetrics(registry)
+        let repeats = RepeatGuard(interval: .seconds(10))
+        var acceptPauses: UInt64 = 0
         _ = try loop.timer(after: 0, repeating: 1_000_000_000) { [unowned self] in
             httpMetrics.update(from: server)
+            if server.counters.acceptPauses > acceptPauses {
+                acceptPauses = server.counters.acceptPauses
+                logger.log(
+                    .warning, onceIn: repeats, key: "accept",
+                    "no descriptors left, accepting connections pauses: raise LimitNOFILE= (systemd) or ulimit -n",
+                    ["limit": DescriptorBudget.limit, "connections": server.openConnections])
+            }
             publisher.updateGauges()
             updateReadiness(isKafkaAnswering: monitor.isKafkaAnswering)
         }
@@ -129,7 +150,20 @@ final class Bridge {
             ["address": "\(settings.http.host):\(port)", "admin": "\(settings.admin.host):\(adminPort)"])
         onRunning(Running(port: port, adminPort: adminPort, signals: signals))
         loop.run()
-        logger.info("stopped")
+    }
+
+    /// Connections get what librdkafka and the spool can spare.
+    private func shareOutDescriptors() -> DescriptorBudget {
+        let wanted = settings.http.maxConnections
+        let limit = DescriptorBudget.limit
+        let budget = DescriptorBudget(limit: limit, wanted: wanted)
+        if budget.publicConnections < wanted {
+            logger.warning(
+                "http.maxConnections is lowered to what the limit of open descriptors allows: "
+                    + "raise LimitNOFILE= (systemd) or ulimit -n, or set http.maxConnections lower",
+                ["http.maxConnections": wanted, "lowered to": budget.publicConnections, "limit": limit])
+        }
+        return budget
     }
 
     /// Lets the loop turn until the spool's file is open, or cannot be opened for now: what it holds goes first.
@@ -148,13 +182,10 @@ final class Bridge {
     /// going red together would be the outage.
     private func updateReadiness(isKafkaAnswering: Bool) {
         let reason = isKafkaAnswering ? publisher.kafkaTrouble : "Kafka does not answer"
-        if publisher.hasSpoolRoom {
-            readiness.set("kafka", unmet: nil)
-            readiness.alert("kafka", reason)
-        } else {
-            readiness.set("kafka", unmet: reason)
-        }
-        readiness.alert("spool", settings.spool.none || publisher.hasSpoolRoom ? nil : "the spool takes no events")
+        let hasSpoolRoom = publisher.hasSpoolRoom
+        readiness.set("kafka", unmet: hasSpoolRoom ? nil : reason)
+        readiness.alert("kafka", hasSpoolRoom ? reason : nil)
+        readiness.alert("spool", settings.spool.none || hasSpoolRoom ? nil : "the spool takes no events")
         let closed = publisher.closedTopics
         readiness.alert("topics", closed.isEmpty ? nil : "events go to the spool: \(closed.joined(separator: ", "))")
         let waiting = publisher.spooledEvents
@@ -198,9 +229,12 @@ final class Bridge {
     private func stopRequested() {
         guard case .serving = shutdown else {
             logger.warning("stopping at once", ["unanswered": server.requestsInFlight])
+            endsBy = .now
             return loop.stop()
         }
         shutdown = .announced
+        endsBy = .now + settings.shutdown.deadline + Self.lateness
+        server.drainConnections()
         readiness.set("stopping", unmet: "the bridge is stopping")
         let begin = loop.now
         let delay = min(settings.shutdown.delay, settings.shutdown.deadline).nanoseconds
@@ -214,15 +248,17 @@ final class Bridge {
     }
 
     private func finish(by deadline: UInt64) {
+        guard case .announced = shutdown else { return }
         shutdown = .finishing
         server.stopListening()
         server.closeIdle()
         do {
             _ = try loop.timer(after: 0, repeating: 10_000_000) { [unowned self] in
+                guard case .finishing = shutdown else { return }
                 server.closeIdle()
                 // A connection that is still open is one whose request is not whole, or whose answer is not read.
                 // The spool is drained as long as that gets anywhere: Kafka may be away, and then it waits for the next start.
-                let isDrained = publisher.isIdle || (!settings.spool.none && !isKafkaAnswering())
+                let isDrained = publisher.isIdle || (!settings.spool.none && monitor?.isKafkaAnswering == false)
                 let isDone = server.openConnections == 0 && !publisher.hasWaitingCallers && isDrained
                 if !isDone, loop.now < deadline { return }
                 if !isDone {
@@ -238,6 +274,58 @@ final class Bridge {
             loop.stop()
         }
     }
+
+    /// How much later than `shutdown.deadline` the process may end.
+    private static let lateness = Duration.seconds(1)
+
+    /// Ends everything that `run` has made. What may block on librdkafka is waited for until the process is to have ended,
+    /// or somebody asks for its end once more.
+    private func tearDown() {
+        shutdown = .ended
+        let waitsUntil = endsBy ?? .now + settings.shutdown.deadline + Self.lateness
+        endsBy = waitsUntil
+        // Whoever still waits is told so, and only then are the connections closed. The spool writes what it was given.
+        let unanswered = server?.requestsInFlight ?? 0
+        let remains = publisher.close()
+        if unanswered > 0 { logger.warning("requests were answered 503 at the end", ["requests": unanswered]) }
+        server?.close()
+        operations?.stop()
+        leavesThreads = !ends(by: waitsUntil) { [monitor, topics] in
+            topics?.stop()
+            monitor?.stop()
+            remains.destroy()
+        }
+        if leavesThreads { logger.warning("librdkafka's threads had not ended, the process ends without them") }
+        loop.destroy()
+        logger.info("stopped")
+    }
+
+    /// Does what may block on a thread of its own.
+    ///
+    /// - Returns: whether it was done in time. The loop turns meanwhile, for the sake of signals.
+    private func ends(by instant: ContinuousClock.Instant, _ work: @escaping @Sendable () -> Void) -> Bool {
+        var isDone = false
+        do {
+            let done = try loop.makeMailbox(of: Void.self) { [unowned self] _ in
+                isDone = true
+                loop.stop()
+            }
+            defer { done.close() }
+            _ = try NamedThread("shutdown") {
+                work()
+                done.post(())
+            }
+            // The loop's own time is from before what has blocked until here; it is read again in its next turn.
+            let clock = try loop.timer(after: 0, repeating: 10_000_000) { [unowned self] in
+                if ContinuousClock.now >= min(instant, endsBy ?? instant) { loop.stop() }
+            }
+            loop.run()
+            clock.cancel()
+        } catch {
+            logger.error("cannot end in order", ["reason": "\(error)"])
+        }
+        return isDone
+    }
 }
 
 /// Why a bridge does not serve, where no module says so.
@@ -246,7 +334,7 @@ private struct BridgeError: Error, CustomStringConvertible {
 }
 
 /// Work on a thread of its own that is told when to end.
-private final class BackgroundTask {
+private final class BackgroundTask: Sendable {
     private let signal: StopSignal
     private let thread: NamedThread
 

@@ -1,5 +1,12 @@
+import Operations
 import Settings
 import Telemetry
+
+#if canImport(Glibc)
+import Glibc
+#else
+import Darwin
+#endif
 
 /// `smsbridge serve`
 enum Serve {
@@ -26,16 +33,23 @@ enum Serve {
         registry.addProcessMetrics()
         registry.addBuildInfo(Version.labels)
         logger.info("smsbridge \(Version.number)", ["librdkafka": Version.librdkafka])
+        DescriptorBudget.raiseLimit()
         for warning in loaded.warnings { logger.warning(warning) }
         for setting in loaded.effective where setting.source != .standard {
             logger.info("setting", ["key": setting.key, "value": setting.value, "source": "\(setting.source)"])
         }
+        let bridge = Bridge(loaded.settings, logger: logger, registry: registry)
+        var exitCode = ExitCode.success
         do {
-            try Bridge(loaded.settings, logger: logger, registry: registry).run()
-            return ExitCode.success
+            try bridge.run()
         } catch {
             logger.error("cannot serve", ["reason": "\(error)"])
-            return ExitCode.failure
+            exitCode = ExitCode.failure
         }
+        if bridge.leavesThreads {
+            _ = logger.sink.flush(timeout: .seconds(2))
+            _exit(exitCode)
+        }
+        return exitCode
     }
 }

@@ -1,0 +1,122 @@
+import Foundation
+import Testing
+
+/// `serve` without a Kafka: how it is ready, how it ends, and what it does with few descriptors.
+@Suite(.serialized) struct ServeTests {
+    private static let noKafka = ["--kafka-bootstrap-servers", "127.0.0.1:1"]
+    /// A folder that cannot be made.
+    private static let noSpool = ["--spool-path", "/dev/null/spool"]
+    /// A caller waits for long.
+    private static let patient = ["--publish-hedge", "8s", "--publish-deadline", "9s"]
+
+    private func spool(_ folder: TemporaryFolder) -> [String] {
+        ["--spool-path", folder.path, "--spool-any-file-system"]
+    }
+
+    // MARK: Readiness
+
+    @Test func withoutKafkaASpoolWithRoomIsReadyAndAlarmed() throws {
+        let folder = try TemporaryFolder()
+        let bridge = try ServedBridge(Self.noKafka + spool(folder))
+        #expect(try bridge.wait { try bridge.admin("/readyz").contains("Kafka does not answer") })
+        let answer = try bridge.admin("/readyz")
+        #expect(answer.hasPrefix("HTTP/1.1 200"))
+        #expect(answer.contains("\"unmet\":{}"))
+        let client = try bridge.connect()
+        client.send(ServedBridge.callback)
+        #expect(client.answer().hasPrefix("HTTP/1.1 200"))
+    }
+
+    @Test func withoutKafkaAndWithoutASpoolItIsNotReady() throws {
+        let bridge = try ServedBridge(Self.noKafka + Self.noSpool)
+        #expect(try bridge.wait { try bridge.admin("/readyz").hasPrefix("HTTP/1.1 503") })
+        let answer = try bridge.admin("/readyz")
+        #expect(answer.contains("\"unmet\":{\"kafka\":\"Kafka does not answer\"}"), "\(answer)")
+        #expect(answer.contains("\"spool\":"))
+    }
+
+    // MARK: The end
+
+    @Test func withoutKafkaItEndsByItsDeadline() throws {
+        let folder = try TemporaryFolder()
+        let bridge = try ServedBridge(
+            Self.noKafka + spool(folder) + ["--shutdown-delay", "0s", "--shutdown-deadline", "2s"])
+        let client = try bridge.connect()
+        client.send(ServedBridge.callback)
+        #expect(client.answer().hasPrefix("HTTP/1.1 200"))
+        bridge.terminate()
+        #expect(bridge.exitCode(within: 20) == 0, "\(bridge.logged)")
+        #expect(bridge.logged.contains("events stay in the spool"))
+        #expect(bridge.logged.contains("stopped"))
+    }
+
+    @Test func whileItServesOnEveryAnswerIsTheLastOfItsConnection() throws {
+        let folder = try TemporaryFolder()
+        let bridge = try ServedBridge(
+            Self.noKafka + spool(folder) + ["--shutdown-delay", "10s", "--shutdown-deadline", "11s"])
+        let client = try bridge.connect()
+        client.send(ServedBridge.callback)
+        #expect(!client.answer().contains("Connection: close"))
+        bridge.terminate()
+        #expect(bridge.wait { bridge.logged.contains("\"stopping\"") })
+        client.send(ServedBridge.callback)
+        let new = try bridge.connect()
+        new.send(ServedBridge.callback)
+        for client in [client, new] {
+            let answer = client.rest()
+            #expect(answer.hasPrefix("HTTP/1.1 200"))
+            #expect(answer.contains("Connection: close"))
+        }
+        bridge.terminate()
+        #expect(bridge.exitCode(within: 20) == 0, "\(bridge.logged)")
+    }
+
+    @Test(arguments: [true, false]) func whoeverWaitsAtTheEndIsAnswered(isAskedTwice: Bool) throws {
+        let bridge = try ServedBridge(
+            Self.noKafka + Self.noSpool + Self.patient
+                + ["--shutdown-delay", isAskedTwice ? "20s" : "0s", "--shutdown-deadline", isAskedTwice ? "25s" : "1s"])
+        let client = try bridge.connect()
+        client.send(ServedBridge.callback)
+        usleep(300_000)
+        bridge.terminate()
+        if isAskedTwice {
+            #expect(bridge.wait { bridge.logged.contains("\"stopping\"") })
+            bridge.terminate()
+        }
+        #expect(client.rest().hasPrefix("HTTP/1.1 503"), "\(bridge.logged)")
+        #expect(bridge.exitCode(within: 20) == 0, "\(bridge.logged)")
+    }
+
+    // MARK: Descriptors
+
+    #if os(Linux)
+    @Test func connectionsLeaveDescriptorsForKafka() throws {
+        let folder = try TemporaryFolder()
+        let bridge = try ServedBridge(Self.noKafka + spool(folder), limit: "-n 64")
+        #expect(bridge.logged.contains("LimitNOFILE="))
+        #expect(bridge.logged.contains("http.maxConnections"))
+        let clients = try (0..<100).map { _ in try bridge.connect() }
+        // Those beyond the bound are told so; whoever comes last waits to be accepted.
+        usleep(1_000_000)
+        #expect(bridge.openDescriptors <= 64 - 4, "\(bridge.openDescriptors) are open")
+        #expect(try bridge.admin("/healthz").hasPrefix("HTTP/1.1 200"))
+        #expect(try bridge.admin("/metrics").contains("smsbridge_http_accept_pauses_total 0"))
+        clients[0].send(ServedBridge.callback)
+        #expect(clients[0].answer().hasPrefix("HTTP/1.1 200"))
+    }
+
+    @Test func theSoftLimitOfDescriptorsIsRaised() throws {
+        let folder = try TemporaryFolder()
+        let bridge = try ServedBridge(Self.noKafka + spool(folder), limit: "-S -n 64")
+        let line = try bridge.admin("/metrics").split(separator: "\n").first { $0.hasPrefix("process_max_fds ") }
+        let limit = line.flatMap { Double($0.split(separator: " ")[1].filter { $0 != "\r" }) } ?? 0
+        #expect(limit > 64)
+    }
+    #endif
+}
+
+extension ServedBridge {
+    var openDescriptors: Int {
+        (try? FileManager.default.contentsOfDirectory(atPath: "/proc/\(identifier)/fd").count) ?? -1
+    }
+}
