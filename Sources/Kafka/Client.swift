@@ -77,6 +77,12 @@ package struct ClusterMetadata: Sendable {
         package let id: Int32
         package let host: String
         package let port: Int32
+
+        package init(id: Int32, host: String, port: Int32) {
+            self.id = id
+            self.host = host
+            self.port = port
+        }
     }
 
     package struct Partition: Sendable {
@@ -85,16 +91,34 @@ package struct ClusterMetadata: Sendable {
         package let leader: Int32
         package let replicas: [Int32]
         package let inSyncReplicas: [Int32]
+
+        package init(id: Int32, leader: Int32, replicas: [Int32], inSyncReplicas: [Int32]) {
+            self.id = id
+            self.leader = leader
+            self.replicas = replicas
+            self.inSyncReplicas = inSyncReplicas
+        }
     }
 
     package struct Topic: Sendable {
         package let name: String
         package let error: KafkaError.Code?
         package let partitions: [Partition]
+
+        package init(name: String, error: KafkaError.Code?, partitions: [Partition]) {
+            self.name = name
+            self.error = error
+            self.partitions = partitions
+        }
     }
 
     package let brokers: [Broker]
     package let topics: [Topic]
+
+    package init(brokers: [Broker], topics: [Topic]) {
+        self.brokers = brokers
+        self.topics = topics
+    }
 
     init(_ metadata: rd_kafka_metadata) {
         brokers = UnsafeBufferPointer(start: metadata.brokers, count: Int(metadata.broker_cnt)).map {

@@ -4,7 +4,7 @@ internal import CRDKafka
 package struct ClientConfiguration: Sendable {
     /// `host:port`, comma-separated.
     package var bootstrapServers: String
-    /// How the client calls itself in the brokers' logs and quotas.
+    /// How the client calls itself in the brokers' logs and quotas, unless the properties say it with `client.id`.
     package var clientID: String
     /// Further librdkafka properties, as its CONFIGURATION.md names them. They are applied first, so that what a client
     /// of this module sets for its own guarantees always stands.
@@ -39,14 +39,28 @@ package enum LibRDKafka {
         String(cString: rd_kafka_version_str())
     }
 
+    /// Properties that have no value until they are given one: librdkafka's own list of what is set leaves them out.
+    private static let unsetNames = [
+        "client.rack", "debug", "group.instance.id", "sasl.kerberos.keytab", "sasl.oauthbearer.client.id",
+        "sasl.oauthbearer.client.secret", "sasl.oauthbearer.config", "sasl.oauthbearer.extensions",
+        "sasl.oauthbearer.scope", "sasl.oauthbearer.token.endpoint.url", "sasl.password", "sasl.username",
+        "ssl.ca.location", "ssl.ca.pem", "ssl.certificate.location", "ssl.certificate.pem", "ssl.cipher.suites",
+        "ssl.crl.location", "ssl.curves.list", "ssl.engine.id", "ssl.engine.location", "ssl.key.location",
+        "ssl.key.password", "ssl.key.pem", "ssl.keystore.location", "ssl.keystore.password", "ssl.providers",
+        "ssl.sigalgs.list",
+    ]
+
     /// The properties that it knows.
     package static var propertyNames: [String] {
         guard let conf = rd_kafka_conf_new() else { return [] }
         defer { rd_kafka_conf_destroy(conf) }
         var count = 0
-        guard let pairs = rd_kafka_conf_dump(conf, &count) else { return [] }
+        guard let pairs = rd_kafka_conf_dump(conf, &count) else { return unsetNames }
         defer { rd_kafka_conf_dump_free(pairs, count) }
-        return stride(from: 0, to: count, by: 2).compactMap { pairs[$0].map { String(cString: $0) } }
+        let names = stride(from: 0, to: count, by: 2).compactMap { pairs[$0].map { String(cString: $0) } }
+        // A release may lack some of them, and says so when one is set.
+        let known = unsetNames.filter { rd_kafka_conf_set(conf, $0, "", nil, 0) != RD_KAFKA_CONF_UNKNOWN }
+        return Set(names).union(known).sorted()
     }
 
     /// The version as 0xMMmmrrxx, to compare.
@@ -61,11 +75,11 @@ struct ClientConf: ~Copyable {
 
     init(_ configuration: ClientConfiguration, events: Int32) throws(KafkaError) {
         pointer = rd_kafka_conf_new()
+        try set("client.id", configuration.clientID)
         for (name, value) in configuration.properties.sorted(by: { $0.key < $1.key }) {
             try set(name, value)
         }
         try set("bootstrap.servers", configuration.bootstrapServers)
-        try set("client.id", configuration.clientID)
         try set("log.queue", "true")
         rd_kafka_conf_set_events(pointer, events)
     }

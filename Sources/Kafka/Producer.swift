@@ -14,6 +14,9 @@ package struct ProducerConfiguration: Sendable {
     package var maxQueuedKibibytes: Int = 128 * 1024
     /// The largest record that is let through to the broker, in bytes.
     package var maxMessageBytes: Int = 1_000_000
+    /// At most so many bytes of records share a batch; a larger record makes one by itself. The broker's limit
+    /// (`max.message.bytes`) is on the batch.
+    package var batchBytes: Int = 512 << 10
 
     package init(client: ClientConfiguration) {
         self.client = client
@@ -77,6 +80,7 @@ package final class Producer {
         try conf.set("queue.buffering.max.messages", String(configuration.maxQueuedMessages))
         try conf.set("queue.buffering.max.kbytes", String(configuration.maxQueuedKibibytes))
         try conf.set("message.max.bytes", String(configuration.maxMessageBytes))
+        try conf.set("batch.size", String(configuration.batchBytes))
         return try conf.makeClient(RD_KAFKA_PRODUCER)
     }
 

@@ -26,6 +26,8 @@ package struct PublisherConfiguration: Sendable {
     package var maxInFlightBytes: Int = 64 << 20
     /// The largest record that a callback within the limits of the HTTP server can make, in bytes.
     package var maxRecordBytes: Int = 1_000_000
+    /// At most so many bytes of records share a batch. Default 512 KiB: below Kafka's own limit of a batch, 1,048,588.
+    package var batchBytes: Int = 512 << 10
 
     package init(kafka: ClientConfiguration) {
         self.kafka = kafka
@@ -49,6 +51,7 @@ package struct PublisherConfiguration: Sendable {
         producer.maxQueuedMessages = 2 * maxInFlight + 1
         producer.maxQueuedKibibytes = min(2_000_000_000, 2 * maxInFlightBytes / 1024 + maxInFlight + 1024)
         producer.maxMessageBytes = max(1_000_000, maxRecordBytes + 4_096)
+        producer.batchBytes = batchBytes
         return producer
     }
 }

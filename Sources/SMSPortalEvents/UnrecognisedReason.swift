@@ -14,6 +14,7 @@ public struct UnrecognisedReason: RawRepresentable, Sendable, Hashable, CustomSt
     /// The reasons that this version gives.
     enum Known: UInt8, CaseIterable {
         case empty, invalidUTF8, invalidJSON, notAnObject, tooDeep, invalidForm, unknownShape, missingFields, tooLong
+        case tooMany
 
         var name: StaticString {
             switch self {
@@ -26,6 +27,7 @@ public struct UnrecognisedReason: RawRepresentable, Sendable, Hashable, CustomSt
             case .unknownShape: "unknown-shape"
             case .missingFields: "missing-fields"
             case .tooLong: "too-long"
+            case .tooMany: "too-many"
             }
         }
     }
@@ -50,6 +52,8 @@ public struct UnrecognisedReason: RawRepresentable, Sendable, Hashable, CustomSt
     public static let missingFields = UnrecognisedReason(.missingFields)
     /// The fields of the event are longer than 64 KiB together.
     public static let tooLong = UnrecognisedReason(.tooLong)
+    /// More than 4,096 parameters; the rest was not looked at.
+    public static let tooMany = UnrecognisedReason(.tooMany)
 
     /// All reasons that this version gives.
     public static let all: [UnrecognisedReason] = Known.allCases.map(UnrecognisedReason.init)

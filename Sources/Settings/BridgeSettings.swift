@@ -141,6 +141,8 @@ package struct BridgeSettings: Sendable, Equatable {
         package var maxInFlight = 100_000
         /// The events that wait for Kafka together, in bytes.
         package var maxInFlightBytes = 64 << 20
+        /// Records that share a batch, in bytes.
+        package var batchBytes = 512 << 10
     }
 
     /// The durable local queue.

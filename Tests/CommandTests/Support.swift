@@ -14,11 +14,14 @@ struct Run {
     var errors: String
 }
 
-/// Runs `smsbridge`, which is built beside the tests, with nothing in its environment but what is given.
+/// `smsbridge`, which is built beside the tests.
+let program = URL(fileURLWithPath: ProcessInfo.processInfo.arguments[0]).resolvingSymlinksInPath()
+    .deletingLastPathComponent().appendingPathComponent("smsbridge")
+
+/// Runs `smsbridge` with nothing in its environment but what is given.
 func smsbridge(_ arguments: [String], environment: [String: String] = [:], timeout: TimeInterval = 60) throws -> Run {
     let process = Process()
-    process.executableURL = URL(fileURLWithPath: ProcessInfo.processInfo.arguments[0]).resolvingSymlinksInPath()
-        .deletingLastPathComponent().appendingPathComponent("smsbridge")
+    process.executableURL = program
     process.arguments = arguments
     var all = environment
     // How a sanitizer or a debugger was set up for the tests holds for the program, too.

@@ -25,6 +25,48 @@ import Glibc
         try body(cluster, producer, try producer.topic("t"))
     }
 
+    /// The mock cluster keeps no limit, but it keeps batches: their sizes are told by librdkafka's statistics.
+    @Test func aBatchStaysBelowItsLimitAndALargerRecordMakesOneByItself() throws {
+        let limit = 64 << 10
+        try withProducer {
+            $0.batchBytes = limit
+            $0.lingerMilliseconds = 200
+            $0.maxMessageBytes = 2_000_000
+            $0.client.properties["statistics.interval.ms"] = "100"
+        } _: { _, producer, topic in
+            var sent = 0
+            for index in 0..<300 {
+                let size = index == 150 ? 300_000 : 4_000
+                let value = String(repeating: "x", count: size)
+                #expect(
+                    producer.produce(
+                        to: topic, key: bytes("k"), value: bytes(value), partition: 0, opaque: UInt64(index))
+                        == nil)
+                sent += 1
+            }
+            var errors = 0
+            var largest: [Int] = []
+            var reported = 0
+            let begin = ContinuousClock.now
+            while reported < sent || largest.max() ?? 0 == 0, begin.duration(to: .now) < .seconds(20) {
+                producer.poll(timeout: 100) { report in
+                    reported += 1
+                    if report.error != nil { errors += 1 }
+                } events: { event in
+                    guard case .statistics(let text) = event else { return }
+                    guard let part = text.ranges(of: "\"batchcnt\"").first.map({ text[$0.upperBound...] }),
+                        let max = part.ranges(of: "\"max\":").first.map({ part[$0.upperBound...] }),
+                        let count = Int(max.prefix { $0.isNumber })
+                    else { return }
+                    largest.append(count)
+                }
+            }
+            #expect(reported == sent && errors == 0)
+            // 64 KiB hold 16 records of 4,000 bytes; without the limit all of them would share a request.
+            #expect(largest.max().map { (2...17).contains($0) } == true, "\(largest)")
+        }
+    }
+
     @Test func everyRecordGetsOneReportWithItsOpaque() throws {
         try withProducer { _, producer, topic in
             for index in 0..<500 {

@@ -41,6 +41,13 @@ struct BadPayload: CustomTestStringConvertible, Sendable {
         "{\(whole),\"x\":" + String(repeating: "[", count: levels - 1) + String(repeating: "]", count: levels - 1) + "}"
     }
 
+    /// A whole delivery status with so many parameters.
+    static func formOf(_ count: Int) -> String {
+        "Status=DELIVRD&Msisdn=27123456789" + String(repeating: "&a", count: count - 2)
+    }
+
+    static func objectOf(_ count: Int) -> String { "{\(whole)" + String(repeating: ",\"a\":1", count: count - 2) + "}" }
+
     static let all: [BadPayload] = [
         // Nothing at all.
         .json("nothing", .empty, ""), .json("white space", .empty, " \t\r\n "),
@@ -174,6 +181,16 @@ struct BadPayload: CustomTestStringConvertible, Sendable {
         .json(
             "a text of 64 KiB and more", .tooLong,
             #"{"incomingId":1,"incomingData":""# + String(repeating: "x", count: 65_540) + "\"}", route: .reply),
+
+        // Too many to be a callback.
+        .form("131,072 parameters", .tooMany, Array(String(repeating: "a&", count: 131_072).utf8)),
+        .form("one too many in a form", .tooMany, Array(formOf(4_097).utf8)),
+        .query("one too many in a query", .tooMany, formOf(4_097)),
+        .json("one too many in an object", .tooMany, objectOf(4_097)),
+        .json("one too many, and then broken", .tooMany, String(objectOf(4_097).dropLast()) + ",,"),
+        BadPayload(
+            name: "one too many in query and body together", reason: .tooMany, query: Array(formOf(4_000).utf8),
+            body: Array(objectOf(97).utf8)),
     ]
 }
 
@@ -183,6 +200,20 @@ struct BadPayload: CustomTestStringConvertible, Sendable {
         #expect(BadPayload.all.count >= 100)
         #expect(Set(BadPayload.all.map(\.name)).count == BadPayload.all.count)
         #expect(Set(BadPayload.all.map(\.reason)) == Set(UnrecognisedReason.all))
+    }
+
+    @Test(arguments: [
+        BadPayload.form("the most in a form", .empty, Array(BadPayload.formOf(4_096).utf8)),
+        .query("the most in a query", .empty, BadPayload.formOf(4_096)),
+        .json("the most in an object", .empty, BadPayload.objectOf(4_096)),
+    ])
+    func asManyParametersAsAreLetInAreRead(_ good: BadPayload) throws {
+        let decoder = try CallbackDecoder()
+        let record = try decoder.record(
+            good.method, good.route, contentType: good.contentType, query: good.query, body: good.body)
+        let event = try Event(record: record)
+        #expect(event.type == .deliveryStatus)
+        #expect(event.envelope.raw.parameters?.count == 4_096)
     }
 
     @Test(arguments: BadPayload.all)

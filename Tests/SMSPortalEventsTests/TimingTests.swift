@@ -32,6 +32,21 @@ import Testing
         }
     }
 
+    @Test(.enabled(if: isAsked, "asked for by SMSBRIDGE_TIMING"))
+    func whatIsMadeToBeDear() throws {
+        let decoder = try CallbackDecoder()
+        let buffer = RecordBuffer()
+        for (name, text) in [("a&a&a…", "a&"), ("a=%41&…", "a=%41&")] {
+            let body = Array(String(repeating: text, count: (256 << 10) / text.utf8.count).utf8)
+            let callback = Callback(
+                method: .post, route: .reply, contentType: "application/x-www-form-urlencoded", body: body)
+            let times = (0..<20).map { _ in
+                ContinuousClock().measure { decoder.decode(callback, receivedAt: reception, into: buffer) }
+            }
+            print("\(name), \(body.count) bytes: \(times.min() ?? .zero)")
+        }
+    }
+
     /// Nanoseconds of one turn, the best of many rounds.
     private func best(_ work: () -> Void) -> Int64 {
         let clock = ContinuousClock()

@@ -125,6 +125,24 @@ import Testing
         #expect(text.hasSuffix("\n") && !text.contains("\u{1B}"))
     }
 
+    @Test func warningsStandUnderTheProblemsThatTheyExplain() {
+        let outcome = tool.parse(
+            ["serve", "--kafka-bootstrap-servers", "a:1"],
+            environment: ["SMSBRIDGE_AUTH_HEADER_SECRET": "hidden", "SMSBRIDGE_HTTP_PROT": "1"])
+        guard case .fail(let text, 2) = outcome else {
+            Issue.record("accepted")
+            return
+        }
+        let lines = text.split(separator: "\n")
+        #expect(lines.count == 4 && lines[0].contains("no authentication is configured"), "\(text)")
+        #expect(
+            text.contains(
+                "\nwarning: environment variable SMSBRIDGE_AUTH_HEADER_SECRET: unknown, ignored: did you mean SMSBRIDGE_AUTH_HEADER_SECRETS?\n"
+            ), "\(text)")
+        #expect(text.contains("\nwarning: environment variable SMSBRIDGE_HTTP_PROT:"))
+        #expect(lines.last?.hasPrefix("See '") == true && !text.contains("hidden"))
+    }
+
     @Test func helps() throws {
         let overview = try printed("--help")
         #expect(try [printed("help"), printed("-h")] == [overview, overview])

@@ -54,8 +54,8 @@ import Testing
         .yaml("http:\n  maxHeaders: 7", "http.maxHeaders: expected a whole number from 8 to 1000, found \"7\""),
         .yaml("http:\n  maxHeaders: 1001", "from 8 to 1000"),
         .yaml("http:\n  maxHeaders: ten", "from 8 to 1000, found \"ten\""),
-        .yaml("http:\n  maxBodyBytes: 10", "http.maxBodyBytes: expected a size from 1KiB to 16MiB, found \"10\""),
-        .yaml("http:\n  maxBodyBytes: 17MiB", "from 1KiB to 16MiB"),
+        .yaml("http:\n  maxBodyBytes: 10", "http.maxBodyBytes: expected a size from 1KiB to 1MiB, found \"10\""),
+        .yaml("http:\n  maxBodyBytes: 2MiB", "from 1KiB to 1MiB"),
         .yaml("http:\n  maxBodyBytes: 1M", "units are B, KiB, MiB"),
         .yaml("http:\n  maxBodyBytes: 1 MiB", "without a space"),
         .yaml("http:\n  maxBodyBytes: 1.5MiB", "expected a size", "units are"),
@@ -122,6 +122,7 @@ import Testing
         .yaml("events:\n  replies:\n    fields: {a: b}", "events.replies: unknown key"),
         .yaml("publish:\n  deadline: 10s", "publish.deadline: expected a duration from 10ms to 9900ms"),
         .yaml("spool:\n  path: \"\"", "spool.path: expected a path in the file system, found \"\": it is empty"),
+        .yaml("publish:\n  batchBytes: 1MB", "publish.batchBytes: expected a size from 16KiB to 900000, found"),
         .yaml("spool:\n  maxBytes: 1KiB", "spool.maxBytes: expected a size from 16MiB"),
         .environment("SMSBRIDGE_HTTP_PORT", "eighty", "http.port: expected a port from 0 to 65535", "\"eighty\""),
         .environment("SMSBRIDGE_TOPICS_CREATE", "no", "topics.create: expected true or false", "write false"),
@@ -159,7 +160,7 @@ import Testing
         .yaml(
             "http: {maxUnfinishedBytes: 64KiB}",
             "http.maxUnfinishedBytes: is 64KiB, expected no less than http.maxBodyBytes"),
-        .yaml("http: {maxBodyBytes: 2MiB}\npublish: {maxInFlightBytes: 1MiB}", "publish.maxInFlightBytes: is 1MiB"),
+        .yaml("http: {maxBodyBytes: 1MiB}\npublish: {maxInFlightBytes: 512KiB}", "publish.maxInFlightBytes: is 512KiB"),
         .yaml("admin: {port: 8080}", "admin.port: http.port and admin.port are both 8080"),
         .yaml("http: {port: 9464}", "http.port: http.port and admin.port are both 9464"),
         .yaml(

@@ -18,34 +18,52 @@ package struct TopicPlan: Sendable {
     package var retention: Duration
     /// The largest record, in bytes, that a callback can make.
     package var maxRecordBytes: Int
+    /// At most so many bytes of records share a batch.
+    package var batchBytes: Int
 
-    package init(prefix: String, partitions: Int, replication: Int, retention: Duration, maxRecordBytes: Int) {
+    package init(
+        prefix: String, partitions: Int, replication: Int, retention: Duration, maxRecordBytes: Int,
+        batchBytes: Int = 512 << 10
+    ) {
         self.prefix = prefix
         self.partitions = partitions
         self.replication = replication
         self.retention = retention
         self.maxRecordBytes = maxRecordBytes
+        self.batchBytes = batchBytes
     }
 
     package var names: [String] { EventTopic.allCases.map { $0.name(prefix: prefix) } }
 
     /// A record's batch has a head of its own, and each record some bytes; Kafka's limit is on the batch.
     static let batchOverhead = 1_024
+    /// Copies of a topic that lose no acknowledged event with one broker, while another is away.
+    static let durableReplication = 3
     /// Kafka's own default of `max.message.bytes`.
     static let defaultMaxMessageBytes = 1_048_588
 }
 
 /// What a look at the topics found.
 package struct TopicFindings: Sendable {
-    package enum Severity: Sendable { case note, warning }
+    package enum Severity: Sendable {
+        case note, warning
+        /// A warning that an acknowledged event can be lost.
+        case durability
+    }
 
     package struct Finding: Sendable {
         package let severity: Severity
         package let text: String
     }
 
+    /// The topics that this setup has made, and nobody else.
     package var created: [String] = []
     package var findings: [Finding] = []
+    /// What of the durability could not be judged.
+    var unjudged: [String] = []
+
+    /// Why an acknowledged event can be lost, a sentence each.
+    package var breaksDurability: [String] { findings.filter { $0.severity == .durability }.map(\.text) }
 
     mutating func warn(_ text: String) { findings.append(Finding(severity: .warning, text: text)) }
     mutating func note(_ text: String) { findings.append(Finding(severity: .note, text: text)) }
@@ -59,41 +77,72 @@ package enum TopicSetupError: Error, Sendable, CustomStringConvertible {
     case missing([String])
     /// These could not be made.
     case notCreated([(topic: String, reason: String)])
+    /// These exist, but the cluster does not show them to this user.
+    case notVisible([String])
+    /// Durability is insisted on, and this is why it is not given.
+    case notDurable([String])
 
     package var description: String {
         switch self {
         case .unreachable(let reason): "Kafka cannot be reached: \(reason)"
         case .missing(let topics):
-            "missing topics: \(topics.joined(separator: ", ")); make them, or let the bridge do it with topics.create: true"
+            "missing topics: \(topics.joined(separator: ", ")); make them, or let the bridge do it with "
+                + "topics.create: true (one that exists may be hidden: seeing it takes the ACL operation Describe on it)"
         case .notCreated(let topics):
             "topics that could not be created: "
                 + topics.map { "\($0.topic) (\($0.reason))" }.joined(separator: ", ")
+        case .notVisible(let topics):
+            "topics that exist, but this user may not see: \(topics.joined(separator: ", ")); allow the ACL operations "
+                + "Describe and Write on them (and DescribeConfigs, to have their configuration judged)"
+        case .notDurable(let reasons):
+            "durability.strict is true, and acknowledged events could be lost: \(reasons.joined(separator: "; "))"
         }
     }
+}
+
+/// What the setup of topics asks of a cluster.
+package protocol TopicAdmin {
+    func describeAll(timeout: Int32) throws(KafkaError) -> ClusterMetadata
+    func create(_ topics: [NewTopic], timeout: Int32) throws(KafkaError) -> [String: KafkaError?]
+    func configurations(
+        of resources: [ConfigurationResource], timeout: Int32
+    ) throws(KafkaError) -> [ConfigurationResource: Result<[String: String?], KafkaError>]
+    func recentErrors() -> [KafkaError]
+}
+
+extension Admin: TopicAdmin {
+    package func describeAll(timeout: Int32) throws(KafkaError) -> ClusterMetadata { try describe(timeout: timeout) }
 }
 
 /// Looks at the topics before anything is published, and makes those that are missing.
 ///
 /// Blocks; done before the bridge serves, never on its loop.
 package struct TopicSetup {
-    private let admin: Admin
+    private let admin: any TopicAdmin
     private let timeout: Int32
 
     /// - Parameter timeout: milliseconds for each question to the cluster.
-    package init(_ admin: Admin, timeout: Int32 = 10_000) {
+    package init(_ admin: any TopicAdmin, timeout: Int32 = 10_000) {
         self.admin = admin
         self.timeout = timeout
     }
 
     /// - Parameter creates: whether missing topics are made.
+    /// - Parameter strict: whether topics that can lose an acknowledged event are refused, and those whose configuration
+    ///   is hidden, too.
     /// - Returns: what was made and what is worth knowing.
-    /// - Throws: `TopicSetupError` when the bridge could not publish every type of event.
-    package func run(_ plan: TopicPlan, creates: Bool) throws(TopicSetupError) -> TopicFindings {
+    /// - Throws: `TopicSetupError` when the bridge could not publish every type of event, or not durably enough.
+    package func run(_ plan: TopicPlan, creates: Bool, strict: Bool = false) throws(TopicSetupError) -> TopicFindings {
         var findings = TopicFindings()
         var metadata = try describe()
         let missing = plan.names.filter { name in !metadata.topics.contains { $0.name == name } }
         if !missing.isEmpty {
             guard creates else { throw .missing(missing) }
+            let possible = min(plan.replication, metadata.brokers.count)
+            if strict, possible < TopicPlan.durableReplication {
+                // Before anything is made: a topic keeps the replication that it began with.
+                throw .notDurable(["missing topics would be made with replication \(possible)"])
+            }
             try create(missing, plan, brokers: metadata.brokers.count, &findings)
             // The brokers hear of a new topic a moment after it was made.
             for attempt in 1...50 {
@@ -102,14 +151,18 @@ package struct TopicSetup {
                 if attempt == 50 || Set(plan.names).isSubset(of: known) { break }
                 usleep(50_000)
             }
+            let hidden = plan.names.filter { name in !metadata.topics.contains { $0.name == name } }
+            guard hidden.isEmpty else { throw .notVisible(hidden) }
         }
         judge(metadata.topics.filter { plan.names.contains($0.name) }, plan, &findings)
+        let weaknesses = findings.breaksDurability + findings.unjudged
+        if strict, !weaknesses.isEmpty { throw .notDurable(weaknesses) }
         return findings
     }
 
     /// All topics are asked for, not these by name: a question by name makes a broker with automatic creation make them.
     private func describe() throws(TopicSetupError) -> ClusterMetadata {
-        do { return try admin.describe(timeout: timeout) } catch {
+        do { return try admin.describeAll(timeout: timeout) } catch {
             // A refused login or an unknown host is met on the way and says more than the time that ran out.
             let reasons = admin.recentErrors().filter { $0.code != .allBrokersDown }.map(\.message)
             throw .unreachable(reasons.last ?? error.description)
@@ -129,7 +182,7 @@ package struct TopicSetup {
             "retention.ms": String(plan.retention.milliseconds), "message.timestamp.type": "CreateTime",
         ]
         if replication > 1 { configuration["min.insync.replicas"] = "2" }
-        let needed = plan.maxRecordBytes + TopicPlan.batchOverhead
+        let needed = max(plan.maxRecordBytes, plan.batchBytes) + TopicPlan.batchOverhead
         if needed > TopicPlan.defaultMaxMessageBytes { configuration["max.message.bytes"] = String(needed) }
         let topics = missing.map {
             NewTopic(
@@ -144,13 +197,17 @@ package struct TopicSetup {
             return (topic, error.description)
         }
         guard failed.isEmpty else { throw .notCreated(failed.sorted { $0.topic < $1.topic }) }
-        findings.created = missing
+        findings.created = missing.filter { topic in
+            guard let outcome = outcomes[topic] else { return false }
+            return outcome == nil
+        }
     }
 
     /// What the topics' own settings make of the bridge's promises. What holds for several topics is said once.
     private func judge(_ topics: [ClusterMetadata.Topic], _ plan: TopicPlan, _ findings: inout TopicFindings) {
         var warnings: [(text: String, topics: [String])] = []
         var notes: [(text: String, topics: [String])] = []
+        var weaknesses: [(text: String, topics: [String])] = []
         func add(_ text: String, _ topic: String, to list: inout [(text: String, topics: [String])]) {
             if let index = list.firstIndex(where: { $0.text == text }) {
                 list[index].topics.append(topic)
@@ -162,19 +219,22 @@ package struct TopicSetup {
         do {
             described = try admin.configurations(of: topics.map { .topic($0.name) }, timeout: timeout)
         } catch {
-            return findings.note("the topics' configuration cannot be seen (\(error)), so it is not judged")
+            let text = "the topics' configuration cannot be seen (\(error)), so it is not judged"
+            findings.unjudged.append(text)
+            return findings.note(text)
         }
         for topic in topics.sorted(by: { $0.name < $1.name }) {
             if let error = topic.error { add("the cluster says \(error)", topic.name, to: &warnings) }
             let copies = topic.partitions.map(\.replicas.count).min() ?? 0
-            if copies < 3 {
+            if copies < TopicPlan.durableReplication {
                 add(
                     "replication is \(copies); an acknowledgement is as durable as its copies (3 is usual)", topic.name,
-                    to: &warnings)
+                    to: &weaknesses)
             }
             switch described[.topic(topic.name)] {
             case .success(let values):
                 for warning in Self.warnings(values, plan) { add(warning, topic.name, to: &warnings) }
+                for weakness in Self.weaknesses(values) { add(weakness, topic.name, to: &weaknesses) }
             case .failure(let error):
                 add("the configuration cannot be seen (\(error.code)), so it is not judged", topic.name, to: &notes)
             case nil: add("the configuration was not told, so it is not judged", topic.name, to: &notes)
@@ -183,8 +243,27 @@ package struct TopicSetup {
         func sentence(_ item: (text: String, topics: [String])) -> String {
             "\(item.topics.count == plan.names.count ? "all topics" : item.topics.joined(separator: ", ")): \(item.text)"
         }
+        for weakness in weaknesses {
+            findings.findings.append(.init(severity: .durability, text: sentence(weakness)))
+        }
         for warning in warnings { findings.warn(sentence(warning)) }
-        for note in notes { findings.note(sentence(note)) }
+        for note in notes {
+            findings.note(sentence(note))
+            findings.unjudged.append(sentence(note))
+        }
+    }
+
+    /// What lets acknowledged events be lost.
+    private static func weaknesses(_ values: [String: String?]) -> [String] {
+        func value(_ name: String) -> String? { values[name] ?? nil }
+        var weaknesses: [String] = []
+        if let isr = value("min.insync.replicas").flatMap(Int.init), isr < 2 {
+            weaknesses.append("min.insync.replicas is \(isr); Kafka acknowledges what only one broker has")
+        }
+        if value("unclean.leader.election.enable") == "true" {
+            weaknesses.append("unclean.leader.election.enable is true; acknowledged events can be lost")
+        }
+        return weaknesses
     }
 
     private static func warnings(_ values: [String: String?], _ plan: TopicPlan) -> [String] {
@@ -197,11 +276,11 @@ package struct TopicSetup {
                 "max.message.bytes is \(limit), but a callback within http.maxBodyBytes and http.maxTargetBytes can make "
                     + "a record of \(plan.maxRecordBytes) bytes; Kafka refuses larger ones, and they are answered 503")
         }
-        if let isr = value("min.insync.replicas").flatMap(Int.init), isr < 2 {
-            warnings.append("min.insync.replicas is \(isr); Kafka acknowledges what only one broker has")
-        }
-        if value("unclean.leader.election.enable") == "true" {
-            warnings.append("unclean.leader.election.enable is true; acknowledged events can be lost")
+        if let limit = value("max.message.bytes").flatMap(Int.init), limit < plan.batchBytes + TopicPlan.batchOverhead {
+            warnings.append(
+                "max.message.bytes is \(limit), so records that are gathered in one batch can be refused; raise "
+                    + "max.message.bytes to \(plan.batchBytes + TopicPlan.batchOverhead), or set publish.batchBytes lower"
+            )
         }
         if value("message.timestamp.type") == "LogAppendTime" {
             warnings.append("message.timestamp.type is LogAppendTime; the time of reception stands only in the value")

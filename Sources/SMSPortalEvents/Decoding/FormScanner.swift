@@ -30,7 +30,7 @@ struct FormScanner {
             // Whatever ended the piece, it is an ampersand or the end.
             at += 1
             if name.isEmpty, !hasValue { continue }
-            list.append(name: name, value: value, kind: .text, isFromBody: isFromBody)
+            try list.append(name: name, value: value, kind: .text, isFromBody: isFromBody)
         }
     }
 

@@ -38,11 +38,11 @@ struct JSONScanner {
             guard at < bytes.count else { throw failure() }
             if bytes[at] == 0x22 {
                 let text = try string(into: &scratch)
-                list.append(name: name, value: text, kind: .text, isFromBody: isFromBody)
+                try list.append(name: name, value: text, kind: .text, isFromBody: isFromBody)
             } else {
                 let start = at
                 let kind = try value()
-                list.append(name: name, value: bytes[start..<at], kind: kind, isFromBody: isFromBody)
+                try list.append(name: name, value: bytes[start..<at], kind: kind, isFromBody: isFromBody)
             }
             skipWhitespace()
             guard at < bytes.count else { throw failure() }

@@ -29,8 +29,9 @@ struct ParameterList: ~Copyable {
     private var capacity: Int
     private(set) var count = 0
 
+    /// The most parameters of one callback. The vendor's richest has some thirty; what has thousands is made to be dear.
+    static let most = 4096
     private static let usualCapacity = 64
-    private static let keptCapacity = 4096
 
     init() {
         capacity = Self.usualCapacity
@@ -39,18 +40,15 @@ struct ParameterList: ~Copyable {
 
     deinit { base.deallocate() }
 
-    mutating func removeAll() {
-        count = 0
-        if capacity > Self.keptCapacity {
-            base.deallocate()
-            capacity = Self.usualCapacity
-            base = .allocate(capacity: capacity)
-        }
-    }
+    mutating func removeAll() { count = 0 }
 
+    /// - Throws: at once when there are too many: the rest is not even looked at.
     @inline(__always)
-    mutating func append(name: Bytes, value: Bytes, kind: ParameterKind, isFromBody: Bool) {
-        if count == capacity { grow() }
+    mutating func append(name: Bytes, value: Bytes, kind: ParameterKind, isFromBody: Bool) throws(ScanFailure) {
+        if count == capacity {
+            guard count < Self.most else { throw ScanFailure(reason: .tooMany, offset: 0, isInBody: isFromBody) }
+            grow()
+        }
         (base + count).initialize(
             to: Parameter(
                 name: name, value: value, kind: kind, isFromBody: isFromBody, nameIndex: NameTable.unknown,

@@ -114,7 +114,7 @@ package struct CommandLineTool: Sendable {
             do throws(SettingsFailure) {
                 settings = try loader.load()
             } catch {
-                return failure(error.problems.map(\.description), path: path)
+                return failure(error.problems.map(\.description), warnings: error.warnings, path: path)
             }
         } else if !problems.isEmpty {
             return failure(problems.map(\.description), path: path)
@@ -173,7 +173,8 @@ package struct CommandLineTool: Sendable {
         return failure(["unknown command \(quoted(word))\(near ?? "; there are: \(list)")"], path: path)
     }
 
-    private func failure(_ problems: [String], path: [String]) -> CommandLineOutcome {
+    /// - Parameter warnings: what is wrong by itself or explains a problem: a misspelt name leaves its setting unset.
+    private func failure(_ problems: [String], warnings: [String] = [], path: [String]) -> CommandLineOutcome {
         let subject = ([name] + path).joined(separator: " ")
         var text = ""
         if problems.count == 1 {
@@ -181,6 +182,7 @@ package struct CommandLineTool: Sendable {
         } else {
             text = "\(subject): \(problems.count) problems\n" + problems.map { "  \($0)\n" }.joined()
         }
+        text += warnings.map { "warning: \($0)\n" }.joined()
         return .fail(text + "See '\(subject) --help'.\n", exitCode: Self.wrongUsage)
     }
 

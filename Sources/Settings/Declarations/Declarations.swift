@@ -30,7 +30,7 @@ extension Declaration {
             "http.basePath", \.http.basePath, .basePath, also: ["http.prefix", "http.root", "http.path"],
             "Stands in front of every public path: with `/bridge`, callbacks go to `/bridge/webhooks`."),
         .single(
-            "http.maxBodyBytes", \.http.maxBodyBytes, .bytes(1 << 10...16 << 20), also: ["http.maxBodySize"],
+            "http.maxBodyBytes", \.http.maxBodyBytes, .bytes(1 << 10...1 << 20), also: ["http.maxBodySize"],
             "The largest body of a request. A larger one is answered 413."),
         .single(
             "http.maxHeaderBytes", \.http.maxHeaderBytes, .bytes(1 << 10...1 << 20), also: ["http.maxHeaderSize"],
@@ -216,8 +216,13 @@ extension Declaration {
             "publish.maxInFlight", \.publish.maxInFlight, .integer(1...10_000_000),
             "The most events that wait for Kafka's acknowledgement. Beyond it events are spooled, or answered 503."),
         .single(
-            "publish.maxInFlightBytes", \.publish.maxInFlightBytes, .bytes(1 << 20...16 << 30),
+            "publish.maxInFlightBytes", \.publish.maxInFlightBytes, .bytes(64 << 10...16 << 30),
             "The events that wait for Kafka's acknowledgement together. Not below `http.maxBodyBytes`."),
+        .single(
+            "publish.batchBytes", \.publish.batchBytes, .bytes(16 << 10...900_000),
+            also: ["publish.batchSize", "kafka.batchBytes", "kafka.batchSize"],
+            "The most that is gathered in one batch for Kafka; an event that is larger makes one by itself. Below the topics' `max.message.bytes`, which is a limit on batches: a batch beyond it is refused with all that is in it."
+        ),
     ]
 
     private static let spool: [Declaration] = [

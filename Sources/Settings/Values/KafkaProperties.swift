@@ -60,7 +60,7 @@ package struct KafkaProperties: Sendable, Equatable, CustomStringConvertible, Cu
             "acks": acknowledged, "request.required.acks": acknowledged,
             "allow.auto.create.topics": "would create topics with the broker's defaults: see topics.create",
             "auto.commit.interval.ms": consumer, "auto.offset.reset": consumer,
-            "batch.size": "stays below the topics' max.message.bytes, else one large event fails a batch of others",
+            "batch.size": "is the setting publish.batchBytes",
             "bootstrap.servers": brokers, "metadata.broker.list": brokers,
             "default_topic_conf": program, "opaque": program, "interceptors": program,
             "ssl_engine_callback_data": program,
@@ -74,6 +74,8 @@ package struct KafkaProperties: Sendable, Equatable, CustomStringConvertible, Cu
             "partition.assignment.strategy": consumer, "max.poll.interval.ms": consumer,
             "linger.ms": linger, "queue.buffering.max.ms": linger,
             "log.queue": "leads librdkafka's log lines into the bridge's log: the bridge sets it",
+            "message.max.bytes":
+                "follows from http.maxBodyBytes and http.maxTargetBytes: else the bridge would refuse what it has let in",
             "partitioner": keys, "queuing.strategy": "lifo would turn the order of events round: always fifo",
             "queue.buffering.max.kbytes": "is the setting publish.maxInFlightBytes",
             "queue.buffering.max.messages": "is the setting publish.maxInFlight",

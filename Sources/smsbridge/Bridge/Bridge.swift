@@ -214,12 +214,13 @@ final class Bridge {
     private static func prepareTopics(_ settings: BridgeSettings, _ logger: Logger) throws {
         let admin = try Admin(settings.kafkaClient)
         defer { admin.close() }
-        let findings = try TopicSetup(admin).run(settings.topicPlan, creates: settings.topics.create)
+        let findings = try TopicSetup(admin).run(
+            settings.topicPlan, creates: settings.topics.create, strict: settings.durability.strict)
         if !findings.created.isEmpty {
             logger.info("created topics", ["topics": findings.created])
         }
         for finding in findings.findings {
-            if finding.severity == .warning { logger.warning(finding.text) } else { logger.info(finding.text) }
+            if finding.severity == .note { logger.info(finding.text) } else { logger.warning(finding.text) }
         }
     }
 

@@ -104,13 +104,14 @@ extension BridgeSettings {
         configuration.maxInFlight = publish.maxInFlight
         configuration.maxInFlightBytes = publish.maxInFlightBytes
         configuration.maxRecordBytes = maxRecordBytes
+        configuration.batchBytes = publish.batchBytes
         return configuration
     }
 
     var topicPlan: TopicPlan {
         TopicPlan(
             prefix: topics.prefix, partitions: topics.partitions, replication: topics.replication,
-            retention: topics.retention, maxRecordBytes: maxRecordBytes)
+            retention: topics.retention, maxRecordBytes: maxRecordBytes, batchBytes: publish.batchBytes)
     }
 
     private var maxRecordBytes: Int {

@@ -23,7 +23,13 @@ enum Output {
         while !rest.isEmpty {
             let written = rest.withUnsafeBytes { systemWrite(descriptor, $0.baseAddress, $0.count) }
             if written < 0 {
-                if errno == EINTR || errno == EAGAIN { continue }
+                if errno == EINTR { continue }
+                if errno == EAGAIN {
+                    // Whoever shares the terminal or pipe has made it non-blocking, and the reader is slow.
+                    var readiness = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
+                    _ = poll(&readiness, 1, -1)
+                    continue
+                }
                 // As a shell reports a process that SIGPIPE ended.
                 exit(descriptor == STDOUT_FILENO && errno == EPIPE ? 141 : 1)
             }

@@ -1,0 +1,161 @@
+import Kafka
+import Publisher
+import SMSPortalEvents
+import Testing
+
+/// What the setup of topics makes of what a cluster says; the cluster is made up.
+@Suite struct TopicSetupTests {
+    final class FakeCluster: TopicAdmin {
+        var brokers = 3
+        var replicas = 3
+        /// Topics that are there.
+        var existing: Set<String> = []
+        /// Topics that are there, or can be made, without this user's seeing them.
+        var hidden: Set<String> = []
+        /// What the making of a topic is answered with.
+        var refusals: [String: KafkaError] = [:]
+        var configuration: Result<[String: String?], KafkaError> = .success([
+            "max.message.bytes": "1048588", "min.insync.replicas": "2", "unclean.leader.election.enable": "false",
+            "cleanup.policy": "delete", "message.timestamp.type": "CreateTime",
+        ])
+        private(set) var asked: [NewTopic] = []
+
+        init(existing: [String] = []) { self.existing = Set(existing) }
+
+        func set(_ name: String, _ value: String) {
+            configuration = configuration.map { $0.merging([name: value]) { $1 } }
+        }
+
+        func describeAll(timeout: Int32) throws(KafkaError) -> ClusterMetadata {
+            ClusterMetadata(
+                brokers: (0..<brokers).map { .init(id: Int32($0), host: "b", port: 1) },
+                topics: existing.subtracting(hidden).map {
+                    .init(
+                        name: $0, error: nil,
+                        partitions: [
+                            .init(
+                                id: 0, leader: 0, replicas: Array(0..<Int32(replicas)),
+                                inSyncReplicas: Array(0..<Int32(replicas)))
+                        ])
+                })
+        }
+
+        func create(_ topics: [NewTopic], timeout: Int32) throws(KafkaError) -> [String: KafkaError?] {
+            asked += topics
+            var outcomes: [String: KafkaError?] = [:]
+            for topic in topics {
+                let exists = KafkaError(.topicExists)
+                let refusal = refusals[topic.name] ?? (existing.contains(topic.name) ? exists : nil)
+                if refusal == nil || refusal?.code == .topicExists { existing.insert(topic.name) }
+                outcomes.updateValue(refusal, forKey: topic.name)
+            }
+            return outcomes
+        }
+
+        func configurations(
+            of resources: [ConfigurationResource], timeout: Int32
+        ) throws(KafkaError) -> [ConfigurationResource: Result<[String: String?], KafkaError>] {
+            Dictionary(uniqueKeysWithValues: resources.map { ($0, configuration) })
+        }
+
+        func recentErrors() -> [KafkaError] { [] }
+    }
+
+    let plan = TopicPlan(
+        prefix: "p", partitions: 2, replication: 3, retention: .seconds(3_600), maxRecordBytes: 860_000)
+
+    @Test func aGoodClusterIsNotWarnedOf() throws {
+        let findings = try TopicSetup(FakeCluster(existing: plan.names)).run(plan, creates: true)
+        #expect(findings.findings.isEmpty && findings.created.isEmpty)
+    }
+
+    @Test func aTopicThatTakesNoWholeBatchIsWarnedOf() throws {
+        let cluster = FakeCluster(existing: plan.names)
+        var plan = plan
+        plan.maxRecordBytes = 10_000
+        cluster.set("max.message.bytes", "500000")
+        let texts = try TopicSetup(cluster).run(plan, creates: false).findings.map(\.text)
+        #expect(
+            texts == [
+                "all topics: max.message.bytes is 500000, so records that are gathered in one batch can be refused; "
+                    + "raise max.message.bytes to \(512 * 1024 + 1_024), or set publish.batchBytes lower"
+            ])
+        plan.batchBytes = 400_000
+        #expect(try TopicSetup(cluster).run(plan, creates: false).findings.isEmpty)
+    }
+
+    private func error(_ body: () throws -> Void) -> TopicSetupError? {
+        do { try body() } catch { return error as? TopicSetupError }
+        return nil
+    }
+
+    @Test(arguments: [
+        ("min.insync.replicas", "1", "min.insync.replicas is 1"),
+        ("unclean.leader.election.enable", "true", "unclean.leader.election.enable is true"),
+        ("", "", "replication is 2"),
+    ])
+    func whatCanLoseAnEventIsSaidAndRefusedWhenStrict(name: String, value: String, says: String) throws {
+        let cluster = FakeCluster(existing: plan.names)
+        if name.isEmpty { cluster.replicas = 2 } else { cluster.set(name, value) }
+        let findings = try TopicSetup(cluster).run(plan, creates: true)
+        #expect(findings.findings.map(\.severity) == [.durability])
+        #expect(findings.breaksDurability.count == 1 && findings.breaksDurability[0].hasPrefix("all topics: \(says)"))
+        let refusal = error { _ = try TopicSetup(cluster).run(plan, creates: true, strict: true) }
+        guard case .notDurable(let reasons)? = refusal else {
+            Issue.record("\(refusal as Any)")
+            return
+        }
+        #expect(reasons == findings.breaksDurability)
+        #expect(refusal?.description.contains("durability.strict") == true)
+    }
+
+    @Test func strictMindsNothingButDurability() throws {
+        let cluster = FakeCluster(existing: plan.names)
+        cluster.set("cleanup.policy", "compact")
+        let findings = try TopicSetup(cluster).run(plan, creates: true, strict: true)
+        #expect(findings.findings.map(\.severity) == [.warning] && findings.breaksDurability.isEmpty)
+    }
+
+    @Test func strictDoesNotTakeWhatItCannotSee() throws {
+        let cluster = FakeCluster(existing: plan.names)
+        cluster.configuration = .failure(KafkaError(.topicNotAuthorized))
+        #expect(try TopicSetup(cluster).run(plan, creates: true).findings.map(\.severity) == [.note])
+        guard case .notDurable? = error({ _ = try TopicSetup(cluster).run(plan, creates: true, strict: true) }) else {
+            Issue.record("taken")
+            return
+        }
+    }
+
+    @Test func strictMakesNoTopicsThatItWouldRefuse() {
+        let cluster = FakeCluster()
+        cluster.brokers = 1
+        guard case .notDurable? = error({ _ = try TopicSetup(cluster).run(plan, creates: true, strict: true) }) else {
+            Issue.record("taken")
+            return
+        }
+        #expect(cluster.asked.isEmpty)
+    }
+
+    @Test func onlyWhatWasMadeHereIsClaimed() throws {
+        let cluster = FakeCluster()
+        // Another instance is quicker with two of them.
+        for name in plan.names.prefix(2) { cluster.refusals[name] = KafkaError(.topicExists) }
+        let findings = try TopicSetup(cluster).run(plan, creates: true)
+        #expect(cluster.asked.map(\.name) == plan.names)
+        #expect(findings.created == Array(plan.names.dropFirst(2)))
+    }
+
+    @Test func topicsThatExistAndAreHiddenAreNamed() {
+        let cluster = FakeCluster(existing: plan.names)
+        cluster.hidden = [plan.names[3]]
+        let refusal = error { _ = try TopicSetup(cluster).run(plan, creates: true) }
+        guard case .notVisible(let names)? = refusal else {
+            Issue.record("\(refusal as Any)")
+            return
+        }
+        #expect(names == [plan.names[3]])
+        #expect(refusal?.description.contains("may not see") == true && refusal!.description.contains("Describe"))
+        let missing = error { _ = try TopicSetup(cluster).run(plan, creates: false) }
+        #expect(missing?.description.contains("Describe") == true)
+    }
+}
