@@ -196,12 +196,16 @@ final class Bridge {
     private func prepareTopicsLater() throws -> BackgroundTask {
         let settings = settings
         let logger = logger
+        let readiness = readiness
         return try BackgroundTask("topics") { stop in
             let repeats = RepeatGuard(interval: .seconds(60))
             repeat {
                 do {
-                    return try Self.prepareTopics(settings, logger)
+                    try Self.prepareTopics(settings, logger)
+                    return readiness.set("durability", unmet: nil)
                 } catch {
+                    // Balancers send nothing here before the topics are what durability.strict asks for.
+                    if case .notDurable? = error as? TopicSetupError { readiness.set("durability", unmet: "\(error)") }
                     logger.log(
                         .error, onceIn: repeats, key: "topics", "the topics are not ready", ["reason": "\(error)"])
                 }
