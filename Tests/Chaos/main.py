@@ -22,6 +22,7 @@ from report import Report  # noqa: E402
 # Name, function, limit in seconds (short, long).
 SCENARIOS = [
     ("control", kafka.control, 60, 60),
+    ("fresh-topics", kafka.fresh_topics, 120, 600),
     ("broker-stopped", kafka.broker_stopped, 120, 900),
     ("broker-killed", kafka.broker_killed, 120, 300),
     ("broker-paused", kafka.broker_paused, 120, 300),

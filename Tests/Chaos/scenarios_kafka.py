@@ -26,6 +26,15 @@ def control(suite):
         stand.figures(slower_than_the_hedge=len(hedged), acknowledged_by_Kafka=stand.metric("smsbridge_events_acknowledged_total"))
 
 
+def fresh_topics(suite):
+    """the first events of a bridge go to topics that were made a moment ago, whose leaders are not all there yet"""
+    rounds = 60 if suite.long else 4
+    for _ in range(rounds):
+        with Stand(suite, "fresh-topics").start() as stand:
+            stand.load(1000, 1).finish()
+            stand.judge(within=10, quiet=True)
+
+
 def outage(suite, name, down, up, seconds, rate=500, environment=None, partitions=3, watch=False):
     with Stand(suite, name, environment=environment, partitions=partitions).start() as stand:
         # Without a spool every request of an outage waits for the deadline, so it takes more connections.
@@ -55,7 +64,7 @@ def outage(suite, name, down, up, seconds, rate=500, environment=None, partition
 
 def broker_stopped(suite):
     """the broker is stopped and started under load"""
-    for seconds in [30, 300] if suite.long else [8]:
+    for seconds in [30, 300] if suite.long else [6]:
         outage(suite, "broker-stopped", suite.cluster.stop, suite.cluster.start, seconds)
 
 

@@ -3,6 +3,7 @@
 import os
 import re
 import secrets
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -15,6 +16,33 @@ from report import check
 TICK = os.sysconf("SC_CLK_TCK")
 SECRET = "chaos-" + secrets.token_hex(12)
 HEADER = f"X-Webhook-Secret: {SECRET}"
+
+
+class DiskProbe:
+    """Syncs a small file of its own again and again: how long the machine's disk makes anybody wait."""
+
+    def __init__(self, folder):
+        self.path, self.ending, self.slowest = os.path.join(folder, "probe"), threading.Event(), []
+        self.thread = threading.Thread(target=self._run, daemon=True)
+        self.thread.start()
+
+    def _run(self):
+        with open(self.path, "wb", buffering=0) as file:
+            while not self.ending.wait(0.1):
+                began = time.monotonic_ns()
+                file.seek(0)
+                file.write(b"x" * 4096)
+                os.fdatasync(file.fileno())
+                took = time.monotonic_ns() - began
+                if took > 50_000_000:
+                    self.slowest.append((began, took / 1e9))
+
+    def worst(self, since=0):
+        return max((took for began, took in self.slowest if began >= since), default=0.0)
+
+    def close(self):
+        self.ending.set()
+        self.thread.join(5)
 
 
 class Stand:
@@ -33,7 +61,7 @@ class Stand:
             "SMSBRIDGE_TOPICS_REPLICATION": str(replication), "SMSBRIDGE_SHUTDOWN_DELAY": "0s",
             **({"SMSBRIDGE_SPOOL_NONE": "true"} if suite.spool == "none" else {}), **(environment or {})}
         self.bridge, self.loads, self.reader, self.ended = None, [], None, []
-        self.began = time.monotonic_ns()
+        self.probe = DiskProbe(self.folder)
 
     def __enter__(self):
         return self
@@ -47,6 +75,7 @@ class Stand:
             self.bridge.process.wait(10)
         if self.reader:
             self.reader.close()
+        self.probe.close()
         if kind is not None and self.suite.keep:
             print(f"      {self.name}: log and ledger in {self.folder}", flush=True)
 
@@ -133,7 +162,8 @@ class Stand:
         self.reader = self.reader or Reader(self.cluster.bootstrap, self.prefix)
         return self.reader
 
-    def judge(self, *, within=30, unavailable=None, broken=False, order=True, lost=None, limit=None, strangers=None):
+    def judge(self, *, within=30, unavailable=None, broken=False, order=True, lost=None, limit=None, strangers=None,
+              quiet=False):
         """Ends the load and compares: every check of its own is a case of the report.
 
         - unavailable: 503s allowed? By default only without a spool.
@@ -202,8 +232,9 @@ class Stand:
             statuses = {s: sum(e.status == s for e in refusals) for s in sorted({e.status for e in refusals})}
             first = min((e.answered for e in refusals), default=0)
             check(others == 0, f"{others} of {len(entries)}: {statuses}, {len(refusals) - len(honest)} without Retry-After, the "
-                  f"first {(first - self.loads[0].began) / 1e9:.2f} s into the load")
-        duplicates = sum(reader.copies.values())
+                  f"first {(first - self.loads[0].began) / 1e9:.2f} s into the load; a sync of the disk took up to "
+                  f"{self.probe.worst() * 1e3:.0f} ms")
+        duplicates = sum(n for r, n in reader.copies.items() if not (strangers and r.startswith(strangers)))
         figures = {
             "sent": len(entries), "2xx": len(acknowledged), "503": sum(e.status == 503 for e in refusals),
             "broken": sum(e.end in (1, 5) for e in entries), "in Kafka without a 2xx":
@@ -213,13 +244,15 @@ class Stand:
             "max": f"{max(answers, default=0) * 1e3:.0f} ms", "complete after": f"{took:.1f} s",
             "memory": f"{self.memory():.0f} MB" if self.bridge.process.poll() is None else None,
             "shed": sum(load.summary["shed"] for load in self.loads) or None,
+            "a sync of the disk up to": f"{self.probe.worst() * 1e3:.0f} ms" if self.probe.slowest else None,
             "generator late by": f"{max(load.summary['worst_lag_ms'] for load in self.loads):.0f} ms"}
         if lost:
             figures["lost, as allowed"] = len(excused)
             if excused:
                 self.tell(f"acknowledged and gone with what was deleted: {', '.join(e.reference for e in excused[:8])}"
                           + (" …" if len(excused) > 8 else ""))
-        self.figures(**figures)
+        if not quiet:
+            self.figures(**figures)
         return entries
 
     @staticmethod
