@@ -28,9 +28,10 @@ def control(suite):
 
 def fresh_topics(suite):
     """the first events of a bridge go to topics that were made a moment ago, whose leaders are not all there yet"""
-    rounds = 60 if suite.long else 4
+    rounds = 60 if suite.long else 5
     for _ in range(rounds):
-        with Stand(suite, "fresh-topics").start() as stand:
+        # The more partitions, the longer it takes until each has its leader.
+        with Stand(suite, "fresh-topics", partitions=10).start() as stand:
             stand.load(1000, 1).finish()
             stand.judge(within=10, quiet=True)
 
