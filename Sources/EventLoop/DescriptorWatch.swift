@@ -1,27 +1,49 @@
 internal import CUV
 
 /// What a descriptor is watched for, or is ready for.
-package struct Readiness: OptionSet, Sendable {
+///
+/// Not an `OptionSet`: that protocol's generic algebra is not inlined across modules, and this is asked a few times for
+/// each request.
+@frozen
+package struct Readiness: Sendable, Hashable {
+    /// libuv's flags.
     package let rawValue: Int32
+
+    @inlinable
     package init(rawValue: Int32) { self.rawValue = rawValue }
 
+    /// Nothing.
+    @inlinable
+    package static var none: Readiness { Readiness(rawValue: 0) }
     /// Reading will not block: bytes, a connection, the end of the stream or an error waits.
-    package static let readable = Readiness(rawValue: 1)
+    @inlinable
+    package static var readable: Readiness { Readiness(rawValue: 1) }
     /// Writing will not block.
-    package static let writable = Readiness(rawValue: 2)
+    @inlinable
+    package static var writable: Readiness { Readiness(rawValue: 2) }
     /// Urgent data, or both directions of the connection have ended. Asked for alone it tells of a lost connection
     /// without telling of bytes.
-    package static let hungUp = Readiness(rawValue: 8)
+    @inlinable
+    package static var hungUp: Readiness { Readiness(rawValue: 8) }
     /// The descriptor is in error, which the next read or write tells (bytes may still wait before it). The watch has
     /// stopped; `DescriptorWatch.watch(for:)` starts it again. Told of together with what was asked for, never asked.
-    package static let failed = Readiness(rawValue: 1 << 16)
+    @inlinable
+    package static var failed: Readiness { Readiness(rawValue: 1 << 16) }
+
+    /// Whether all of `other` is in it.
+    @inlinable
+    package func contains(_ other: Readiness) -> Bool { rawValue & other.rawValue == other.rawValue }
+
+    /// Both together.
+    @inlinable
+    package func union(_ other: Readiness) -> Readiness { Readiness(rawValue: rawValue | other.rawValue) }
 }
 
 /// Watches one descriptor, level-triggered. The descriptor stays the owner's: cancel first, then close it.
 package final class DescriptorWatch: LoopHandle {
     private var onReady: ((Readiness) -> Void)?
     /// What is watched for now.
-    package private(set) var interest: Readiness = []
+    package private(set) var interest = Readiness.none
 
     init(
         loop: UnsafeMutablePointer<uv_loop_t>, descriptor: Int32, interest: Readiness,
@@ -45,7 +67,7 @@ package final class DescriptorWatch: LoopHandle {
     package func watch(for interest: Readiness) throws(EventLoopError) {
         guard interest != self.interest, let poll = pointer(as: uv_poll_t.self) else { return }
         self.interest = interest
-        if interest.isEmpty {
+        if interest == .none {
             uv_poll_stop(poll)
             return
         }
@@ -53,14 +75,14 @@ package final class DescriptorWatch: LoopHandle {
             guard let watch = DescriptorWatch.of(handle) else { return }
             if status < 0 {
                 let asked = watch.interest
-                watch.interest = []
+                watch.interest = .none
                 watch.onReady?(asked.union(.failed))
             } else {
                 watch.onReady?(Readiness(rawValue: events))
             }
         }
         if code < 0 {
-            self.interest = []
+            self.interest = .none
             throw EventLoopError(code: code, operation: "watch a descriptor")
         }
     }

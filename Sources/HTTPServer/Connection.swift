@@ -25,6 +25,8 @@ final class Connection {
     let isSurplus: Bool
     private(set) var exchange: Exchange
     private var watch: DescriptorWatch?
+    /// What is watched for.
+    private var interest = Readiness.readable
     private var phase = Phase.receiving
 
     /// Bytes that no request has used up yet; nil between requests, which is what most connections are.
@@ -98,6 +100,7 @@ final class Connection {
         let bytesRead = server.counters.bytesRead
         if ready.contains(.readable) { becameReadable() } else if ready.contains(.hungUp) { wasLost() }
         if ready.contains(.failed) {
+            interest = .none
             // What came before the loss is read first, a piece each time; then there is nothing to wait for.
             if server.counters.bytesRead > bytesRead { updateInterest() } else { wasLost() }
         }
@@ -396,34 +399,31 @@ final class Connection {
         updateInterest()
         if isAdvancing { return }
         // What came meanwhile is served when the turn ends: an answer may be given from within another request.
-        if pending != nil { server.resumeSoon(exchange) } else if hasEnded { close() }
+        if pending != nil { server.resumeSoon(exchange) }
     }
 
     /// Serves what came while the answer before was owed.
     func resume() {
         guard phase == .receiving, let pending else { return }
         advance(pending)
-        // The client had sent everything that it meant to.
-        if hasEnded, phase == .receiving { close() }
     }
 
     // MARK: Watching and waiting
 
     /// Watches for what the present state can use, so that readiness that nothing is done with wakes nobody.
     private func updateInterest() {
-        guard let watch else { return }
-        var interest: Readiness = []
-        let isBusy = phase == .answering || phase == .flushing
-        let isFull = isReadingPaused || (pending?.count ?? 0) >= server.configuration.maxPipelinedBytes
-        if isBusy, hasEnded || isFull {
+        var interest = Readiness.readable
+        if phase == .answering || phase == .flushing,
+            hasEnded || isReadingPaused || (pending?.count ?? 0) >= server.configuration.maxPipelinedBytes
+        {
             // A connection that is lost altogether is still to be noticed.
             interest = .hungUp
-        } else {
-            interest = .readable
         }
-        if !output.isEmpty { interest.insert(.writable) }
+        if !output.isEmpty { interest = interest.union(.writable) }
+        guard interest != self.interest else { return }
+        self.interest = interest
         do throws(EventLoopError) {
-            try watch.watch(for: interest)
+            try watch?.watch(for: interest)
         } catch {
             // The system cannot watch it any more (out of memory): nothing could end it later.
             close()
@@ -441,9 +441,7 @@ final class Connection {
     func expired() {
         switch awaits {
         case .head, .request, .body:
-            // A last look: what is there by now has come in time, or a paused process is late itself.
-            if phase == .receiving { receive() }
-            guard phase == .receiving, deadline <= server.loop.now else { return }
+            guard phase == .receiving else { return }
             guard let pending, pending.parser.hasBegun else {
                 server.counters.idleTimeouts += 1
                 close()

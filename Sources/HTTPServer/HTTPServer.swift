@@ -203,7 +203,7 @@ package final class HTTPServer {
 
     private func pauseAccepting() {
         isAcceptPaused = true
-        for listener in listeners { try? listener.watch?.watch(for: []) }
+        for listener in listeners { try? listener.watch?.watch(for: .none) }
     }
 
     private func resumeAccepting() {

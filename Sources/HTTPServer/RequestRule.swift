@@ -41,8 +41,11 @@ package enum RequestRule: String, Sendable, CaseIterable {
     case trailerField = "trailer-field"
     case trailersTooLarge = "trailers-too-large"
 
-    /// The status that answers it. Where the RFCs suggest 501 or 505, it is 400 all the same: a 5xx tells balancers and
-    /// alerts that the bridge is broken, while it is the request that is.
+    /// The status that answers it.
+    ///
+    /// Never 5xx, though the RFC suggests 501 for an unknown transfer coding and a method beyond all lengths, and 505 for
+    /// a version: a 5xx says that the server has failed and invites a retry, and whoever can send bad bytes could page
+    /// somebody with them. 400 is right for each of them, too.
     package var status: Int {
         switch self {
         case .bodyTooLarge: 413
@@ -56,7 +59,7 @@ package enum RequestRule: String, Sendable, CaseIterable {
     /// The section of the standard that the rule comes from.
     package var section: String {
         switch self {
-        case .emptyLines, .bareCR, .bareLF, .fieldValue: "RFC 9112 section 2.2"
+        case .emptyLines, .bareCR, .bareLF: "RFC 9112 section 2.2"
         case .method, .methodTooLong: "RFC 9112 section 3.1"
         case .connect: "RFC 9110 section 9.3.6"
         case .target, .targetForm: "RFC 9112 section 3.2"
@@ -65,6 +68,7 @@ package enum RequestRule: String, Sendable, CaseIterable {
         case .version: "RFC 9112 section 2.3"
         case .versionUnsupported: "RFC 9110 section 15.6.6"
         case .fieldName: "RFC 9110 section 5.1"
+        case .fieldValue: "RFC 9110 section 5.5"
         case .spaceBeforeColon: "RFC 9112 section 5.1"
         case .foldedField: "RFC 9112 section 5.2"
         case .headersTooLarge, .tooManyHeaders, .trailersTooLarge: "RFC 6585 section 5"

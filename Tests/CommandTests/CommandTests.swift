@@ -74,9 +74,12 @@ import Testing
         #expect(!run.errors.contains("hidden-value"))
     }
 
-    @Test func withoutKafkaItSaysSoAndEnds() throws {
+    @Test func withoutKafkaAndWithoutASpoolItSaysSoAndEnds() throws {
         let run = try smsbridge(
-            ["serve", "--kafka-bootstrap-servers", "127.0.0.1:1", "--http-port", "0", "--admin-port", "0"],
+            [
+                "serve", "--kafka-bootstrap-servers", "127.0.0.1:1", "--http-port", "0", "--admin-port", "0",
+                "--spool-none",
+            ],
             environment: ["SMSBRIDGE_AUTH_HEADER_SECRETS": "hidden-secret-value"])
         #expect(run.exitCode == 1)
         #expect(run.errors.contains("Kafka cannot be reached"))
@@ -177,7 +180,7 @@ struct CommandsOnRealKafkaTests {
             [
                 "serve", "--kafka-bootstrap-servers", bootstrapServers, "--topics-prefix", prefix,
                 "--topics-create=false",
-                "--http-port", "0", "--admin-port", "0",
+                "--http-port", "0", "--admin-port", "0", "--spool-none",
             ], environment: ["SMSBRIDGE_AUTH_NONE": "true"])
         #expect(run.exitCode == 1)
         for topic in EventTopic.allCases { #expect(run.errors.contains(topic.name(prefix: prefix))) }

@@ -31,8 +31,11 @@ func smsbridge(_ arguments: [String], environment: [String: String] = [:], timeo
     process.standardError = errors
     process.standardInput = FileHandle.nullDevice
     try process.run()
-    let watchdog = DispatchWorkItem { process.terminate() }
-    DispatchQueue.global().asyncAfter(deadline: .now() + timeout, execute: watchdog)
+    // A thread of its own: the pools may be full of tests that wait.
+    let isOver = DispatchSemaphore(value: 0)
+    Thread.detachNewThread {
+        if isOver.wait(timeout: .now() + timeout) == .timedOut { kill(process.processIdentifier, SIGKILL) }
+    }
     nonisolated(unsafe) var errorBytes = Data()
     let done = DispatchSemaphore(value: 0)
     Thread.detachNewThread {
@@ -42,7 +45,7 @@ func smsbridge(_ arguments: [String], environment: [String: String] = [:], timeo
     let outputBytes = output.fileHandleForReading.readDataToEndOfFile()
     done.wait()
     process.waitUntilExit()
-    watchdog.cancel()
+    isOver.signal()
     return Run(
         exitCode: process.terminationStatus, output: String(decoding: outputBytes, as: UTF8.self),
         errors: String(decoding: errorBytes, as: UTF8.self))

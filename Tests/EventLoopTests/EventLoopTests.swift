@@ -137,7 +137,7 @@ struct EventLoopTests {
         watch = try loop.watch(descriptor: ends[0], for: .writable) { ready in
             told.append(ready)
             if told.count == 1 {
-                try? watch?.watch(for: [])
+                try? watch?.watch(for: .none)
                 #expect(write(ends[1], "x", 1) == 1)
                 _ = try? loop.timer(after: 5_000_000) { try? watch?.watch(for: .readable) }
             } else {

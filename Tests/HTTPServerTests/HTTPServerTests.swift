@@ -457,6 +457,27 @@ struct HTTPServerTests {
         server.stop()
     }
 
+    @Test("a process that was paused does not take its own lateness for its clients'", arguments: [true, false])
+    func paused(isHead: Bool) throws {
+        let server = try TestServer {
+            $0.headTimeout = .milliseconds(150)
+            $0.bodyTimeout = .milliseconds(150)
+        }
+        let client = try server.connect()
+        let text = post("/now", "hello")
+        let cut = text.utf8.count - (isHead ? 30 : 3)
+        client.send(Array(text.utf8.prefix(cut)))
+        #expect(server.wait { $0.server.counters.bytesRead == UInt64(cut) })
+        let rest = String(decoding: text.utf8.dropFirst(cut), as: UTF8.self)
+        server.onLoop { [client = SendingClient(client)] _ in
+            // The rest comes in time, and the loop turns long after.
+            client.send(rest)
+            usleep(500_000)
+        }
+        #expect(try client.answer().status == 200)
+        server.stop()
+    }
+
     @Test("an idle connection is closed, in silence and orderly")
     func idle() throws {
         let server = try TestServer { $0.idleTimeout = .milliseconds(60) }
@@ -636,6 +657,8 @@ struct HTTPServerTests {
             let other = try server.connect()
             other.send(post("/held?other", "y"))
             #expect(server.wait { $0.server.requestsInFlight == 1 })
+            server.onLoop { $0.answerOldest() }
+            #expect(server.onLoop { $0.server.requestsInFlight } == 1)
             server.onLoop { $0.answerHeld() }
             #expect(try other.answer().text == "now")
             other.send(get)

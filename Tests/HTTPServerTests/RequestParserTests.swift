@@ -36,8 +36,19 @@ struct RequestParserTests {
         let shown = Set(try RequestCase.all().compactMap { $0.refusal?.rule })
         for rule in RequestRule.allCases {
             #expect(shown.contains(rule.rawValue), "\(rule)")
-            #expect((400...599).contains(rule.status))
+            #expect((400...499).contains(rule.status))
             #expect(rule.section.hasPrefix("RFC "))
+        }
+    }
+
+    @Test("the documentation lists every rule with its status and section")
+    func documentation() throws {
+        let root = #filePath.split(separator: "/", omittingEmptySubsequences: false).dropLast(3).joined(separator: "/")
+        let text = String(decoding: try readFile("\(root)/docs/http.md"), as: UTF8.self)
+        let rows = text.split(separator: "\n").filter { $0.hasPrefix("| `") }
+        for rule in RequestRule.allCases {
+            let row = rows.first { $0.hasPrefix("| `\(rule.rawValue)` |") }
+            #expect(row?.hasSuffix("| \(rule.status) | \(rule.section) |") == true, "\(rule)")
         }
     }
 

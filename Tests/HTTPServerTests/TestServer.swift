@@ -118,6 +118,11 @@ final class TestHandler: RequestHandler {
         server.respond(to: exchange, with: soon)
     }
 
+    /// Answers the one that has waited longest, and forgets it.
+    func answerOldest() {
+        if !held.isEmpty { server.respond(to: held.removeFirst(), with: late) }
+    }
+
     func answerHeld() {
         let answered = held
         held = []

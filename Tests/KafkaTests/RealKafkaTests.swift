@@ -1,6 +1,10 @@
 import Kafka
 import Testing
 
+#if canImport(Glibc)
+import Glibc
+#endif
+
 /// What only a real broker can prove; `KAFKA_BOOTSTRAP_SERVERS` names it.
 @Suite(.serialized, .enabled(if: realBootstrapServers != nil, "KAFKA_BOOTSTRAP_SERVERS is not set"))
 struct RealKafkaTests {
@@ -14,9 +18,19 @@ struct RealKafkaTests {
         defer { admin.close() }
         let topic = uniqueName("kafka-tests")
         let made = try admin.create(
-            [NewTopic(name: topic, partitions: partitions, replication: 1, configuration: configuration)],
+            [
+                NewTopic(
+                    name: topic, partitions: partitions, replication: 1,
+                    // The records' times are long past.
+                    configuration: configuration.merging(["retention.ms": "-1"]) { given, _ in given })
+            ],
             timeout: 15_000)
         #expect(made[topic]! == nil)
+        // A broker answers a question about a topic a moment after the controller has made it.
+        let deadline = monotonicMilliseconds() + 15_000
+        while try !admin.describe(timeout: 15_000).topics.contains(where: { $0.name == topic && $0.error == nil }),
+            monotonicMilliseconds() < deadline
+        { usleep(20_000) }
         defer { _ = try? admin.delete([topic], timeout: 15_000) }
         try body(admin, topic)
     }

@@ -214,11 +214,11 @@ private struct World {
 }
 
 @Suite struct PublisherCoreTests {
-    @Test(arguments: 1...60 as ClosedRange<UInt64>) func promisesHoldInRandomRuns(seed: UInt64) {
+    @Test(arguments: 1...25 as ClosedRange<UInt64>) func promisesHoldInRandomRuns(seed: UInt64) {
         var world = World(seed: seed, hasSpool: true)
         world.core.spoolOpened(
             nextNumber: 1, totals: Array(repeating: SpoolTotals(), count: World.laneCount), now: world.now)
-        for _ in 0..<4_000 { world.step() }
+        for _ in 0..<3_000 { world.step() }
         world.settle()
         #expect(world.durableNowhere.isEmpty, "seed \(seed): answered 200 and in neither place")
         #expect(world.answers.count == world.accepted, "seed \(seed): every caller is answered")
@@ -235,20 +235,20 @@ private struct World {
         }
     }
 
-    @Test(arguments: 1...20 as ClosedRange<UInt64>) func withoutASpoolNothingIsPromisedThatKafkaHasNot(seed: UInt64) {
+    @Test(arguments: 1...8 as ClosedRange<UInt64>) func withoutASpoolNothingIsPromisedThatKafkaHasNot(seed: UInt64) {
         var world = World(seed: seed, hasSpool: false)
-        for _ in 0..<4_000 { world.step() }
+        for _ in 0..<3_000 { world.step() }
         world.settle()
         #expect(world.durableNowhere.isEmpty && world.answers.count == world.accepted, "seed \(seed)")
         #expect(world.core.events.count == 0, "seed \(seed)")
     }
 
     /// Order: with a Kafka that is late, away or lost but refuses nothing, first copies arrive in the order accepted.
-    @Test(arguments: 1...40 as ClosedRange<UInt64>) func orderIsKeptThroughOutages(seed: UInt64) {
+    @Test(arguments: 1...15 as ClosedRange<UInt64>) func orderIsKeptThroughOutages(seed: UInt64) {
         var world = World(seed: seed &+ 1_000, hasSpool: true)
         world.core.spoolOpened(
             nextNumber: 1, totals: Array(repeating: SpoolTotals(), count: World.laneCount), now: world.now)
-        for _ in 0..<4_000 {
+        for _ in 0..<3_000 {
             switch world.random.next() % 10 {
             case 0..<4: world.callerComes()
             case 4, 5: world.kafkaReports(Int(world.random.next() % 2), failing: false)

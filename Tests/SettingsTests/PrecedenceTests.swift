@@ -28,7 +28,8 @@ import Testing
             "events.url-preview.fields": "", "events.url-click.fields": "", "publish.linger": "1ms",
             "publish.hedge": "100ms", "publish.deadline": "900ms", "publish.maxInFlight": "100000",
             "publish.maxInFlightBytes": "64MiB", "spool.path": "/var/lib/smsbridge", "spool.none": "false",
-            "spool.maxBytes": "10GiB", "durability.strict": "false", "shutdown.delay": "5s", "shutdown.deadline": "25s",
+            "spool.maxBytes": "10GiB", "spool.anyFileSystem": "false", "durability.strict": "false",
+            "shutdown.delay": "5s", "shutdown.deadline": "25s",
             "log.level": "info", "log.format": "auto",
         ]
         #expect(shown == agreed)
@@ -66,7 +67,8 @@ import Testing
         ("events.url-click.fields", "x=url", "{x: url}"), ("publish.linger", "0s", "0ms"),
         ("publish.hedge", "50ms", "50ms"), ("publish.deadline", "2s", "2s"), ("publish.maxInFlight", "10", "10"),
         ("publish.maxInFlightBytes", "1MiB", "1MiB"), ("spool.path", "/tmp/spool", "/tmp/spool"),
-        ("spool.none", "true", "TRUE"), ("spool.maxBytes", "1TiB", "1TiB"), ("durability.strict", "true", "true"),
+        ("spool.none", "true", "TRUE"), ("spool.maxBytes", "1TiB", "1TiB"), ("spool.anyFileSystem", "true", "true"),
+        ("durability.strict", "true", "true"),
         ("shutdown.delay", "0s", "0s"), ("shutdown.deadline", "1m", "60s"), ("log.level", "trace", "trace"),
         ("log.format", "json", "json"),
     ]

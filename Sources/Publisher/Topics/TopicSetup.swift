@@ -1,6 +1,12 @@
 package import Kafka
 internal import SMSPortalEvents
 
+#if canImport(Glibc)
+internal import Glibc
+#else
+internal import Darwin
+#endif
+
 /// The topics as the bridge wants them.
 package struct TopicPlan: Sendable {
     package var prefix: String
@@ -89,7 +95,13 @@ package struct TopicSetup {
         if !missing.isEmpty {
             guard creates else { throw .missing(missing) }
             try create(missing, plan, brokers: metadata.brokers.count, &findings)
-            metadata = try describe()
+            // The brokers hear of a new topic a moment after it was made.
+            for attempt in 1...50 {
+                metadata = try describe()
+                let known = metadata.topics.filter { $0.error == nil }.map(\.name)
+                if attempt == 50 || Set(plan.names).isSubset(of: known) { break }
+                usleep(50_000)
+            }
         }
         judge(metadata.topics.filter { plan.names.contains($0.name) }, plan, &findings)
         return findings

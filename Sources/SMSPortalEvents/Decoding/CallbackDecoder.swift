@@ -113,7 +113,7 @@ struct DecoderState: ~Copyable {
     init(_ configuration: DecoderConfiguration) {
         vocabulary = Vocabulary(custom: configuration.customNames)
         optOut = OptOutMatcher(configuration.optOutPhrases)
-        digits = .allocate(capacity: 16)
+        digits = .allocate(capacity: MSISDN.room)
         ranks = .allocate(capacity: Field.allCases.count)
         for account in configuration.accounts {
             let start = accounts.count

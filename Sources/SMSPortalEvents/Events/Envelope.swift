@@ -127,7 +127,7 @@ extension Envelope {
     /// The digits of ``msisdn``, which are the key of the record; nil where it is no number.
     public var key: String? {
         guard var number = msisdn else { return nil }
-        return withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 16) { room in
+        return withUnsafeTemporaryAllocation(of: UInt8.self, capacity: MSISDN.room) { room in
             guard let room = room.baseAddress else { return nil }
             return number.withUTF8 {
                 MSISDN.normalised(Bytes(UnsafeRawBufferPointer($0)).trimmed, room: room)?.string

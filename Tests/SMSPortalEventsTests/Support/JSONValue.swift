@@ -19,7 +19,7 @@ indirect enum JSONValue: Equatable, Sendable {
         case let list as [Any]: self = .array(list.map(JSONValue.init))
         case let object as [String: Any]: self = .object(object.mapValues(JSONValue.init))
         case let number as NSNumber:
-            self = CFGetTypeIDIsBoolean(number) ? .bool(number.boolValue) : .number(number.stringValue)
+            self = isBoolean(number) ? .bool(number.boolValue) : .number(number.stringValue)
         default: self = .null
         }
     }
@@ -35,6 +35,6 @@ indirect enum JSONValue: Equatable, Sendable {
     var array: [JSONValue]? { if case .array(let items) = self { items } else { nil } }
 }
 
-private func CFGetTypeIDIsBoolean(_ number: NSNumber) -> Bool {
+private func isBoolean(_ number: NSNumber) -> Bool {
     String(cString: number.objCType) == "c" || number === NSNumber(value: true) || number === NSNumber(value: false)
 }
