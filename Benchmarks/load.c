@@ -10,17 +10,8 @@
  * Latency goes into a histogram with 128 linear steps per power of two: at most 0.8 % off.
  * One thread; time by epoll_pwait2 (ns) where the kernel has it, else by spinning through the last millisecond. */
 #define _GNU_SOURCE
-#include <arpa/inet.h>
-#include <errno.h>
-#include <netinet/tcp.h>
+#include "client.h"
 #include <signal.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/epoll.h>
-#include <time.h>
-#include <unistd.h>
 
 enum { SUB = 128, SUB_BITS = 7, BUCKETS = SUB * 58, REPLY = 4096 };
 
@@ -35,19 +26,6 @@ static uint64_t answered, refused, failed, late_starts;
 static const char *path, *header = "";
 static uint16_t port;
 static uint64_t seed = 1;
-
-static uint64_t now_ns(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
-static uint64_t next_random(void) { /* splitmix64 */
-    uint64_t z = (seed += 0x9e3779b97f4a7c15u);
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return z ^ (z >> 31);
-}
 
 static int bucket_of(uint64_t ns) {
     if (ns < SUB) return (int)ns;
@@ -78,23 +56,21 @@ static void record(uint64_t ns) {
 }
 
 static int open_connection(void) {
-    int fd = socket(AF_INET, SOCK_STREAM, 0), one = 1;
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    if (fd < 0 || connect(fd, (struct sockaddr *)&to, sizeof to)) {
+    int fd = connect_loopback(port);
+    if (fd < 0) {
         perror("connect");
         exit(1);
     }
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     return fd;
 }
 
 static void send_request(connection *c) {
     char body[256], request[2048];
-    uint64_t r = next_random();
+    uint64_t r = next_random(&seed);
     int bl = snprintf(body, sizeof body,
         "{\"Status\":\"DELIVRD\",\"EventId\":1179504595,\"Mcc\":655,\"Mnc\":\"01\",\"MsgCount\":1,\"Msisdn\":\"2782000%04u\","
         "\"Received\":1530013907,\"UserReference\":\"%016llx%08x\"}",
-        (unsigned)(r % 10000), (unsigned long long)next_random(), (unsigned)(r >> 32));
+        (unsigned)(r % 10000), (unsigned long long)next_random(&seed), (unsigned)(r >> 32));
     int n = snprintf(request, sizeof request,
         "POST %s HTTP/1.1\r\nHost: 127.0.0.1\r\n%sContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", path, header, bl, body);
     c->busy = 1;
@@ -104,17 +80,6 @@ static void send_request(connection *c) {
         close(c->fd);
         c->fd = -1;
     }
-}
-
-/* 1: a whole answer, 0: more to come, -1: broken. */
-static int whole_answer(connection *c, int *status) {
-    c->reply[c->have] = 0;
-    char *end = strstr(c->reply, "\r\n\r\n"), *length;
-    if (!end) return c->have < REPLY - 1 ? 0 : -1;
-    if (sscanf(c->reply, "HTTP/1.%*d %d", status) != 1) return -1;
-    length = strcasestr(c->reply, "\r\ncontent-length:");
-    long size = length && length < end ? atol(length + 17) : 0;
-    return c->have >= (end + 4 - c->reply) + size;
 }
 
 int main(int argc, char **argv) {
@@ -181,14 +146,12 @@ int main(int argc, char **argv) {
         /* Sleep until something is readable or the next request is due; without an idle connection only the first. */
         now = now_ns();
         uint64_t wait = sent < requests && idles ? (due > now ? due - now : 0) : 100000000;
-        struct timespec t = {.tv_sec = (time_t)(wait / 1000000000u), .tv_nsec = (long)(wait % 1000000000u)};
-        int n = epoll_pwait2(ep, ready, 256, &t, NULL);
-        if (n < 0 && errno == ENOSYS) n = epoll_wait(ep, ready, 256, (int)(wait / 1000000u));
+        int n = wait_ready(ep, ready, 256, wait);
         for (int i = 0; i < n; i++) {
             connection *c = ready[i].data.ptr;
             ssize_t r = recv(c->fd, c->reply + c->have, (size_t)(REPLY - 1 - c->have), 0);
             int status = 0, whole = -1;
-            if (r > 0) c->have += (int)r, whole = c->busy ? whole_answer(c, &status) : -1;
+            if (r > 0) c->have += (int)r, whole = c->busy ? whole_answer(c->reply, c->have, REPLY, &status) : -1;
             if (whole == 0) continue;
             if (whole < 0) { /* broken, or closed */
                 if (c->busy) failed++;

@@ -9,6 +9,7 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.error
 import urllib.request
 
 
@@ -31,10 +32,12 @@ class Bridge:
         self.url, self.admin, self.process, self.log_path = url.rstrip("/"), admin and admin.rstrip("/"), process, log_path
 
     @staticmethod
-    def start(binary, bootstrap, prefix, folder, name, environment=None, within=30):
-        """Starts `binary serve` and waits until it is ready."""
-        port, admin = free_port(), free_port()
-        spool = tempfile.mkdtemp(prefix=f"spool-{name}-", dir=folder)
+    def start(binary, bootstrap, prefix, folder, name, environment=None, within=30, ports=None, spool=None, ready=True):
+        """Starts `binary serve` and waits until it is ready, or with `ready` False until it answers at all.
+
+        `ports` (public, private) and `spool` are those of an earlier bridge that this one takes the place of."""
+        port, admin = ports or (free_port(), free_port())
+        spool = spool or tempfile.mkdtemp(prefix=f"spool-{name}-", dir=folder)
         # Nothing of the caller's own settings counts.
         clean = {key: value for key, value in os.environ.items() if not key.startswith("SMSBRIDGE_")}
         variables = {
@@ -49,7 +52,7 @@ class Bridge:
             **(environment or {}),
         }
         log_path = os.path.join(folder, f"{name}.log")
-        with open(log_path, "wb") as log:
+        with open(log_path, "ab") as log:
             process = subprocess.Popen(
                 [*binary, "serve"], env=variables, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
         bridge = Bridge(f"http://127.0.0.1:{port}", f"http://127.0.0.1:{admin}", process, log_path)
@@ -61,6 +64,9 @@ class Bridge:
                 with urllib.request.urlopen(f"{bridge.url}/healthz", timeout=2) as answer:
                     if answer.status == 200:
                         return bridge
+            except urllib.error.HTTPError:
+                if not ready:
+                    return bridge
             except OSError:
                 pass
             time.sleep(0.02)

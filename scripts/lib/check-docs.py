@@ -69,7 +69,7 @@ def check_links(name: str) -> None:
 
 
 # The one thing outside that may be named is the optional script that starts a broker, and only by those who use it.
-KAFKA_STARTERS = {".ci/run", "scripts/bench", "scripts/test"}
+KAFKA_STARTERS = {".ci/run", "scripts/bench", "scripts/chaos", "scripts/test"}
 FOREIGN = [r"/work\b(?!-)(?=/|\s|\"|'|`|$)", r"/tmp/wt\b", r"\.\./shared\b", r"/root/", r"/home/\w+"]
 
 

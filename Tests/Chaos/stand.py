@@ -1,0 +1,295 @@
+"""One scenario's stand: a bridge with a spool of its own, topics of their own, load on it, and the judge at the end."""
+
+import os
+import re
+import secrets
+import threading
+import time
+import urllib.error
+import urllib.request
+
+from bridge import Bridge, free_port
+from ledger import ENDS, Load, percentile
+from reader import Reader
+from report import check
+
+TICK = os.sysconf("SC_CLK_TCK")
+SECRET = "chaos-" + secrets.token_hex(12)
+HEADER = f"X-Webhook-Secret: {SECRET}"
+
+
+class DiskProbe:
+    """Appends to a small file and syncs it, again and again: how long the machine's disk makes anybody wait."""
+
+    STALL = 0.25  # seconds: with two of these, a commit and the one before it, an answer misses its deadline
+
+    def __init__(self, folder):
+        self.path, self.ending, self.slowest = os.path.join(folder, "probe"), threading.Event(), []
+        self.thread = threading.Thread(target=self._run, daemon=True)
+        self.thread.start()
+
+    def _run(self):
+        with open(self.path, "wb", buffering=0) as file:
+            while not self.ending.wait(0.1):
+                began = time.monotonic_ns()
+                if file.tell() > 1 << 20:
+                    file.truncate(0)
+                    file.seek(0)
+                file.write(b"x" * 4096)
+                os.fdatasync(file.fileno())
+                took = time.monotonic_ns() - began
+                if took > 50_000_000:
+                    self.slowest.append((began, took / 1e9))
+
+    def worst(self):
+        return max((took for _, took in self.slowest), default=0.0)
+
+    def stalled(self, began, ended):
+        """Whether the disk kept somebody waiting for long in that time."""
+        return any(took > self.STALL and at < ended and at + took * 1e9 > began for at, took in self.slowest)
+
+    def close(self):
+        self.ending.set()
+        self.thread.join(5)
+
+
+class Stand:
+    def __init__(self, suite, name, cluster=None, bootstrap=None, environment=None, spool=None, partitions=3, replication=1):
+        self.suite, self.name = suite, name
+        self.cluster = cluster or suite.cluster
+        self.bootstrap = bootstrap or self.cluster.bootstrap
+        self.prefix = f"chaos-{name}-{secrets.token_hex(3)}"
+        self.ports = (free_port(), free_port())
+        self.folder = os.path.join(suite.folder, self.prefix)
+        os.mkdir(self.folder)
+        self.spool = spool or os.path.join(self.folder, "spool")
+        os.makedirs(self.spool, exist_ok=True)
+        self.environment = {
+            "SMSBRIDGE_AUTH_HEADER_SECRETS": SECRET, "SMSBRIDGE_TOPICS_PARTITIONS": str(partitions),
+            "SMSBRIDGE_TOPICS_REPLICATION": str(replication), "SMSBRIDGE_SHUTDOWN_DELAY": "0s",
+            **({"SMSBRIDGE_SPOOL_NONE": "true"} if suite.spool == "none" else {}), **(environment or {})}
+        self.bridge, self.loads, self.reader, self.ended = None, [], None, []
+        self.probe = DiskProbe(self.folder)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *_):
+        for load in self.loads:
+            load.end()
+        self.cluster.resume_all()
+        if self.bridge is not None and self.bridge.process.poll() is None:
+            self.bridge.process.kill()
+            self.bridge.process.wait(10)
+        if self.reader:
+            self.reader.close()
+        self.probe.close()
+        if kind is not None and self.suite.keep:
+            print(f"      {self.name}: log and ledger in {self.folder}", flush=True)
+
+    # ---- the bridge
+
+    def start(self, ready=True, within=30, wait=True):
+        self.bridge = Bridge.start(self.suite.binary, self.bootstrap, self.prefix, self.folder, "bridge", self.environment, within,
+                                   self.ports, self.spool, ready)
+        return self
+
+    def kill(self):
+        self.bridge.process.kill()
+        self.bridge.process.wait(10)
+
+    def terminate(self, within):
+        """SIGTERM; the exit status, and how long it took."""
+        began = time.monotonic()
+        self.bridge.terminate()
+        try:
+            status = self.bridge.process.wait(within)
+        except Exception:
+            raise AssertionError(f"the bridge lives {within} s after SIGTERM: {self.bridge.log()[-400:]}") from None
+        return status, time.monotonic() - began
+
+    def alive(self):
+        status = self.bridge.process.poll()
+        check(status is None, f"the bridge ended with {status}: {self.bridge.log()[-600:]}")
+
+    def status(self, path="/readyz", public=False):
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        try:
+            with opener.open((self.bridge.url if public else self.bridge.admin) + path, timeout=5) as answer:
+                return answer.status
+        except urllib.error.HTTPError as error:
+            return error.code
+
+    def metric(self, name, **labels):
+        """The sum of a metric's samples with these labels; None when there is none."""
+        total = None
+        for line in self.bridge.admin_page("/metrics").splitlines():
+            match = re.fullmatch(rf"{name}(?:\{{(.*)\}})? (\S+)", line)
+            if match and all(f'{key}="{value}"' in (match.group(1) or "") for key, value in labels.items()):
+                total = (total or 0.0) + float(match.group(2))
+        return total
+
+    def cpu(self):
+        with open(f"/proc/{self.bridge.process.pid}/stat", encoding="ascii") as file:
+            fields = file.read().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / TICK
+
+    def memory(self, key="VmHWM"):
+        """MB (10^6 bytes)."""
+        with open(f"/proc/{self.bridge.process.pid}/status", encoding="ascii") as file:
+            return int(re.search(rf"^{key}:\s+(\d+) kB", file.read(), re.M).group(1)) * 1024 / 1e6
+
+    def descriptors(self):
+        return len(os.listdir(f"/proc/{self.bridge.process.pid}/fd"))
+
+    def spool_bytes(self):
+        total = 0
+        for folder, _, names in os.walk(self.spool):
+            for name in names:
+                try:
+                    total += os.stat(os.path.join(folder, name)).st_blocks * 512
+                except FileNotFoundError:
+                    pass
+        return total
+
+    def busy(self, seconds):
+        """The CPU that the bridge takes over so long, in cores."""
+        began, used = time.monotonic(), self.cpu()
+        time.sleep(seconds)
+        return (self.cpu() - used) / (time.monotonic() - began)
+
+    # ---- load and Kafka
+
+    def load(self, rate, seconds=600, **options):
+        load = Load(self.suite.tools, self.folder, self.ports[0], rate, seconds, HEADER, **options)
+        self.loads.append(load)
+        return load
+
+    def read(self):
+        """Begins to read (else the judge does)."""
+        self.reader = self.reader or Reader(self.cluster.bootstrap, self.prefix)
+        return self.reader
+
+    def judge(self, *, within=30, unavailable=None, broken=False, order=True, lost=None, limit=None, strangers=None,
+              quiet=False):
+        """Ends the load and compares: every check of its own is a case of the report.
+
+        - unavailable: 503s allowed? By default only without a spool.
+        - broken: connections may have ended without an answer (the bridge was killed).
+        - order: whether first copies must be in order; without a spool, over an outage, it is not promised.
+        - lost: a function that says of an entry whether it may be missing, to be counted and named.
+        - limit: seconds for each answer, instead of promise 2's.
+        - strangers: how references begin that others than the load have sent.
+        """
+        suite, case = self.suite, self.case
+        for load in self.loads:
+            load.stop()
+        entries = [entry for load in self.loads for entry in load.entries]
+        acknowledged = [e for e in entries if e.acknowledged]
+        references = [e.reference for e in acknowledged]
+        unavailable = suite.spool == "none" if unavailable is None else unavailable
+        limit = limit or suite.limit
+        reader = self.read()
+        deadline, began = time.monotonic() + within, time.monotonic()
+        while True:
+            missing = reader.missing(references)
+            if lost:
+                gone = set(missing)
+                excused = [e for e in acknowledged if e.reference in gone and lost(e)]
+                missing = list(gone - {e.reference for e in excused})
+            if not missing or time.monotonic() > deadline:
+                break
+            time.sleep(0.1)
+        took = time.monotonic() - began
+        by_reference = {e.reference: e for e in entries}
+        with case("every event that got a 2xx is in Kafka"):
+            check(references, "no event got a 2xx: nothing was proven")
+            place = [f"{r} ({by_reference[r].topic}, answered {(by_reference[r].answered - self.loads[0].began) / 1e9:.2f} s "
+                     "into the load)" for r in sorted(missing, key=lambda r: by_reference[r].answered)[:5]]
+            check(not missing, f"{len(missing)} of {len(references)} are missing after {took:.0f} s: {', '.join(place)}")
+        settled = reader.settle(lambda: self.cluster.count(self.prefix), 15) if not lost else True
+        with case("what is in Kafka is what was sent: key, topic, one id an event, one event an id"):
+            check(settled, "not every record could be read")
+            with reader.lock:
+                wrong = [text for text in reader.problems if not (strangers and text.startswith(strangers))]
+                for reference, copy in reader.first.items():
+                    entry = by_reference.get(reference)
+                    if strangers and reference.startswith(strangers):
+                        continue
+                    if entry is None:
+                        wrong.append(f"{reference} was never sent")
+                    elif entry.topic != copy.topic:
+                        wrong.append(f"{reference} was sent to {entry.topic} and is in {copy.topic}")
+            check(not wrong, f"{len(wrong)}: {'; '.join(wrong[:4])}")
+        inverted = self._inversions(reader, acknowledged)
+        if order:
+            with case("the first copies of a number's events are in the order of their answers"):
+                check(not inverted, f"{len(inverted)} are not: {', '.join(inverted[:6])}")
+        answers = [e.seconds for e in entries if e.end == 0]
+        slow = [e for e in entries if e.end == 0 and e.seconds > limit]
+        unanswered = [e for e in entries if e.end in (2, 3, 4) or e.end in (1, 5) and not broken]
+        with case(f"every request is answered within {limit:g} s"):
+            worst = f"{len(slow)} of {len(answers)} took longer, the longest {max(answers, default=0):.2f} s"
+            check(not slow, worst)
+            ends = {text: sum(e.end == i for e in unanswered) for i, text in enumerate(ENDS)}
+            check(not unanswered, f"{len(unanswered)} have no answer: { {k: v for k, v in ends.items() if v} }")
+        refusals = [e for e in entries if e.end == 0 and not e.acknowledged]
+        # Neither Kafka nor a disk that stands still could take it: honest, and this machine's doing.
+        stalled = [] if unavailable else [e for e in refusals if e.status == 503 and e.retry_after
+                                          and self.probe.stalled(e.sent, e.answered)]
+        excused_refusals = {e.reference for e in stalled}
+        refusals = [e for e in refusals if e.reference not in excused_refusals]
+        with case("a refusal is a 503 with Retry-After" if unavailable else "no request is refused"):
+            honest = [e for e in refusals if e.status == 503 and e.retry_after]
+            others = len(refusals) - (len(honest) if unavailable else 0)
+            statuses = {s: sum(e.status == s for e in refusals) for s in sorted({e.status for e in refusals})}
+            first = min((e.answered for e in refusals), default=0)
+            check(others == 0, f"{others} of {len(entries)}: {statuses}, {len(refusals) - len(honest)} without Retry-After, the "
+                  f"first {(first - self.loads[0].began) / 1e9:.2f} s into the load; a sync of the disk took up to "
+                  f"{self.probe.worst() * 1e3:.0f} ms")
+        duplicates = sum(n for r, n in reader.copies.items() if not (strangers and r.startswith(strangers)))
+        figures = {
+            "sent": len(entries), "2xx": len(acknowledged), "503": sum(e.status == 503 for e in refusals), "503 while the disk stood still": len(stalled) or None,
+            "broken": sum(e.end in (1, 5) for e in entries), "in Kafka without a 2xx":
+            sum(1 for r in reader.first if r in by_reference and not by_reference[r].acknowledged),
+            "duplicates": duplicates, "out of order": len(inverted),
+            "p50": f"{percentile(answers, 50) * 1e3:.1f} ms", "p99": f"{percentile(answers, 99) * 1e3:.1f} ms",
+            "max": f"{max(answers, default=0) * 1e3:.0f} ms", "complete after": f"{took:.1f} s",
+            "memory": f"{self.memory():.0f} MB" if self.bridge.process.poll() is None else None,
+            "shed": sum(load.summary["shed"] for load in self.loads) or None,
+            "a sync of the disk up to": f"{self.probe.worst() * 1e3:.0f} ms" if self.probe.slowest else None,
+            "generator late by": f"{max(load.summary['worst_lag_ms'] for load in self.loads):.0f} ms"}
+        if lost:
+            figures["lost, as allowed"] = len(excused)
+            if excused:
+                self.tell(f"acknowledged and gone with what was deleted: {', '.join(e.reference for e in excused[:8])}"
+                          + (" …" if len(excused) > 8 else ""))
+        if not quiet:
+            self.figures(**figures)
+        return entries
+
+    @staticmethod
+    def _inversions(reader, acknowledged):
+        """Events that come after a later one of the same number and topic."""
+        latest, bad = {}, []
+        with reader.lock:
+            found = [(reader.first[e.reference].order, e) for e in acknowledged if e.reference in reader.first]
+        for _, e in sorted(found, key=lambda pair: pair[0]):
+            # The generator's run is part of the key: two runs know nothing of each other's order.
+            key = (e.reference.partition("-")[0], e.number, e.topic)
+            if e.sequence < latest.get(key, -1):
+                bad.append(e.reference)
+            else:
+                latest[key] = e.sequence
+        return bad
+
+    # ---- what is told
+
+    def case(self, text):
+        return self.suite.report.case(f"{self.name}: {text}")
+
+    def tell(self, text):
+        print(f"      {self.name}: {text}", flush=True)
+
+    def figures(self, **values):
+        self.tell(", ".join(f"{key.replace('_', ' ')} {value}" for key, value in values.items() if value is not None))
