@@ -27,10 +27,10 @@ package struct ProducerConfiguration: Sendable {
 package struct DeliveryReport: Sendable {
     /// What was given with the record.
     package let opaque: UInt64
-    /// nil when the broker acknowledged it.
+    /// nil when the broker acknowledged it and said at which offset.
     package let error: KafkaError.Code?
     package let partition: Int32
-    /// -1 when it was not written, or the broker did not say.
+    /// Below 0 when it was not written, or the broker did not say.
     package let offset: Int64
 }
 
@@ -173,11 +173,18 @@ package final class Producer {
                     if count == 0 { break }
                     for index in 0..<count {
                         guard let message = messages[index] else { continue }
-                        let error = message.pointee.err
+                        var error: KafkaError.Code?
+                        if message.pointee.err != RD_KAFKA_RESP_ERR_NO_ERROR {
+                            error = KafkaError.Code(message.pointee.err)
+                        } else if message.pointee.offset < 0 {
+                            // Not a proof. librdkafka 2.0.2 says "delivered" without an offset for records that a new
+                            // leader has refused, when a later batch of the same producer was taken; it says so as
+                            // well of a repeat that the broker had already. Sent again, at worst it is there twice.
+                            error = .noOffset
+                        }
                         reports(
                             DeliveryReport(
-                                opaque: UInt64(UInt(bitPattern: message.pointee._private)),
-                                error: error == RD_KAFKA_RESP_ERR_NO_ERROR ? nil : KafkaError.Code(error),
+                                opaque: UInt64(UInt(bitPattern: message.pointee._private)), error: error,
                                 partition: message.pointee.partition, offset: message.pointee.offset))
                     }
                 }

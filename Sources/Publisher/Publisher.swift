@@ -254,6 +254,8 @@ package final class Publisher {
         poll()
         core.tick(now: now, lag: late > Self.ordinaryLag ? late : 0)
         perform()
+        // Timers fire before the loop sleeps, and the end of a turn comes after: what they bring about must not wait.
+        endTurn()
     }
 
     /// How late a timer may be on a healthy machine, in nanoseconds.
@@ -413,6 +415,7 @@ package final class Publisher {
         case .replacing: makeReplacement(after: nil)
         case .running: break
         }
+        endTurn()
     }
 
     private func destroyElsewhere(_ remains: Remains) {

@@ -19,15 +19,17 @@ final class Database {
         sqlite3_busy_timeout(handle, 2_000)
     }
 
-    deinit {
+    deinit { close() }
+
+    /// Closes now, and with it every statement: an exclusive lock must not outlive the decision to open the file anew.
+    func close() {
+        guard let handle else { return }
+        while let statement = sqlite3_next_stmt(handle, nil) { sqlite3_finalize(statement) }
         sqlite3_close_v2(handle)
+        self.handle = nil
     }
 
-    /// Closes now; every statement must be gone.
-    func close() {
-        sqlite3_close_v2(handle)
-        handle = nil
-    }
+    fileprivate var isClosed: Bool { handle == nil }
 
     func execute(_ sql: String) throws(SpoolError) {
         let code = sqlite3_exec(handle, sql, nil, nil, nil)
@@ -85,10 +87,10 @@ final class Database {
     }
 }
 
-/// A prepared statement. It ends before its database does.
+/// A prepared statement. It ends with its database, and is not used after `Database.close`.
 final class Statement {
     private let handle: OpaquePointer
-    private unowned let database: Database
+    private let database: Database
 
     fileprivate init(_ handle: OpaquePointer, _ database: Database) {
         self.handle = handle
@@ -96,7 +98,7 @@ final class Statement {
     }
 
     deinit {
-        sqlite3_finalize(handle)
+        if !database.isClosed { sqlite3_finalize(handle) }
     }
 
     func bind(_ index: Int32, _ value: Int64) { sqlite3_bind_int64(handle, index, value) }

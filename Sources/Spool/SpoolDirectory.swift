@@ -91,6 +91,11 @@ final class SpoolDirectory: Sendable {
     /// - Returns: whether there was any.
     func dropBallast() -> Bool { unlink(ballast) == 0 }
 
+    /// Removes a file that was set aside and is not needed.
+    func discard(_ aside: String) {
+        for suffix in ["", "-wal", "-shm", "-journal"] { unlink(aside + suffix) }
+    }
+
     /// Renames a damaged file and its log, so that a new one can take their place.
     ///
     /// - Returns: the new name.

@@ -207,8 +207,27 @@ final class SpoolStore {
         }
         try commitStatement.run()
         // A file that was deleted takes what was committed to it along; nobody is answered from there.
-        if database.hasMoved { throw SpoolError(.moved, "\(path): the file was deleted or replaced while it was open") }
+        if database.hasMoved || logHasMoved {
+            throw SpoolError(.moved, "\(path): the file was deleted or replaced while it was open")
+        }
     }
+
+    /// The identity of the log's file, once there is one.
+    private var log: (device: dev_t, inode: ino_t)?
+
+    /// Whether the write-ahead log is no longer the one that is open: what is committed stands only there at first.
+    private var logHasMoved: Bool {
+        var status = stat()
+        let isThere = stat(path + "-wal", &status) == 0
+        guard let log else {
+            if isThere { log = (status.st_dev, status.st_ino) }
+            return !isThere
+        }
+        return !isThere || log.device != status.st_dev || log.inode != status.st_ino
+    }
+
+    /// Ends the use of the file. Nothing else may be called afterwards.
+    func close() { database.close() }
 
     /// Forgets the transaction that has begun. The store is then of no further use: it is closed and opened anew.
     func rollback() {

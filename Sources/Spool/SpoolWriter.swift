@@ -151,11 +151,10 @@ final class SpoolWriter {
         for command in batch { if case .delete(let lane, let number) = command { owed.append((lane, number)) } }
         let old = store
         store = nil
-        if error.code == .moved, let old {
-            rescue(old)
-        } else if error.code == .full, directory?.dropBallast() == true {
-            // With this room the deletes come through at the next batch.
-        }
+        if error.code == .moved, let old { rescue(old) }
+        // With this room the deletes come through at the next batch.
+        if error.code == .full { _ = directory?.dropBallast() }
+        old?.close()
         reject(batch, error)
         open(isFirst: false)
     }
@@ -164,6 +163,8 @@ final class SpoolWriter {
     /// copied into a new one.
     private func rescue(_ old: SpoolStore) {
         guard let directory else { return }
+        // Only the log may be gone: what is left of the old file makes room for the new one.
+        let leftover = directory.setAside()
         do throws(SpoolError) {
             let fresh = try SpoolStore(path: directory.file, laneNames: configuration.lanes)
             try fresh.beginTransaction()
@@ -177,8 +178,11 @@ final class SpoolWriter {
                 }
             }
             try fresh.commit()
+            fresh.close()
+            directory.discard(leftover)
         } catch {
             events.append(.failed(error))
+            events.append(.setAside(leftover))
         }
     }
 

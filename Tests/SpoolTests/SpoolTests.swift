@@ -281,13 +281,15 @@ final class Desk: Sendable {
         spool.stop()
     }
 
-    @Test func aFileDeletedWhileOpenIsNoticedBeforeTheNextAnswerAndRescued() throws {
+    /// All of its files, or only the log, in which everything stands at first.
+    @Test(arguments: ["spool.db", "spool.db-wal"])
+    func aFileDeletedWhileOpenIsNoticedBeforeTheNextAnswerAndRescued(prefix: String) throws {
         let scratch = Scratch()
         let desk = Desk()
         let spool = try desk.spool(scratch)
         #expect(spool.submit((1...300).map { .insert(record("\($0)"), number: Int64($0), token: UInt64($0)) }))
         #expect(desk.wait { $0.durable.count == 300 })
-        for name in try FileManager.default.contentsOfDirectory(atPath: scratch.path) where name.hasPrefix("spool.db") {
+        for name in try FileManager.default.contentsOfDirectory(atPath: scratch.path) where name.hasPrefix(prefix) {
             try FileManager.default.removeItem(atPath: scratch.path + "/" + name)
         }
         #expect(spool.submit([.insert(record("late"), number: 301, token: 301)]))
