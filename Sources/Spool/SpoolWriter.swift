@@ -1,3 +1,9 @@
+#if canImport(Glibc)
+internal import Glibc
+#else
+internal import Darwin
+#endif
+
 /// The thread of a spool: applies batches, tells what came of them, and mends the file when it fails.
 final class SpoolWriter {
     private let configuration: SpoolConfiguration
@@ -160,30 +166,40 @@ final class SpoolWriter {
     }
 
     /// The file is gone from its folder, but it is still open here, and everything that was answered for is in it: it is
-    /// copied into a new one.
+    /// copied into a new one. Whoever deletes files may be at it still, so it is tried more than once.
     private func rescue(_ old: SpoolStore) {
         guard let directory else { return }
-        // Only the log may be gone: what is left of the old file makes room for the new one.
-        let leftover = directory.setAside()
-        do throws(SpoolError) {
-            let fresh = try SpoolStore(path: directory.file, laneNames: configuration.lanes)
-            try fresh.beginTransaction()
-            for lane in configuration.lanes.indices {
-                var last: Int64 = 0
-                while true {
-                    let rows = try old.read(lane: lane, after: last, count: 1_000, bytes: 8 << 20)
-                    guard let end = rows.last else { break }
-                    for row in rows { try fresh.insert(row.record, number: row.number) }
-                    last = end.number
+        for attempt in 1...10 {
+            // Only the log may be gone: what is left of the old file makes room for the new one.
+            let leftover = directory.setAside()
+            do throws(SpoolError) {
+                let fresh = try SpoolStore(path: directory.file, laneNames: configuration.lanes)
+                defer { fresh.close() }
+                try copy(old, to: fresh)
+                directory.discard(leftover)
+                return
+            } catch {
+                if attempt == 10 {
+                    events.append(.failed(error))
+                    events.append(.setAside(leftover))
                 }
+                usleep(20_000)
             }
-            try fresh.commit()
-            fresh.close()
-            directory.discard(leftover)
-        } catch {
-            events.append(.failed(error))
-            events.append(.setAside(leftover))
         }
+    }
+
+    private func copy(_ old: SpoolStore, to fresh: SpoolStore) throws(SpoolError) {
+        try fresh.beginTransaction()
+        for lane in configuration.lanes.indices {
+            var last: Int64 = 0
+            while true {
+                let rows = try old.read(lane: lane, after: last, count: 1_000, bytes: 8 << 20)
+                guard let end = rows.last else { break }
+                for row in rows { try fresh.insert(row.record, number: row.number) }
+                last = end.number
+            }
+        }
+        try fresh.commit()
     }
 
     private func reject(_ batch: [SpoolCommand], _ error: SpoolError) {
