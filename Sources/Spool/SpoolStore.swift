@@ -67,10 +67,10 @@ final class SpoolStore {
         self.path = path
         let database = try Database(path)
         self.database = database
+        // Before anything is read. No other connection: the log's index stays in memory, and a second process is refused by SQLite, too.
+        try database.execute("PRAGMA locking_mode=EXCLUSIVE")
         // Of use only before the first table is made.
         try database.execute("PRAGMA page_size=4096; PRAGMA auto_vacuum=INCREMENTAL")
-        // No other connection: the log's index stays in memory, and a second process is refused by SQLite, too.
-        try database.execute("PRAGMA locking_mode=EXCLUSIVE")
         guard try database.text("PRAGMA journal_mode=WAL") == "wal" else {
             throw SpoolError(.io, "\(path): SQLite cannot use a write-ahead log here")
         }
@@ -102,6 +102,8 @@ final class SpoolStore {
         var lanes: [Lane] = []
         var totals: [SpoolTotals] = []
         var highest = try database.integer("SELECT max(number) FROM parked") ?? 0
+        // One transaction, one sync: a new spool is open in a moment.
+        try database.execute("BEGIN IMMEDIATE")
         for name in laneNames {
             let add = try database.prepare(
                 "INSERT INTO lane (name, rows, bytes) VALUES (?, 0, 0) ON CONFLICT DO NOTHING")
@@ -132,6 +134,7 @@ final class SpoolStore {
                             + "LIMIT ?"),
                     oldest: try database.prepare("SELECT timestamp FROM \(table) ORDER BY number LIMIT 1")))
         }
+        try database.execute("COMMIT")
         self.lanes = lanes
         self.totals = totals
         nextNumber = highest + 1
