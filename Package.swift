@@ -60,7 +60,7 @@ let package = Package(
         // Beside the path.
         module("Operations", uses: ["EventLoop", "HTTPServer", "Telemetry", "Threads"]),
         module("Settings", uses: ["CYAML"]),
-        module("SMSPortalSimulator", uses: ["CCurl", "SMSPortalEvents"]),
+        module("SMSPortalSimulator", uses: ["CCurl", "SMSPortalEvents", "Threads"]),
         .executableTarget(
             name: "smsbridge",
             dependencies: [

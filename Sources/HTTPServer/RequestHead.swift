@@ -141,7 +141,7 @@ package enum PercentEncoding {
     }
 
     /// The byte that the escape at `index` stands for.
-    static func escape(_ bytes: RawSpan, at index: Int, end: Int) -> UInt8? {
+    package static func escape(_ bytes: RawSpan, at index: Int, end: Int) -> UInt8? {
         guard index + 2 < end, let high = ByteScan.hexValue(ByteScan.byte(bytes, index + 1)),
             let low = ByteScan.hexValue(ByteScan.byte(bytes, index + 2))
         else { return nil }

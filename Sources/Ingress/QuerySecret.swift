@@ -1,3 +1,5 @@
+internal import HTTPServer
+
 /// The parameter `secret` of a query: found, and cut out before anything is built from the query.
 ///
 /// It is cut whether or not the configuration asks for it, so that a secret that is no longer needed does not end in a
@@ -73,20 +75,11 @@ struct QuerySecret {
         let first = byte(query, index)
         index += 1
         if first == UInt8(ascii: "+") { return UInt8(ascii: " ") }
-        guard first == UInt8(ascii: "%"), index + 1 < end, let high = hexValue(byte(query, index)),
-            let low = hexValue(byte(query, index + 1))
-        else { return first }
-        index += 2
-        return high << 4 | low
-    }
-
-    private static func hexValue(_ byte: UInt8) -> UInt8? {
-        switch byte {
-        case UInt8(ascii: "0")...UInt8(ascii: "9"): byte - UInt8(ascii: "0")
-        case UInt8(ascii: "a")...UInt8(ascii: "f"): byte - UInt8(ascii: "a") + 10
-        case UInt8(ascii: "A")...UInt8(ascii: "F"): byte - UInt8(ascii: "A") + 10
-        default: nil
+        guard first == UInt8(ascii: "%"), let escaped = PercentEncoding.escape(query, at: index - 1, end: end) else {
+            return first
         }
+        index += 2
+        return escaped
     }
 
     private static func byte(_ query: RawSpan, _ index: Int) -> UInt8 {

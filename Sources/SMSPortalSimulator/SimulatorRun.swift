@@ -1,5 +1,6 @@
 import CCurl
 import SMSPortalEvents
+import Threads
 
 #if canImport(Glibc)
 import Glibc
@@ -83,13 +84,13 @@ final class SimulatorRun {
 
     /// Runs until everything has its end or `isStopped` says so.
     func loop(until isStopped: () -> Bool) {
-        let durationEnd = configuration.duration.map { nanoseconds($0) }
-        let progressInterval = nanoseconds(configuration.progressInterval)
+        let durationEnd = configuration.duration?.nanoseconds
+        let progressInterval = configuration.progressInterval.nanoseconds
         var nextProgress = progress == nil ? UInt64.max : progressInterval
         var graceEnd: UInt64?
         while true {
             var now = elapsed()
-            if graceEnd == nil, isStopped() { graceEnd = now + nanoseconds(configuration.stopGrace) }
+            if graceEnd == nil, isStopped() { graceEnd = now + configuration.stopGrace.nanoseconds }
             let isMaking =
                 graceEnd == nil && report.sent < configuration.count ?? .max && now < durationEnd ?? .max
             if graceEnd == nil { launch(at: now, isMaking: isMaking) }
@@ -169,7 +170,7 @@ final class SimulatorRun {
 
     private func takeTransfer() -> Transfer? {
         if let transfer = idle.popLast() { return transfer }
-        let milliseconds = Int(nanoseconds(configuration.timeout) / 1_000_000)
+        let milliseconds = Int(configuration.timeout.nanoseconds / 1_000_000)
         guard let transfer = try? Transfer(timeoutMilliseconds: milliseconds) else { return nil }
         transfers[transfer.easy] = transfer
         return transfer
@@ -258,7 +259,7 @@ final class SimulatorRun {
         }
         // Doubled each time, and never beyond a day.
         let doublings = min(attempt.number - 1, 40)
-        let pause = min(Double(nanoseconds(configuration.backoff)) * Double(1 << doublings), 86_400e9)
+        let pause = min(Double(configuration.backoff.nanoseconds) * Double(1 << doublings), 86_400e9)
         var next = attempt
         next.number += 1
         waiting.insert(next, at: elapsed() + UInt64(pause))
@@ -287,10 +288,5 @@ final class SimulatorRun {
     }
 
     /// Nanoseconds since the start.
-    private func elapsed() -> UInt64 { nanoseconds(ContinuousClock.now - started) }
-
-    private func nanoseconds(_ duration: Duration) -> UInt64 {
-        let (seconds, attoseconds) = duration.components
-        return UInt64(max(0, seconds)) * 1_000_000_000 + UInt64(max(0, attoseconds)) / 1_000_000_000
-    }
+    private func elapsed() -> UInt64 { (ContinuousClock.now - started).nanoseconds }
 }

@@ -76,6 +76,11 @@ struct EventTable {
         return event
     }
 
+    /// Whether `isWanted` holds for any of them.
+    func contains(where isWanted: (PendingEvent) -> Bool) -> Bool {
+        slots.contains { $0.event.map(isWanted) ?? false }
+    }
+
     /// Those for which `isWanted` holds, in the order of acceptance.
     func all(where isWanted: (PendingEvent) -> Bool) -> [UInt64] {
         var found: [(number: Int64, opaque: UInt64)] = []

@@ -68,10 +68,9 @@ struct Lane {
         if isFailure {
             phase = .closed(until: now &+ backoff)
             backoff = min(backoff * 2, Self.longestBackoff)
-        } else if isOpen {
+        } else if isOpen || phase == .draining {
             phase = .closed(until: now)
         }
-        if case .draining = phase { phase = .closed(until: now) }
         fetched = []
         if isReading {
             isReading = false

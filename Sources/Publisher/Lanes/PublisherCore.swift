@@ -388,20 +388,22 @@ struct PublisherCore {
             case .read(let number):
                 actions.append(
                     .spool(.read(lane: lane, after: number, count: Lane.readCount, bytes: Lane.readBytes)))
-            case .sendRow(let row):
-                var event = PendingEvent(token: nil, accepted: now, record: row.record, number: row.number)
-                event.stored = .yes
-                send(events.insert(event))
+            case .sendRow(let row): sendStored(row.record, row.number, now: now)
             case .sendWaiting(let waiting):
                 if events[waiting.opaque] != nil {
                     send(waiting.opaque)
                 } else {
-                    var event = PendingEvent(token: nil, accepted: now, record: waiting.record, number: waiting.number)
-                    event.stored = .yes
-                    send(events.insert(event))
+                    sendStored(waiting.record, waiting.number, now: now)
                 }
             }
         }
+    }
+
+    /// Hands over what the spool has and for which nobody waits any more.
+    private mutating func sendStored(_ record: SpoolRecord, _ number: Int64, now: UInt64) {
+        var event = PendingEvent(token: nil, accepted: now, record: record, number: number)
+        event.stored = .yes
+        send(events.insert(event))
     }
 
     // MARK: - Time
@@ -490,7 +492,7 @@ struct PublisherCore {
     }
 
     /// Callers that wait for an answer.
-    var hasWaitingCallers: Bool { !events.all { $0.token != nil }.isEmpty }
+    var hasWaitingCallers: Bool { events.contains { $0.token != nil } }
 
     /// Whether nothing is on its way and nothing waits in the spool.
     var isIdle: Bool { events.count == 0 && lanes.allSatisfy { $0.rows == 0 } }
