@@ -32,6 +32,7 @@ let package = Package(
     products: [
         .executable(name: "smsbridge", targets: ["smsbridge"]),
         .library(name: "SMSPortalEvents", targets: ["SMSPortalEvents"]),
+        .library(name: "SMSPortalConsumer", targets: ["SMSPortalConsumer"]),
     ],
     targets: [
         // C libraries of the system, one module map each.
@@ -56,6 +57,9 @@ let package = Package(
         module("Spool", uses: ["CSQLite", "CSystem", "Threads"]),
         module("Publisher", uses: ["EventLoop", "Kafka", "SMSPortalEvents", "Spool", "Telemetry", "Threads"]),
         module("Ingress", uses: ["EventLoop", "HTTPServer", "SMSPortalEvents", "Publisher", "Telemetry", "COpenSSL"]),
+
+        // What reacts to events.
+        module("SMSPortalConsumer", uses: ["Kafka", "SMSPortalEvents", "Telemetry", "Threads"]),
 
         // Beside the path.
         module("Operations", uses: ["EventLoop", "HTTPServer", "Telemetry", "Threads"]),
