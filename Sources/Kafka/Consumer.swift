@@ -6,8 +6,8 @@ package struct ConsumerConfiguration: Sendable {
     package var client: ClientConfiguration
     /// The consumer group. A consumer that assigns partitions by hand and commits nothing still needs a name.
     package var group: String
-    /// Where a group without a committed offset, or with one that is out of range, begins.
-    package var startsAtEarliest: Bool = true
+    /// Where a partition begins that has no committed offset, or one that is out of range.
+    package var offsetReset: OffsetReset = .earliest
     /// Whether the end of each partition is told.
     package var reportsPartitionEnd: Bool = false
 
@@ -17,9 +17,23 @@ package struct ConsumerConfiguration: Sendable {
     }
 }
 
+/// What happens to a partition without a committed offset, or with one that is out of range.
+package enum OffsetReset: String, Sendable {
+    case earliest, latest
+    /// `poll` brings an error with the code `.offsetReset` for it, and the partition stands until it is sought.
+    case error
+}
+
 /// What a poll of a consumer brings.
 package enum ConsumerEvent: ~Copyable {
     case message(Message)
+    /// The group gives or takes partitions. It waits, and the consumer stays a member, until the owner has answered with
+    /// `assign(incrementally:)` or `unassign(incrementally:)`; polling goes on meanwhile.
+    case rebalance(Rebalance)
+    /// What became of a `commitLater`.
+    case committed([TopicPartition], KafkaError?)
+    /// A partition cannot be read; the code says why.
+    case partitionError(TopicPartition, KafkaError)
     /// The last record of the partition has been delivered; more may come.
     case partitionEnd(TopicPartition)
     /// librdkafka goes on by itself, unless it is fatal.
@@ -28,7 +42,7 @@ package enum ConsumerEvent: ~Copyable {
     case log(level: Int32, facility: String, text: String)
 }
 
-/// A change of what this member of a group reads, told from inside `poll`.
+/// A change of what this member of a group reads.
 package enum Rebalance: Sendable {
     /// These partitions come to this member.
     case assigned([TopicPartition])
@@ -41,18 +55,23 @@ package enum Rebalance: Sendable {
 /// A consumer: a member of a group, or a reader of partitions assigned by hand.
 ///
 /// One thread of its own polls it and blocks there; that poll is also what tells the group that the member is alive
-/// (`max.poll.interval.ms`). Rebalances are cooperative and handled inside the poll. `wake()` may come from any thread,
-/// as may the calls on `client`.
+/// (`max.poll.interval.ms`). Rebalances are cooperative, and answered by the owner. The calls on `client` and `waker`
+/// may come from any thread.
 package final class Consumer {
     package let client: Client
-    private let queue: OpaquePointer
+    /// Ends a blocked `poll`.
+    package let waker: ConsumerWaker
     private let callbacks: Callbacks
     private var isClosed = false
+    /// What the owner has not answered yet.
+    private var unanswered: Rebalance?
 
     /// What librdkafka's callbacks reach through their opaque pointer. It lives as long as the consumer; librdkafka calls
     /// back inside `poll` and `close` only, on the owner's thread (log lines too, through `log.queue`).
     private final class Callbacks {
-        var onRebalance: ((Rebalance) -> Void)?
+        var rebalances: [Rebalance] = []
+        var isClosing = false
+        var commits: [(offsets: [TopicPartition], error: KafkaError?)] = []
         var errors: [KafkaError] = []
         var logs: [(level: Int32, facility: String, text: String)] = []
 
@@ -66,7 +85,7 @@ package final class Consumer {
         try conf.set("group.id", configuration.group)
         try conf.set("enable.auto.commit", "false")
         try conf.set("enable.auto.offset.store", "false")
-        try conf.set("auto.offset.reset", configuration.startsAtEarliest ? "earliest" : "latest")
+        try conf.set("auto.offset.reset", configuration.offsetReset.rawValue)
         try conf.set("enable.partition.eof", configuration.reportsPartitionEnd ? "true" : "false")
         try conf.set("partition.assignment.strategy", "cooperative-sticky")
         let callbacks = Callbacks()
@@ -75,15 +94,28 @@ package final class Consumer {
             rd_kafka_conf_set_rebalance_cb(pointer) { handle, error, partitions, opaque in
                 guard let handle, let partitions, let opaque else { return }
                 let callbacks = Callbacks.of(opaque)
+                if callbacks.isClosing {
+                    // Nobody answers any more, and `close` waits until what is left has been given up.
+                    _ = KafkaError.consume(rd_kafka_incremental_unassign(handle, partitions))
+                    return
+                }
                 let elements = TopicPartitionList.elements(of: partitions)
                 if error == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
-                    callbacks.onRebalance?(.assigned(elements))
-                    _ = KafkaError.consume(rd_kafka_incremental_assign(handle, partitions))
+                    callbacks.rebalances.append(.assigned(elements))
                 } else {
                     let lost = rd_kafka_assignment_lost(handle) != 0
-                    callbacks.onRebalance?(lost ? .lost(elements) : .revoked(elements))
-                    _ = KafkaError.consume(rd_kafka_incremental_unassign(handle, partitions))
+                    callbacks.rebalances.append(lost ? .lost(elements) : .revoked(elements))
                 }
+                // Ends the poll that called this, so that the owner hears of it before the next record.
+                rd_kafka_yield(handle)
+            }
+            rd_kafka_conf_set_offset_commit_cb(pointer) { _, error, partitions, opaque in
+                guard let partitions, let opaque, error != RD_KAFKA_RESP_ERR__NO_OFFSET else { return }
+                let elements = TopicPartitionList.elements(of: partitions)
+                let failure =
+                    error == RD_KAFKA_RESP_ERR_NO_ERROR
+                    ? elements.lazy.compactMap(\.error).first.map { KafkaError($0) } : KafkaError(error)
+                Callbacks.of(opaque).commits.append((elements, failure))
             }
             rd_kafka_conf_set_error_cb(pointer) { _, error, reason, opaque in
                 guard let opaque else { return }
@@ -99,17 +131,11 @@ package final class Consumer {
         client = try conf.makeClient(RD_KAFKA_CONSUMER)
         _ = rd_kafka_poll_set_consumer(client.handle)
         _ = rd_kafka_set_log_queue(client.handle, nil)
-        queue = rd_kafka_queue_get_consumer(client.handle)
+        waker = ConsumerWaker(rd_kafka_queue_get_consumer(client.handle))
     }
 
     deinit {
         assert(isClosed, "a consumer is closed by its owner before it goes")
-    }
-
-    /// Called inside `poll` and `close`, before a change of the assignment takes effect.
-    package var onRebalance: ((Rebalance) -> Void)? {
-        get { callbacks.onRebalance }
-        set { callbacks.onRebalance = newValue }
     }
 
     /// Joins the group for these topics. A name that begins with `^` is a regular expression.
@@ -122,6 +148,50 @@ package final class Consumer {
     package func assign(_ partitions: [TopicPartition]) throws(KafkaError) {
         let list = TopicPartitionList(partitions)
         try check(list.withPointer { rd_kafka_assign(client.handle, $0) })
+    }
+
+    /// Takes partitions that the group gives: the answer to `.assigned`. They are read from their offsets, and from where
+    /// the group left off where these are nil.
+    package func assign(incrementally partitions: [TopicPartition]) throws(KafkaError) {
+        unanswered = nil
+        let list = TopicPartitionList(
+            partitions.map { TopicPartition($0.topic, $0.partition, offset: $0.offset ?? TopicPartition.stored) })
+        if let error = KafkaError.consume(list.withPointer { rd_kafka_incremental_assign(client.handle, $0) }) {
+            throw error
+        }
+    }
+
+    /// Gives partitions up: the answer to `.revoked` and `.lost`.
+    package func unassign(incrementally partitions: [TopicPartition]) throws(KafkaError) {
+        unanswered = nil
+        let list = TopicPartitionList(partitions)
+        if let error = KafkaError.consume(list.withPointer { rd_kafka_incremental_unassign(client.handle, $0) }) {
+            throw error
+        }
+    }
+
+    /// Whether what this member was assigned has gone to others without its consent, so that it must not commit.
+    package var isAssignmentLost: Bool { rd_kafka_assignment_lost(client.handle) != 0 }
+
+    /// Reads assigned partitions from other offsets. Blocks up to `timeout` milliseconds.
+    package func seek(_ partitions: [TopicPartition], timeout: Int32) throws(KafkaError) {
+        let list = TopicPartitionList(partitions)
+        if let error = KafkaError.consume(
+            list.withPointer { rd_kafka_seek_partitions(client.handle, $0, timeout) })
+        {
+            throw error
+        }
+        if let error = list.elements.lazy.compactMap(\.error).first { throw KafkaError(error) }
+    }
+
+    /// The first and the next offset of an assigned partition as the last fetch told them, without asking; nil before the
+    /// first fetch.
+    package func fetchedWatermarks(topic: String, partition: Int32) -> Range<Int64>? {
+        var low: Int64 = 0
+        var high: Int64 = 0
+        let error = rd_kafka_get_watermark_offsets(client.handle, topic, partition, &low, &high)
+        guard error == RD_KAFKA_RESP_ERR_NO_ERROR, high >= 0 else { return nil }
+        return min(max(low, 0), high)..<high
     }
 
     /// What this consumer reads now.
@@ -146,22 +216,30 @@ package final class Consumer {
             return .partitionEnd(TopicPartition(topic, pointer.pointee.partition, offset: pointer.pointee.offset))
         }
         let text = rd_kafka_message_errstr(pointer).map { String(cString: $0) }
+        if !topic.isEmpty {
+            return .partitionError(
+                TopicPartition(topic, pointer.pointee.partition), KafkaError(error, text))
+        }
         return .error(KafkaError(error, text, isFatal: error == RD_KAFKA_RESP_ERR__FATAL))
     }
 
     /// What callbacks have left behind.
     private func gathered() -> ConsumerEvent? {
+        if !callbacks.rebalances.isEmpty {
+            let rebalance = callbacks.rebalances.removeFirst()
+            unanswered = rebalance
+            return .rebalance(rebalance)
+        }
+        if !callbacks.commits.isEmpty {
+            let commit = callbacks.commits.removeFirst()
+            return .committed(commit.offsets, commit.error)
+        }
         if !callbacks.errors.isEmpty { return .error(callbacks.errors.removeFirst()) }
         if !callbacks.logs.isEmpty {
             let line = callbacks.logs.removeFirst()
             return .log(level: line.level, facility: line.facility, text: line.text)
         }
         return nil
-    }
-
-    /// Ends a blocked `poll` of the owner's thread. May be called from any thread, until `close`.
-    package func wake() {
-        rd_kafka_queue_yield(queue)
     }
 
     /// Commits the offsets of the next records to read, and waits for the broker.
@@ -194,11 +272,19 @@ package final class Consumer {
         try check(list.withPointer { rd_kafka_resume_partitions(client.handle, $0) })
     }
 
-    /// Leaves the group and ends the client; blocks, and calls `onRebalance` for what is given up.
+    /// Leaves the group and ends the client; blocks. What was assigned is given up without a commit.
     package func close() {
         guard !isClosed else { return }
         isClosed = true
-        rd_kafka_queue_destroy(queue)
+        // librdkafka would wait for an answer without end.
+        for rebalance in [unanswered].compactMap({ $0 }) + callbacks.rebalances {
+            switch rebalance {
+            case .assigned(let partitions): try? assign(incrementally: partitions)
+            case .revoked(let partitions), .lost(let partitions): try? unassign(incrementally: partitions)
+            }
+        }
+        callbacks.isClosing = true
+        waker.close()
         _ = rd_kafka_consumer_close(client.handle)
         client.destroy()
     }

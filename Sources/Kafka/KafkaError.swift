@@ -51,6 +51,7 @@ package struct KafkaError: Error, Sendable, Hashable, CustomStringConvertible {
         package static let purgedInFlight = Code(RD_KAFKA_RESP_ERR__PURGE_INFLIGHT)
         package static let destroyed = Code(RD_KAFKA_RESP_ERR__DESTROY)
         package static let partitionEnd = Code(RD_KAFKA_RESP_ERR__PARTITION_EOF)
+        package static let offsetReset = Code(RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET)
         package static let noOffset = Code(RD_KAFKA_RESP_ERR__NO_OFFSET)
         package static let unknownTopic = Code(RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC)
         package static let unknownTopicOrPartition = Code(RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART)

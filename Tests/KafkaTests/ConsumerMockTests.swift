@@ -24,37 +24,26 @@ import Glibc
         try cluster.createTopic("t", partitions: 1)
         let configuration = ConsumerConfiguration(
             client: ClientConfiguration(bootstrapServers: cluster.bootstrapServers), group: "g")
-        let waker = Mutex<Waker?>(nil)
-        let ended = Atomic(false)
-        let shared = Shared(waker: waker, ended: ended)
+        let shared = Shared()
         let thread = try NamedThread("consumer") {
             guard let consumer = try? Consumer(configuration) else { return }
             try? consumer.assign([TopicPartition("t", 0, offset: TopicPartition.end)])
-            shared.waker.withLock { $0 = Waker(consumer) }
+            shared.waker.withLock { $0 = consumer.waker }
             while !shared.ended.load(ordering: .acquiring) { _ = consumer.poll(timeout: -1) }
-            shared.waker.withLock { $0 = nil }
             consumer.close()
         }
         while shared.waker.withLock({ $0 == nil }) { usleep(1_000) }
         usleep(100_000)
         shared.ended.store(true, ordering: .releasing)
-        shared.waker.withLock { $0?.consumer.wake() }
+        shared.waker.withLock { $0?.wake() }
         thread.join()
-    }
-
-    /// `wake()` is the one call of a consumer that other threads may make.
-    private struct Waker: @unchecked Sendable {
-        let consumer: Consumer
-        init(_ consumer: Consumer) { self.consumer = consumer }
+        // The consumer is gone, and a late call must not touch it.
+        shared.waker.withLock { $0?.wake() }
     }
 
     private final class Shared: Sendable {
-        let waker: Mutex<Waker?>
-        let ended: Atomic<Bool>
-        init(waker: consuming Mutex<Waker?>, ended: consuming Atomic<Bool>) {
-            self.waker = waker
-            self.ended = ended
-        }
+        let waker = Mutex<ConsumerWaker?>(nil)
+        let ended = Atomic(false)
     }
 
     @Test func unknownTopicsAndDeadClustersAreErrorsNotTraps() throws {

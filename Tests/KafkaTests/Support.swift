@@ -57,9 +57,7 @@ func readAll(_ topic: String, bootstrapServers: String, partitions: Int32 = 1) t
                     isCreateTime: message.isCreateTime, key: message.key, value: message.value,
                     headers: message.headers))
         case .partitionEnd(let partition): open.remove(partition.partition)
-        case .error: continue
-        case .log: continue
-        case nil: continue
+        default: continue
         }
     }
     #expect(open.isEmpty, "the end of \(topic) was not reached in time")
@@ -121,15 +119,24 @@ func readAsGroup(_ group: String, _ topic: String, _ limit: Int, bootstrapServer
         ConsumerConfiguration(client: ClientConfiguration(bootstrapServers: bootstrapServers), group: group))
     defer { consumer.close() }
     var assigned: [TopicPartition] = []
-    consumer.onRebalance = { if case .assigned(let partitions) = $0 { assigned += partitions } }
     try consumer.subscribe(to: [topic])
     var values: [String] = []
     var next: [Int32: Int64] = [:]
     let deadline = monotonicMilliseconds() + 60_000
     while values.count < limit, monotonicMilliseconds() < deadline {
-        if case .message(let message) = consumer.poll(timeout: 500) {
+        switch consumer.poll(timeout: 500) {
+        case .message(let message):
             values.append(String(decoding: message.value ?? [], as: UTF8.self))
             next[message.partition] = message.offset + 1
+        case .rebalance(let rebalance):
+            switch rebalance {
+            case .assigned(let partitions):
+                assigned += partitions
+                try consumer.assign(incrementally: partitions)
+            case .revoked(let partitions), .lost(let partitions):
+                try consumer.unassign(incrementally: partitions)
+            }
+        default: continue
         }
     }
     #expect(values.count == limit)

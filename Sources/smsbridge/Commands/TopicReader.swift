@@ -37,9 +37,8 @@ final class TopicReader {
             switch consumer.poll(timeout: 100) {
             case .message(let message): body(message)
             case .error(let error): onError(error)
-            case .partitionEnd: continue
-            case .log: continue
-            case nil: continue
+            case .partitionError(_, let error): onError(error)
+            default: continue
             }
         }
     }
