@@ -84,6 +84,7 @@ let package = Package(
         tests(of: "Spool"),
         tests(of: "Publisher", uses: ["EventLoop", "Kafka", "SMSPortalEvents", "Spool", "Telemetry", "Threads"]),
         tests(of: "Ingress", uses: ["EventLoop", "HTTPServer", "Kafka", "Publisher", "SMSPortalEvents", "Telemetry", "Threads"]),
+        tests(of: "SMSPortalConsumer", uses: ["Kafka", "SMSPortalEvents", "Telemetry", "Threads"]),
         tests(of: "Operations", uses: ["EventLoop", "HTTPServer", "Telemetry", "Threads"]),
         tests(of: "Settings"),
         tests(of: "SMSPortalSimulator"),

@@ -1,5 +1,13 @@
 internal import CRDKafka
 
+#if canImport(Glibc)
+internal import Glibc
+#elseif canImport(Musl)
+internal import Musl
+#else
+internal import Darwin
+#endif
+
 /// A record as a consumer got it. Its memory belongs to librdkafka and goes with this value.
 package struct Message: ~Copyable {
     private let pointer: UnsafeMutablePointer<rd_kafka_message_t>
@@ -16,6 +24,21 @@ package struct Message: ~Copyable {
         guard let topic = pointer.pointee.rkt else { return "" }
         return String(cString: rd_kafka_topic_name(topic))
     }
+
+    /// Whether the record is of this topic, without making a string.
+    package func isOfTopic(_ name: String) -> Bool {
+        guard let topic = pointer.pointee.rkt, let bytes = rd_kafka_topic_name(topic) else { return name.isEmpty }
+        var index = 0
+        for byte in name.utf8 {
+            // The C string's end differs from every byte of a topic's name.
+            guard bytes[index] == CChar(bitPattern: byte) else { return false }
+            index += 1
+        }
+        return bytes[index] == 0
+    }
+
+    /// The bytes of key and value.
+    package var size: Int { pointer.pointee.len + pointer.pointee.key_len }
 
     package var partition: Int32 { pointer.pointee.partition }
     package var offset: Int64 { pointer.pointee.offset }
@@ -49,6 +72,11 @@ package struct Message: ~Copyable {
 
     /// Visits the headers in their order; a nil value is Kafka's null.
     package func forEachHeader(_ body: (String, UnsafeRawBufferPointer?) -> Void) {
+        forEachRawHeader { body(String(decoding: $0, as: UTF8.self), $1) }
+    }
+
+    /// Visits the headers in their order, names as bytes.
+    package func forEachRawHeader(_ body: (UnsafeRawBufferPointer, UnsafeRawBufferPointer?) -> Void) {
         var headers: OpaquePointer?
         guard rd_kafka_message_headers(pointer, &headers) == RD_KAFKA_RESP_ERR_NO_ERROR, let headers else { return }
         var name: UnsafePointer<CChar>?
@@ -58,7 +86,9 @@ package struct Message: ~Copyable {
         while rd_kafka_header_get_all(headers, index, &name, &value, &size) == RD_KAFKA_RESP_ERR_NO_ERROR {
             index += 1
             guard let name else { continue }
-            body(String(cString: name), value.map { UnsafeRawBufferPointer(start: $0, count: size) })
+            body(
+                UnsafeRawBufferPointer(start: name, count: strlen(name)),
+                value.map { UnsafeRawBufferPointer(start: $0, count: size) })
         }
     }
 

@@ -112,15 +112,19 @@ package final class ProducerThread: Sendable {
     }
 
     /// Waits until every record has its report, and ends. Blocks; records that cannot be delivered end with their
-    /// timeout.
+    /// timeout. A second call does nothing.
     package func close() {
-        core.state.withLock { $0.isStopping = true }
-        core.producer.wakeThread()
         let thread = self.thread.withLock { thread in
             defer { thread = nil }
             return thread
         }
-        thread?.join()
+        guard let thread else { return }
+        core.state.withLock { state in
+            // Under the lock, for a thread that hears of the end by itself may be gone before it is woken.
+            state.isStopping = true
+            core.producer.wakeThread()
+        }
+        thread.join()
     }
 }
 

@@ -52,8 +52,15 @@ func readSmallFile(_ path: String, limit: Int = 65_536) -> [UInt8]? {
 }
 
 /// Monotonic nanoseconds.
-func monotonicNow() -> UInt64 {
+package func monotonicNow() -> UInt64 {
     var time = timespec()
     clock_gettime(CLOCK_MONOTONIC, &time)
     return UInt64(time.tv_sec) &* 1_000_000_000 &+ UInt64(time.tv_nsec)
+}
+
+/// Milliseconds since 1970.
+package func wallClockMilliseconds() -> Int64 {
+    var time = timespec()
+    clock_gettime(CLOCK_REALTIME, &time)
+    return Int64(time.tv_sec) &* 1_000 &+ Int64(time.tv_nsec) / 1_000_000
 }

@@ -76,6 +76,12 @@ package final class MetricRegistry: Sendable {
         return histogram
     }
 
+    /// Takes an instrument out, because what it measured is gone; whoever still holds it may go on counting.
+    package func remove(_ name: String, labels: [(String, String)]) {
+        let values = labels.map(\.1)
+        state.withLock { $0.families[name]?.children.removeAll { $0.values == values } }
+    }
+
     /// Adds work to be done before every rendering: figures that are read rather than counted.
     ///
     /// It runs on the thread that renders, so it must not block, and must not render.

@@ -1,0 +1,36 @@
+/// When lanes that wait may go on, the soonest first: a binary heap.
+struct TimerHeap {
+    private var entries: [(deadline: UInt64, lane: LaneReference)] = []
+
+    /// Monotonic nanoseconds; nil when nothing waits.
+    var soonest: UInt64? { entries.first?.deadline }
+
+    mutating func insert(_ lane: LaneReference, at deadline: UInt64) {
+        entries.append((deadline, lane))
+        var child = entries.count - 1
+        while child > 0 {
+            let parent = (child - 1) / 2
+            guard entries[child].deadline < entries[parent].deadline else { break }
+            entries.swapAt(child, parent)
+            child = parent
+        }
+    }
+
+    /// Takes the soonest, if its time has come.
+    mutating func pop(until now: UInt64) -> LaneReference? {
+        guard let first = entries.first, first.deadline <= now else { return nil }
+        let last = entries.removeLast()
+        guard !entries.isEmpty else { return first.lane }
+        entries[0] = last
+        var parent = 0
+        while true {
+            var smallest = parent
+            for child in [2 * parent + 1, 2 * parent + 2] where child < entries.count {
+                if entries[child].deadline < entries[smallest].deadline { smallest = child }
+            }
+            guard smallest != parent else { return first.lane }
+            entries.swapAt(parent, smallest)
+            parent = smallest
+        }
+    }
+}

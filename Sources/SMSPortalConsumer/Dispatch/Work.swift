@@ -1,0 +1,72 @@
+internal import SMSPortalEvents
+
+/// An assignment of a partition to this member. A partition that comes back is another assignment, so that nothing that
+/// belongs to the earlier one can touch it.
+struct AssignmentID: Hashable, Sendable {
+    let rawValue: UInt64
+}
+
+/// A record whose turn has come.
+struct Work: Sendable {
+    let record: ConsumedRecord
+    /// 1 for the first.
+    let attempt: Int
+    /// Why it goes to the dead letters; nil while it is to be handled.
+    let failure: Failure?
+    let assignment: AssignmentID
+    /// The lane that waits for it.
+    let lane: LaneReference
+}
+
+/// A lane, or what took its place: the generation tells.
+struct LaneReference: Sendable, Hashable {
+    let index: Int
+    let generation: UInt32
+}
+
+/// What became of a piece of work.
+enum WorkResult: Sendable {
+    /// Handled, or in the dead letters, or skipped: it is never looked at again.
+    case done
+    /// Not now. Its successors wait with it.
+    case later(Later)
+    /// The work was cancelled; it is left as it was, for whoever gets the partition next.
+    case abandoned
+
+    struct Later: Sendable {
+        var delay: Duration
+        /// Whether the attempt has been used up.
+        var countsAttempt = true
+        /// Why it goes to the dead letters, once that is decided.
+        var failure: Failure?
+    }
+}
+
+/// Why an event has failed for good.
+struct Failure: Sendable {
+    var type: EventType
+    /// A name of a bounded set: the type of the error.
+    var kind: String
+    /// What the error says of itself. It may quote the event, so it goes into the dead letter and nowhere else.
+    var message: String
+    var attempts: Int
+    /// Whether its successors on the key follow it.
+    var parks = false
+    /// Whether it is such a successor.
+    private(set) var isParked = false
+
+    init(type: EventType, kind: String, message: String, attempts: Int, parks: Bool = false) {
+        self.type = type
+        self.kind = kind
+        self.message = message
+        self.attempts = attempts
+        self.parks = parks
+    }
+
+    static func parked(_ type: EventType) -> Failure {
+        var failure = Failure(
+            type: type, kind: "Parked", message: "an earlier event of its key has failed", attempts: 0)
+        failure.isParked = true
+        return failure
+    }
+}

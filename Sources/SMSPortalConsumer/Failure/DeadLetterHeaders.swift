@@ -1,0 +1,55 @@
+internal import SMSPortalEvents
+
+/// The headers of a dead letter: those that Spring for Apache Kafka writes (`KafkaHeaders.DLT_…`), so that its tools and
+/// people's habits work. Partition, offsets, times and counts are big-endian integers, as there; the rest is text.
+enum DeadLetterHeaders {
+    static let prefix = "kafka_dlt-"
+    static let originalTopic = "kafka_dlt-original-topic"
+    static let originalPartition = "kafka_dlt-original-partition"
+    static let originalOffset = "kafka_dlt-original-offset"
+    static let originalTimestamp = "kafka_dlt-original-timestamp"
+    static let originalTimestampType = "kafka_dlt-original-timestamp-type"
+    static let originalGroup = "kafka_dlt-original-consumer-group"
+    static let errorKind = "kafka_dlt-exception-fqcn"
+    static let errorMessage = "kafka_dlt-exception-message"
+    /// Ours: how often the event has been handled, over all its redrives.
+    static let attempts = "kafka_dlt-attempts"
+
+    /// Of an error's own words at most so many bytes are kept.
+    static let maxMessageBytes = 4_096
+
+    static func isRedriven(_ record: ConsumedRecord) -> Bool { record.header(originalTopic) != nil }
+
+    /// How often a redriven event had been handled before.
+    static func earlierAttempts(_ record: ConsumedRecord) -> Int {
+        guard let bytes = record.header(attempts), bytes.count == 4 else { return 0 }
+        return Int(bytes.reduce(UInt32(0)) { $0 << 8 | UInt32($1) })
+    }
+
+    /// The record's own headers, and what befell it. One that has been redriven keeps where it came from first.
+    static func headers(of record: ConsumedRecord, _ failure: Failure, group: String) -> [(
+        name: String, value: [UInt8]?
+    )] {
+        var all = record.headers.map { (name: $0.name, value: $0.value) }
+        if isRedriven(record) {
+            all.removeAll { [errorKind, errorMessage, attempts].contains($0.name) }
+        } else {
+            all.append((originalTopic, Array(record.topic.utf8)))
+            all.append((originalPartition, bigEndian(record.partition)))
+            all.append((originalOffset, bigEndian(record.offset)))
+            if let timestamp = record.timestamp {
+                all.append((originalTimestamp, bigEndian(timestamp)))
+                all.append((originalTimestampType, Array((record.isCreateTime ? "CreateTime" : "LogAppendTime").utf8)))
+            }
+            all.append((originalGroup, Array(group.utf8)))
+        }
+        all.append((errorKind, Array(failure.kind.utf8)))
+        all.append((errorMessage, Array(failure.message.utf8.prefix(maxMessageBytes))))
+        all.append((attempts, bigEndian(Int32(clamping: earlierAttempts(record) + failure.attempts))))
+        return all
+    }
+
+    private static func bigEndian(_ value: some FixedWidthInteger) -> [UInt8] {
+        withUnsafeBytes(of: value.bigEndian) { Array($0) }
+    }
+}

@@ -1,0 +1,87 @@
+import Kafka
+import SMSPortalConsumer
+import SMSPortalEvents
+import Synchronization
+import Testing
+
+/// The whole consumer against librdkafka's mock cluster.
+struct EventConsumerMockTests {
+    private func withCluster(_ body: (String) async throws -> Void) async throws {
+        let cluster = try MockCluster()
+        defer { cluster.close() }
+        for topic in EventTopic.allCases { try cluster.createTopic(topic.name(), partitions: 4) }
+        for topic in ["g-dlt", "g-redrive"] { try cluster.createTopic(topic, partitions: 2) }
+        try await body(cluster.bootstrapServers)
+    }
+
+    private func configuration(_ bootstrapServers: String) -> EventConsumer.Configuration {
+        var configuration = EventConsumer.Configuration(bootstrapServers: bootstrapServers, group: "g")
+        configuration.log = .none
+        configuration.failure.backoff.initial = .milliseconds(5)
+        configuration.commitInterval = .milliseconds(100)
+        return configuration
+    }
+
+    @Test func handlesEveryEventInOrderOfItsNumber() async throws {
+        try await withCluster { servers in
+            let numbers = 40
+            let messages = 50
+            try await publish(
+                (0..<messages).flatMap { message in (0..<numbers).map { status($0, message) } }, to: servers)
+            let seen = Mutex<[String: [Int64]]>([:])
+            let consumer = EventConsumer(configuration: configuration(servers))
+                .onDeliveryStatus { status, context in
+                    if Int.random(in: 0..<10) == 0 { await Task.yield() }
+                    seen.withLock {
+                        $0[status.msisdn ?? "", default: []].append(status.receivedAt.millisecondsSinceEpoch)
+                    }
+                }
+            let run = Task { try await consumer.run() }
+            #expect(await eventually { seen.withLock { $0.values.reduce(0) { $0 + $1.count } } >= numbers * messages })
+            consumer.shutdown()
+            try await run.value
+            let all = seen.withLock { $0 }
+            #expect(all.count == numbers)
+            for (_, times) in all { #expect(times == times.sorted() && times.count == messages) }
+        }
+    }
+
+    @Test func theSequenceGivesWhatIsAcknowledgedOnce() async throws {
+        try await withCluster { servers in
+            try await publish((0..<20).map { status($0, 0) }, to: servers)
+            var seen: Set<String> = []
+            for try await delivery in EventConsumer(configuration: configuration(servers)).events(.deliveryStatus) {
+                seen.insert(delivery.context.eventID)
+                delivery.acknowledge()
+                if seen.count == 20 { break }
+            }
+            #expect(seen.count == 20)
+        }
+    }
+
+    @Test func whatFailsForGoodIsADeadLetterAndOthersGoOn() async throws {
+        try await withCluster { servers in
+            try await publish((0..<30).map { status($0, 0) } + [status(7, 1)], to: servers)
+            struct Broken: Error {}
+            let handled = Mutex(0)
+            let attempts = Mutex(0)
+            let bad = "27821000007"
+            let consumer = EventConsumer(configuration: configuration(servers))
+                .onDeliveryStatus { status, context in
+                    if status.msisdn == bad {
+                        attempts.withLock { $0 += 1 }
+                        throw Broken()
+                    }
+                    handled.withLock { $0 += 1 }
+                }
+            let run = Task { try await consumer.run() }
+            #expect(await eventually { attempts.withLock { $0 } >= 10 && handled.withLock { $0 } == 29 })
+            consumer.shutdown()
+            try await run.value
+            let text = consumer.configuration.metrics.prometheusText()
+            #expect(
+                text.contains(
+                    #"smsportal_consumer_events_total{group="g",type="delivery-status",outcome="dead-lettered"} 2"#))
+        }
+    }
+}
