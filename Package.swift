@@ -73,6 +73,11 @@ let package = Package(
             ],
             swiftSettings: settings),
 
+        // Measures the consumer library; `scripts/bench consumer` runs it.
+        .executableTarget(
+            name: "ConsumerBench", dependencies: ["Kafka", "SMSPortalConsumer", "SMSPortalEvents"],
+            path: "Benchmarks/ConsumerBench", swiftSettings: settings),
+
         tests(of: "Threads"),
         tests(of: "Kafka", uses: ["Threads"]),
         tests(of: "EventLoop", uses: ["Threads"]),
