@@ -22,6 +22,12 @@ func tests(
         swiftSettings: settings)
 }
 
+func example(_ name: String) -> Target {
+    .executableTarget(
+        name: name, dependencies: ["ExampleSupport", "SMSPortalConsumer", "SMSPortalEvents"], path: "Examples/\(name)",
+        swiftSettings: settings)
+}
+
 func system(_ name: String, pkgConfig: String, apt: String, brew: String) -> Target {
     .systemLibrary(name: name, pkgConfig: pkgConfig, providers: [.apt([apt]), .brew([brew])])
 }
@@ -80,6 +86,16 @@ let package = Package(
             name: "ConsumerBench", dependencies: ["Kafka", "SMSPortalConsumer", "SMSPortalEvents"],
             path: "Benchmarks/ConsumerBench", swiftSettings: settings),
 
+        // Reactions to start from: one small service each.
+        .target(
+            name: "ExampleSupport", dependencies: ["CSQLite", "SMSPortalConsumer"], path: "Examples/Support",
+            swiftSettings: settings),
+        example("CustomerRecords"),
+        example("PositiveReplies"),
+        example("OptOuts"),
+        example("FollowUps"),
+        example("CampaignStatistics"),
+
         tests(of: "Threads"),
         tests(of: "Kafka", uses: ["Threads"]),
         tests(of: "EventLoop", uses: ["Threads"]),
@@ -96,6 +112,13 @@ let package = Package(
         tests(of: "Operations", uses: ["EventLoop", "HTTPServer", "Telemetry", "Threads"]),
         tests(of: "Settings"),
         tests(of: "SMSPortalSimulator"),
+        .testTarget(
+            name: "ExampleTests",
+            dependencies: [
+                "CustomerRecords", "PositiveReplies", "OptOuts", "FollowUps", "CampaignStatistics", "ExampleSupport",
+                "SMSPortalConsumer", "SMSPortalEvents", "SMSPortalTesting",
+            ],
+            swiftSettings: settings),
         .testTarget(
             name: "CommandTests", dependencies: ["smsbridge", "Kafka", "Publisher", "SMSPortalEvents"],
             swiftSettings: settings),
