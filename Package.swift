@@ -40,6 +40,7 @@ let package = Package(
         .library(name: "SMSPortalEvents", targets: ["SMSPortalEvents"]),
         .library(name: "SMSPortalConsumer", targets: ["SMSPortalConsumer"]),
         .library(name: "SMSPortalTesting", targets: ["SMSPortalTesting"]),
+        .library(name: "SMSPortalConsumerSQLite", targets: ["SMSPortalConsumerSQLite"]),
     ],
     targets: [
         // C libraries of the system, one module map each.
@@ -68,6 +69,7 @@ let package = Package(
         // What reacts to events.
         module("SMSPortalConsumer", uses: ["Kafka", "SMSPortalEvents", "Telemetry", "Threads"]),
         module("SMSPortalTesting", uses: ["Kafka", "SMSPortalConsumer", "SMSPortalEvents", "Threads"]),
+        module("SMSPortalConsumerSQLite", uses: ["CSQLite", "SMSPortalConsumer", "Telemetry", "Threads"]),
 
         // Beside the path.
         module("Operations", uses: ["EventLoop", "HTTPServer", "Telemetry", "Threads"]),
@@ -109,6 +111,7 @@ let package = Package(
         tests(of: "Ingress", uses: ["EventLoop", "HTTPServer", "Kafka", "Publisher", "SMSPortalEvents", "Telemetry", "Threads"]),
         tests(of: "SMSPortalConsumer", uses: ["Kafka", "SMSPortalEvents", "Telemetry", "Threads"]),
         tests(of: "SMSPortalTesting", uses: ["SMSPortalConsumer", "SMSPortalEvents"]),
+        tests(of: "SMSPortalConsumerSQLite", uses: ["SMSPortalConsumer"]),
         tests(of: "Operations", uses: ["EventLoop", "HTTPServer", "Telemetry", "Threads"]),
         tests(of: "Settings"),
         tests(of: "SMSPortalSimulator"),
