@@ -24,7 +24,7 @@ internal import Threads
 /// Every bridge has a cluster of its own, so tests can run side by side and choose their groups freely. It ends with the
 /// last reference to it. The code under test is the real one: client, protocol, decoding, retries and dead letters; only
 /// the cluster is librdkafka's mock, and partitions are assigned without the group's protocol (see
-/// ``configuration(group:joinsGroup:)``).
+/// ``configuration(group:)``).
 public final class TestBridge: Sendable {
     /// What stands before the dot in the topics' names: `smsportal`.
     public static let topicPrefix = "smsportal"
@@ -68,15 +68,16 @@ public final class TestBridge: Sendable {
     ///
     /// The dead-letter and the redrive topic of the group are made.
     ///
-    /// - Parameters:
-    ///   - group: The consumer group. A second consumer of the group, after the first, goes on where that left off.
-    ///   - joinsGroup: Without it, the consumer takes all partitions of its topics at once. With it, it joins the group by
-    ///     Kafka's protocol, for tests of several members: the mock cluster takes 3 s to let the first member in, and a
-    ///     group whose last member has left takes nobody for almost a minute; so use a group for one set of members only.
-    public func configuration(group: String, joinsGroup: Bool = false) -> EventConsumer.Configuration {
+    /// The consumer takes all partitions of its topics at once, and commits for its group, without joining it by Kafka's
+    /// protocol: how members of a group share partitions is for a test against a real Kafka. (librdkafka's mock takes 3 s
+    /// to let a member in, and ends the process when members come and go in certain orders.)
+    ///
+    /// - Parameter group: The consumer group. A second consumer of the group, after the first, goes on where that left
+    ///   off; two at once both get everything.
+    public func configuration(group: String) -> EventConsumer.Configuration {
         var configuration = EventConsumer.Configuration(bootstrapServers: bootstrapServers, group: group)
         configuration.topicPrefix = Self.topicPrefix
-        configuration.joinsGroup = joinsGroup
+        configuration.joinsGroup = false
         // The mock cluster answers a fetch without records at the end of its wait, even if a record has come.
         configuration.kafkaProperties = MockKafka.clientProperties.merging(["fetch.wait.max.ms": "5"]) { $1 }
         configuration.commitInterval = .milliseconds(10)
@@ -90,7 +91,7 @@ public final class TestBridge: Sendable {
         return configuration
     }
 
-    /// The last lines that consumers with a ``configuration(group:joinsGroup:)`` have logged, 500 at most.
+    /// The last lines that consumers with a ``configuration(group:)`` have logged, 500 at most.
     public var logLines: [String] { lines.withLock { $0 } }
 
     private func keep(_ line: String) {

@@ -225,20 +225,4 @@ struct TestBridgeTests {
         try bridge.setLatency(.seconds(-1))
         try bridge.failNextCommits(-1)
     }
-
-    /// With the group's own protocol, partitions are shared.
-    @Test func membersOfAGroupShareTheEvents() async throws {
-        let bridge = try await TestBridge()
-        let seen = Seen()
-        let consumers = (0..<2).map { _ in
-            EventConsumer(configuration: bridge.configuration(group: "g", joinsGroup: true))
-                .onReply { reply, _ in seen.add(reply.text) }
-        }
-        try await bridge.run(consumers[0]) {
-            try await bridge.run(consumers[1], timeout: .seconds(60)) {
-                try await bridge.publish((0..<40).map { .reply(.sample(text: "\($0)", msisdn: "2782000000\($0)")) })
-            }
-        }
-        #expect(seen.all.count == 40 && Set(seen.all).count == 40)
-    }
 }
