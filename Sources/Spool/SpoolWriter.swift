@@ -84,34 +84,53 @@ final class SpoolWriter {
 
     // MARK: - A batch
 
+    /// At most so many changes share a transaction: its pages go to the log before the log can be carried over, and must
+    /// find room there even when the disk has none left.
+    private static let transactionChanges = 512
+
     private func apply(_ batch: [SpoolCommand]) {
-        guard let store else {
-            for command in batch { if case .delete(let lane, let number) = command { owed.append((lane, number)) } }
-            return reject(batch, failure ?? SpoolError(.io, "the spool is not open"))
+        var rest = batch[...]
+        while !rest.isEmpty {
+            guard let store else {
+                owe(rest)
+                return reject(rest, failure ?? SpoolError(.io, "the spool is not open"))
+            }
+            let part = rest.prefix(Self.transactionChanges)
+            let hasRoom = (directory?.space.free ?? 0) + store.spareBytes > reserve
+            do throws(SpoolError) {
+                try payDebts(store)
+                try write(part, to: store, inserts: hasRoom)
+            } catch {
+                store.rollback()
+                return mend(after: error, rest)
+            }
+            answer(part, inserts: hasRoom)
+            flush()
+            for command in part {
+                guard case .read(let lane, let number, let count, let bytes) = command else { continue }
+                read(lane, number, count, bytes)
+            }
+            flush()
+            self.store?.tidy()
+            rest = rest.dropFirst(part.count)
         }
-        let hasRoom = (directory?.space.free ?? 0) > reserve
-        do throws(SpoolError) {
-            try write(batch, to: store, inserts: hasRoom)
-        } catch {
-            store.rollback()
-            mend(after: error, batch)
-            return
-        }
-        answer(batch, inserts: hasRoom)
-        flush()
-        for command in batch {
-            guard case .read(let lane, let number, let count, let bytes) = command else { continue }
-            read(lane, number, count, bytes)
-        }
-        flush()
-        store.tidy()
     }
 
-    private func write(_ batch: [SpoolCommand], to store: SpoolStore, inserts: Bool) throws(SpoolError) {
-        let writes = !owed.isEmpty || batch.contains { if case .read = $0 { false } else { true } }
-        guard writes else { return }
+    /// Deletes what earlier batches should have.
+    private func payDebts(_ store: SpoolStore) throws(SpoolError) {
+        while !owed.isEmpty {
+            let part = owed.prefix(Self.transactionChanges)
+            try store.beginTransaction()
+            for (lane, number) in part { try store.delete(lane: lane, number: number) }
+            try store.commit()
+            owed.removeFirst(part.count)
+            store.tidy()
+        }
+    }
+
+    private func write(_ batch: ArraySlice<SpoolCommand>, to store: SpoolStore, inserts: Bool) throws(SpoolError) {
+        guard batch.contains(where: { if case .read = $0 { false } else { true } }) else { return }
         try store.beginTransaction()
-        for (lane, number) in owed { try store.delete(lane: lane, number: number) }
         for command in batch {
             switch command {
             case .insert(let record, let number, _): if inserts { try store.insert(record, number: number) }
@@ -126,10 +145,9 @@ final class SpoolWriter {
             }
         }
         try store.commit()
-        owed = []
     }
 
-    private func answer(_ batch: [SpoolCommand], inserts: Bool) {
+    private func answer(_ batch: ArraySlice<SpoolCommand>, inserts: Bool) {
         let tokens = batch.compactMap { command -> UInt64? in
             if case .insert(_, _, let token) = command { token } else { nil }
         }
@@ -153,8 +171,8 @@ final class SpoolWriter {
 
     /// A failed commit has answered nobody. Its file is closed, opened again and looked at before anything else is
     /// stored; what could not be stored is told.
-    private func mend(after error: SpoolError, _ batch: [SpoolCommand]) {
-        for command in batch { if case .delete(let lane, let number) = command { owed.append((lane, number)) } }
+    private func mend(after error: SpoolError, _ batch: ArraySlice<SpoolCommand>) {
+        owe(batch)
         let old = store
         store = nil
         if error.code == .moved, let old { rescue(old) }
@@ -202,7 +220,11 @@ final class SpoolWriter {
         try fresh.commit()
     }
 
-    private func reject(_ batch: [SpoolCommand], _ error: SpoolError) {
+    private func owe(_ batch: ArraySlice<SpoolCommand>) {
+        for command in batch { if case .delete(let lane, let number) = command { owed.append((lane, number)) } }
+    }
+
+    private func reject(_ batch: ArraySlice<SpoolCommand>, _ error: SpoolError) {
         let tokens = batch.compactMap { command -> UInt64? in
             if case .insert(_, _, let token) = command { token } else { nil }
         }
