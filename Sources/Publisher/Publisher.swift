@@ -208,6 +208,7 @@ package final class Publisher {
             log.spoolFailed(error)
             spoolSettled()
         case .setAside(let name): log.setAside(name)
+        case .notInspectable(let error): log.notInspectable(error)
         }
         perform()
     }

@@ -24,6 +24,24 @@ final class Database {
         sqlite3_busy_timeout(handle, 2_000)
     }
 
+    /// Opens a file that nobody changes, without a lock and without its log: for media that cannot be written.
+    init(immutable path: String) throws(SpoolError) {
+        self.path = path
+        logPagesPlace.initialize(to: 0)
+        let escaped = path.replacing("%", with: "%25").replacing("?", with: "%3f").replacing("#", with: "%23")
+        let flags = SQLITE_OPEN_READONLY | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE
+        let code = sqlite3_open_v2("file:\(escaped)?immutable=1", &handle, flags, nil)
+        guard code == SQLITE_OK else {
+            let error = error(code, "open")
+            sqlite3_close_v2(handle)
+            handle = nil
+            throw error
+        }
+    }
+
+    /// The end of the connection carries nothing over into the file and removes no log: what was there stays as it is.
+    func leavesLogAlone() { csqlite_no_checkpoint_on_close(handle) }
+
     deinit {
         close()
         logPagesPlace.deallocate()

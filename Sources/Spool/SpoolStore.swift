@@ -283,6 +283,9 @@ final class SpoolStore {
         return try statement.step() ? statement.integer(0) : nil
     }
 
+    /// For questions that are not of an event's path.
+    var inspection: SpoolReader { SpoolReader(database: database) }
+
     func parkedCount() throws(SpoolError) -> Int64 { try database.integer("SELECT count(*) FROM parked") ?? 0 }
 
     // MARK: - Housekeeping, between two batches

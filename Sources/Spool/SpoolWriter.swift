@@ -16,9 +16,17 @@ final class SpoolWriter {
     private var events: [SpoolEvent] = []
     private var lastReport = ContinuousClock.now
 
-    init(_ configuration: SpoolConfiguration, tell: @escaping @Sendable ([SpoolEvent]) -> Void) {
+    private let ask: SpoolServer.Ask
+    /// There as long as the folder's lock is held.
+    private var server: SpoolServer?
+
+    init(
+        _ configuration: SpoolConfiguration, tell: @escaping @Sendable ([SpoolEvent]) -> Void,
+        ask: @escaping SpoolServer.Ask
+    ) {
         self.configuration = configuration
         self.tell = tell
+        self.ask = ask
     }
 
     /// - Parameter next: the next batch after waiting at most so many milliseconds; empty when none came, nil at the end.
@@ -33,6 +41,7 @@ final class SpoolWriter {
         }
         store?.tidy()
         store = nil
+        server?.stop()
         directory = nil
     }
 
@@ -54,6 +63,7 @@ final class SpoolWriter {
                     configuration.path, allowsAnyFileSystem: configuration.allowsAnyFileSystem)
             }
             self.directory = directory
+            listen(in: directory)
             let store = try openStore(in: directory)
             self.store = store
             failure = nil
@@ -65,6 +75,16 @@ final class SpoolWriter {
             failure = error
         }
         flush()
+    }
+
+    /// Lets other processes ask. Without it the spool is as good as with it.
+    private func listen(in directory: SpoolDirectory) {
+        guard server == nil else { return }
+        do throws(SpoolError) {
+            server = try SpoolServer(folder: directory.path, ask: ask)
+        } catch {
+            if failure == nil { events.append(.notInspectable(error)) }
+        }
     }
 
     /// A damaged file is set aside: yesterday's trouble must not keep today's events out.
@@ -107,8 +127,11 @@ final class SpoolWriter {
             answer(part, inserts: hasRoom)
             flush()
             for command in part {
-                guard case .read(let lane, let number, let count, let bytes) = command else { continue }
-                read(lane, number, count, bytes)
+                switch command {
+                case .read(let lane, let number, let count, let bytes): read(lane, number, count, bytes)
+                case .inspect(let inquiry): inspect(inquiry)
+                default: continue
+                }
             }
             flush()
             self.store?.tidy()
@@ -129,7 +152,7 @@ final class SpoolWriter {
     }
 
     private func write(_ batch: ArraySlice<SpoolCommand>, to store: SpoolStore, inserts: Bool) throws(SpoolError) {
-        guard batch.contains(where: { if case .read = $0 { false } else { true } }) else { return }
+        guard batch.contains(where: \.writes) else { return }
         try store.beginTransaction()
         for command in batch {
             switch command {
@@ -141,7 +164,7 @@ final class SpoolWriter {
             case .move(let record, let number, let lane, let old):
                 try store.insert(record, number: number)
                 try store.delete(lane: lane, number: old)
-            case .read: break
+            case .read, .inspect: break
             }
         }
         try store.commit()
@@ -165,6 +188,18 @@ final class SpoolWriter {
             events.append(.rows(lane: lane, try store.read(lane: lane, after: number, count: count, bytes: bytes)))
         } catch {
             events.append(.rows(lane: lane, []))
+            mend(after: error, [])
+        }
+    }
+
+    private func inspect(_ inquiry: SpoolInquiry) {
+        guard let store else {
+            return inquiry.reply(.failure(failure ?? SpoolError(.io, "the spool is not open")))
+        }
+        do throws(SpoolError) {
+            inquiry.reply(try store.inspection.answer(to: inquiry.question))
+        } catch {
+            inquiry.reply(.failure(error))
             mend(after: error, [])
         }
     }
@@ -230,7 +265,11 @@ final class SpoolWriter {
         }
         if !tokens.isEmpty { events.append(.rejected(tokens: tokens, error)) }
         for command in batch {
-            if case .read(let lane, _, _, _) = command { events.append(.rows(lane: lane, [])) }
+            switch command {
+            case .read(let lane, _, _, _): events.append(.rows(lane: lane, []))
+            case .inspect(let inquiry): inquiry.reply(.failure(error))
+            default: continue
+            }
         }
         flush()
     }

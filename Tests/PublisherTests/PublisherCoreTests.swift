@@ -143,7 +143,7 @@ private struct World {
             case .move(let record, let number, let lane, let old):
                 file[record.lane][number] = (Self.identity(record), record)
                 file[lane][old] = nil
-            case .read: break
+            case .read, .inspect: break
             }
         }
         for command in batch {
