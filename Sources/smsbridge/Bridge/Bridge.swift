@@ -99,10 +99,10 @@ final class Bridge {
             throw error
         }
         defer { tearDown() }
-        let monitor = try KafkaMonitor(
+        let answers = try loop.makeMailbox(of: Void.self) { [unowned self] _ in updateReadiness() }
+        monitor = try KafkaMonitor(
             settings.kafkaClient, topic: configuration.topicName(.quarantine), registry: registry,
-            logger: logger.labelled("kafka"))
-        self.monitor = monitor
+            logger: logger.labelled("kafka"), onChange: { _ = answers.post(()) })
         ingress = Ingress(
             configuration: settings.ingress, decoder: try CallbackDecoder(settings.decoder),
             metrics: IngressMetrics(registry),
@@ -142,7 +142,7 @@ final class Bridge {
                     ["limit": DescriptorBudget.limit, "connections": server.openConnections])
             }
             publisher.updateGauges()
-            updateReadiness(isKafkaAnswering: monitor.isKafkaAnswering)
+            updateReadiness()
         }
         readiness.set("starting", unmet: nil)
         logger.info(
@@ -180,8 +180,9 @@ final class Bridge {
 
     /// Ready means that this instance can give a 2xx now. Kafka away is an alert where a spool has room: all replicas
     /// going red together would be the outage.
-    private func updateReadiness(isKafkaAnswering: Bool) {
-        let reason = isKafkaAnswering ? publisher.kafkaTrouble : "Kafka does not answer"
+    private func updateReadiness() {
+        guard let publisher, let monitor else { return }
+        let reason = monitor.isKafkaAnswering ? publisher.kafkaTrouble : "Kafka does not answer"
         let hasSpoolRoom = publisher.hasSpoolRoom
         readiness.set("kafka", unmet: hasSpoolRoom ? nil : reason)
         readiness.alert("kafka", hasSpoolRoom ? reason : nil)
