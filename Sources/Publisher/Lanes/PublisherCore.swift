@@ -425,7 +425,12 @@ struct PublisherCore {
     ///
     /// - Parameter lag: how late this call is, in nanoseconds. A loop that was held up, by a paused machine or by
     ///   overload, must not close every lane for it: hedges are given as much longer.
-    mutating func tick(now: UInt64, lag: UInt64 = 0) {
+    ///
+    /// - Returns: whether everything that is due was judged. At most `answersATime` callers are told in one call: each
+    ///   answer is a system call, and the loop has others to serve. Whoever calls again polls the reports first, so that
+    ///   one that has come meanwhile still counts.
+    @discardableResult
+    mutating func tick(now: UInt64, lag: UInt64 = 0) -> Bool {
         let hedgeNow = now > lag ? now - lag : 0
         while let first = hedges.first, first.deadline <= hedgeNow || !isHedgeable(first.opaque) {
             hedges.removeFirst()
@@ -438,14 +443,22 @@ struct PublisherCore {
                 store(first.opaque)
             }
         }
-        while let first = deadlines.first, first.deadline <= now || events[first.opaque]?.token == nil {
+        var answers = 0
+        while answers < Self.answersATime, let first = deadlines.first,
+            first.deadline <= now || events[first.opaque]?.token == nil
+        {
             deadlines.removeFirst()
             guard let event = events[first.opaque], event.token != nil else { continue }
             if event.isSent { noteTrouble(now) }
             answer(event: first.opaque, .unavailable(.deadline))
+            answers += 1
         }
         for lane in lanes.indices { feed(lane, now: now) }
+        return answers < Self.answersATime
     }
+
+    /// Callers that one call of `tick` tells that their time is over.
+    static let answersATime = 128
 
     private func isHedgeable(_ opaque: UInt64) -> Bool {
         guard let event = events[opaque] else { return false }
