@@ -282,6 +282,16 @@ package final class Publisher {
         metrics.update(from: core)
     }
 
+    /// Says whether the topics keep what Kafka acknowledges, where that is insisted on.
+    package func set(_ gate: DurabilityGate) {
+        core.set(gate, now: loop.now)
+        perform()
+        endTurn()
+    }
+
+    /// Whether nothing is handed to Kafka because of what its topics are, or may be.
+    package var isHeldBack: Bool { core.gate != .open }
+
     // MARK: - What others ask
 
     /// Why events that come now will not be acknowledged by Kafka, as far as the last ones tell; nil when they will.

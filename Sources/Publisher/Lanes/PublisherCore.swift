@@ -68,6 +68,7 @@ struct PublisherCore {
     private var lastTrouble: UInt64 = 0
     private var troubleSince: UInt64?
     private var isProducerReady = true
+    private(set) var gate = DurabilityGate.open
     private var isStopped = false
 
     init(lanes count: Int, quarantineLane: Int, hasSpool: Bool, limits: Limits) {
@@ -105,6 +106,7 @@ struct PublisherCore {
     mutating func accept(_ record: SpoolRecord, token: UInt64, now: UInt64) {
         let lane = record.lane
         guard !isStopped else { return answer(token, lane, .unavailable(.stopping)) }
+        guard gate != .refusing else { return answer(token, lane, .unavailable(.notDurable)) }
         guard hasSpool || isProducerReady else { return answer(token, lane, .unavailable(.replacingProducer)) }
         let event = PendingEvent(token: token, accepted: now, record: record, number: nextNumber)
         if lanes[lane].isOpen {
@@ -352,11 +354,13 @@ struct PublisherCore {
 
     // MARK: - Closing and draining
 
-    private mutating func close(_ lane: Int, now: UInt64, afterFailure isFailure: Bool) {
+    private mutating func close(
+        _ lane: Int, now: UInt64, afterFailure isFailure: Bool, isTrouble: Bool = true
+    ) {
         let wasOpen = lanes[lane].isOpen
         lanes[lane].close(now: now, afterFailure: isFailure)
         guard wasOpen else { return }
-        noteTrouble(now)
+        if isTrouble { noteTrouble(now) }
         counters.closed += 1
         actions.append(.laneChanged(lane, isOpen: false))
         // Those that were handed over after the one that is late, or failed, follow it.
@@ -376,7 +380,7 @@ struct PublisherCore {
 
     /// Hands over what may be handed over now.
     private mutating func feed(_ lane: Int, now: UInt64) {
-        guard hasSpool, isProducerReady, !lanes[lane].isOpen else { return }
+        guard hasSpool, isProducerReady, gate == .open, !lanes[lane].isOpen else { return }
         if lanes[lane].mayDrain(now: now) { lanes[lane].beginDrain() }
         while true {
             switch lanes[lane].nextStep() {
@@ -412,7 +416,7 @@ struct PublisherCore {
     func nextTime(now: UInt64) -> UInt64? {
         var next = hedges.first?.deadline ?? .max
         if let deadline = deadlines.first?.deadline, deadline < next { next = deadline }
-        if isProducerReady {
+        if isProducerReady, gate == .open {
             for lane in lanes.indices {
                 guard case .closed(let until) = lanes[lane].phase, lanes[lane].sent == 0 else { continue }
                 next = min(next, max(until, now &+ 1_000_000))
@@ -492,6 +496,23 @@ struct PublisherCore {
     mutating func producerReady(now: UInt64) {
         isProducerReady = true
         for lane in lanes.indices { feed(lane, now: now) }
+    }
+
+    // MARK: - The topics are judged
+
+    /// With a spool, nothing is handed over while the gate is not open: what the spool holds is not given to topics that
+    /// could lose it.
+    mutating func set(_ gate: DurabilityGate, now: UInt64) {
+        guard gate != self.gate else { return }
+        self.gate = gate
+        guard hasSpool else { return }
+        for lane in lanes.indices {
+            if gate == .open {
+                feed(lane, now: now)
+            } else {
+                close(lane, now: now, afterFailure: false, isTrouble: false)
+            }
+        }
     }
 
     // MARK: - The end
