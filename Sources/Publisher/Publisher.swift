@@ -477,7 +477,12 @@ package final class Publisher {
     }
 
     /// Makes the producer fail fatally, as a test.
-    package func injectFatalError() {
-        producer?.injectFatalError(.outOfOrderSequence, "injected")
+    ///
+    /// - Returns: whether there was one that works.
+    @discardableResult
+    package func injectFatalError() -> Bool {
+        guard case .running = state, let producer else { return false }
+        producer.injectFatalError(.outOfOrderSequence, "injected")
+        return true
     }
 }
