@@ -76,6 +76,7 @@ package final class Publisher {
             for result in batch { replaced(with: result) }
         }
         if let spool = configuration.spool {
+            metrics.maxSpoolBytes.set(Double(configuration.limits.maxSpoolBytes))
             let mailbox = try loop.makeMailbox(of: [SpoolEvent].self) { [unowned self] batches in
                 for events in batches { for event in events { told(event) } }
                 perform()
