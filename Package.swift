@@ -33,6 +33,7 @@ let package = Package(
         .executable(name: "smsbridge", targets: ["smsbridge"]),
         .library(name: "SMSPortalEvents", targets: ["SMSPortalEvents"]),
         .library(name: "SMSPortalConsumer", targets: ["SMSPortalConsumer"]),
+        .library(name: "SMSPortalConsumerSQLite", targets: ["SMSPortalConsumerSQLite"]),
     ],
     targets: [
         // C libraries of the system, one module map each.
@@ -60,6 +61,7 @@ let package = Package(
 
         // What reacts to events.
         module("SMSPortalConsumer", uses: ["Kafka", "SMSPortalEvents", "Telemetry", "Threads"]),
+        module("SMSPortalConsumerSQLite", uses: ["CSQLite", "SMSPortalConsumer", "Telemetry", "Threads"]),
 
         // Beside the path.
         module("Operations", uses: ["EventLoop", "HTTPServer", "Telemetry", "Threads"]),
@@ -73,6 +75,11 @@ let package = Package(
             ],
             swiftSettings: settings),
 
+        // Measures the consumer library; `scripts/bench consumer` runs it.
+        .executableTarget(
+            name: "ConsumerBench", dependencies: ["Kafka", "SMSPortalConsumer", "SMSPortalEvents"],
+            path: "Benchmarks/ConsumerBench", swiftSettings: settings),
+
         tests(of: "Threads"),
         tests(of: "Kafka", uses: ["Threads"]),
         tests(of: "EventLoop", uses: ["Threads"]),
@@ -85,6 +92,7 @@ let package = Package(
         tests(of: "Publisher", uses: ["EventLoop", "Kafka", "SMSPortalEvents", "Spool", "Telemetry", "Threads"]),
         tests(of: "Ingress", uses: ["EventLoop", "HTTPServer", "Kafka", "Publisher", "SMSPortalEvents", "Telemetry", "Threads"]),
         tests(of: "SMSPortalConsumer", uses: ["Kafka", "SMSPortalEvents", "Telemetry", "Threads"]),
+        tests(of: "SMSPortalConsumerSQLite", uses: ["SMSPortalConsumer"]),
         tests(of: "Operations", uses: ["EventLoop", "HTTPServer", "Telemetry", "Threads"]),
         tests(of: "Settings"),
         tests(of: "SMSPortalSimulator"),

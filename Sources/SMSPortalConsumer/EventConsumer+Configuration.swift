@@ -133,7 +133,7 @@ extension EventConsumer {
                 // A topic that does not exist yet is found soon after it does; librdkafka's own 5 minutes are long.
                 "topic.metadata.refresh.interval.ms": "30000",
                 // What librdkafka reads ahead is beside `maxBufferedBytes`, and thrown away by every pause.
-                "queued.min.messages": "20000", "queued.max.messages.kbytes": "16384",
+                "queued.min.messages": "100000", "queued.max.messages.kbytes": "65536",
             ]
             return ClientConfiguration(
                 bootstrapServers: bootstrapServers, clientID: "smsportal-consumer",

@@ -16,12 +16,15 @@ func uniqueName(_ stem: String) -> String {
     "\(stem)-\(getpid())-\(UInt32.random(in: 0...UInt32.max))"
 }
 
+/// Today's, for a topic drops what is older than it keeps.
+private let firstMoment = Int64(time(nil)) * 1_000
+
 /// A delivery status about the nth message to a number.
 func status(_ number: Int, _ message: Int, status: String = "DELIVRD") -> Event {
     let query = "Id=\(number)\(1000 + message)&Status=\(status)&PhoneNumber=2782\(1_000_000 + number)"
     let event = try? Event(
         callback: Callback(method: .get, route: .deliveryStatus, query: Array(query.utf8)),
-        receivedAt: EventTime(millisecondsSinceEpoch: 1_780_000_000_000 + Int64(message)))
+        receivedAt: EventTime(millisecondsSinceEpoch: firstMoment + Int64(message)))
     return event!
 }
 

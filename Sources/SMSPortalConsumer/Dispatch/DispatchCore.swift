@@ -39,6 +39,12 @@ struct DispatchCore {
         var isFenced = false
     }
 
+    /// A place for a partition; the generation tells who has it.
+    private struct PartitionSlot {
+        var partition: Partition?
+        var generation: UInt32 = 0
+    }
+
     private struct Slot {
         var lane: Lane?
         var generation: UInt32 = 0
@@ -51,8 +57,7 @@ struct DispatchCore {
     }
 
     private let limits: Limits
-    private var partitions: [AssignmentID: Partition] = [:]
-    private var nextAssignment: UInt64 = 0
+    private var partitions: [PartitionSlot] = []
     private var slots: [Slot] = []
     private var freeSlots: [Int] = []
     private var ready = Queue<LaneReference>()
@@ -70,13 +75,22 @@ struct DispatchCore {
         self.limits = limits
     }
 
+    private subscript(_ assignment: AssignmentID) -> Partition? {
+        isOpen(assignment) ? partitions[assignment.index].partition : nil
+    }
+
     // MARK: The polling thread
 
     mutating func open(topic: String, partition: Int32) -> AssignmentID {
-        nextAssignment += 1
-        let id = AssignmentID(rawValue: nextAssignment)
-        partitions[id] = Partition(topic: topic, number: partition)
-        return id
+        let index = partitions.firstIndex { $0.partition == nil } ?? partitions.count
+        if index == partitions.count { partitions.append(PartitionSlot()) }
+        partitions[index].partition = Partition(topic: topic, number: partition)
+        return AssignmentID(index: index, generation: partitions[index].generation)
+    }
+
+    /// Whether the partition is still assigned so.
+    private func isOpen(_ assignment: AssignmentID) -> Bool {
+        partitions[assignment.index].generation == assignment.generation
     }
 
     /// Takes a record in.
@@ -84,21 +98,20 @@ struct DispatchCore {
     /// - Returns: false when its partition is given up, or when it had come before.
     @discardableResult
     mutating func add(_ record: ConsumedRecord, to assignment: AssignmentID) -> Bool {
-        // Mutated in place: a copy of the partition would be a copy of its lanes.
-        guard let isOpen = partitions[assignment].map({ !$0.isFenced }), isOpen,
-            partitions[assignment]?.offsets.received(record.offset) == true
+        let place = assignment.index
+        guard isOpen(assignment), partitions[place].partition?.isFenced == false,
+            partitions[place].partition?.offsets.received(record.offset) == true
         else { return false }
         records += 1
         bytes += record.size
-        let order = record.order
-        if let index = partitions[assignment]?.lanes[order] {
+        if let index = partitions[place].partition?.lanes[record.order] {
             slots[index].lane?.append(record)
             return true
         }
         let index = freeSlots.popLast() ?? slots.count
         if index == slots.count { slots.append(Slot()) }
-        slots[index].lane = Lane(record, order: order, assignment: assignment)
-        partitions[assignment]?.lanes[order] = index
+        slots[index].lane = Lane(record, assignment: assignment)
+        partitions[place].partition?.lanes[record.order] = index
         ready.append(LaneReference(index: index, generation: slots[index].generation))
         return true
     }
@@ -137,18 +150,20 @@ struct DispatchCore {
 
     /// Begins nothing more of these partitions.
     mutating func fence(_ assignments: [AssignmentID]) {
-        for assignment in assignments { partitions[assignment]?.isFenced = true }
+        for assignment in assignments where isOpen(assignment) {
+            partitions[assignment.index].partition?.isFenced = true
+        }
     }
 
     /// Begins nothing more at all.
     mutating func stop() {
         isStopped = true
-        for assignment in partitions.keys { partitions[assignment]?.isFenced = true }
+        for index in partitions.indices { partitions[index].partition?.isFenced = true }
     }
 
     /// How many records of these partitions are being handled.
     func running(in assignments: [AssignmentID]) -> Int {
-        assignments.reduce(0) { $0 + (partitions[$1]?.running ?? 0) }
+        assignments.reduce(0) { $0 + (self[$1]?.running ?? 0) }
     }
 
     /// The tasks that handle records of these partitions, to be cancelled.
@@ -164,7 +179,9 @@ struct DispatchCore {
 
     /// Forgets a partition: what of it waits is dropped, what runs is not heard any more.
     mutating func close(_ assignment: AssignmentID) {
-        guard let partition = partitions.removeValue(forKey: assignment) else { return }
+        guard let partition = self[assignment] else { return }
+        partitions[assignment.index].partition = nil
+        partitions[assignment.index].generation &+= 1
         for index in partition.lanes.values {
             slots[index].lane?.forEach {
                 records -= 1
@@ -175,9 +192,9 @@ struct DispatchCore {
     }
 
     /// What may be committed of a partition; nil before its first record.
-    func watermark(of assignment: AssignmentID) -> Int64? { partitions[assignment]?.offsets.watermark }
+    func watermark(of assignment: AssignmentID) -> Int64? { self[assignment]?.offsets.watermark }
 
-    func span(of assignment: AssignmentID) -> Int64 { partitions[assignment]?.offsets.span ?? 0 }
+    func span(of assignment: AssignmentID) -> Int64 { self[assignment]?.offsets.span ?? 0 }
 
     func isSpanFull(of assignment: AssignmentID) -> Bool { span(of: assignment) >= limits.maxSpan }
 
@@ -201,13 +218,13 @@ struct DispatchCore {
             guard slots[reference.index].generation == reference.generation, let lane = slots[reference.index].lane,
                 let record = lane.first
             else { continue }
-            guard let isFenced = partitions[lane.assignment]?.isFenced, !isFenced else {
+            guard partitions[lane.assignment.index].partition?.isFenced == false else {
                 // It is dropped together with its partition.
                 slots[reference.index].lane?.state = .waiting
                 continue
             }
             slots[reference.index].lane?.state = .running
-            partitions[lane.assignment]?.running += 1
+            partitions[lane.assignment.index].partition?.running += 1
             running += 1
             workers[worker]?.assignment = lane.assignment
             let work = Work(
@@ -225,10 +242,12 @@ struct DispatchCore {
         running -= 1
         workers[worker]?.assignment = nil
         // Of an assignment that is no more nothing is known, and nothing is counted.
-        guard partitions[work.assignment] != nil else { return signals }
-        partitions[work.assignment]?.running -= 1
-        let isFenced = partitions[work.assignment]?.isFenced == true
-        if isFenced, partitions[work.assignment]?.running == 0 { signals.wakesLoop = true }
+        guard isOpen(work.assignment) else { return signals }
+        let place = work.assignment.index
+        partitions[place].partition?.running -= 1
+        if partitions[place].partition?.isFenced == true, partitions[place].partition?.running == 0 {
+            signals.wakesLoop = true
+        }
         let index = work.lane.index
         switch result {
         case .abandoned: slots[index].lane?.state = .waiting
@@ -241,11 +260,9 @@ struct DispatchCore {
             timers.insert(work.lane, at: overflow ? .max : deadline)
             if deadline < soonest { signals.wakesLoop = true }
         case .done:
-            let wasSpanFull = isSpanFull(of: work.assignment)
-            partitions[work.assignment]?.offsets.finished(work.record.offset)
             records -= 1
             bytes -= work.record.size
-            if wasSpanFull, !isSpanFull(of: work.assignment) { signals.wakesLoop = true }
+            if finishOffset(work.record.offset, in: place) { signals.wakesLoop = true }
             if isThrottled, hasRoom {
                 isThrottled = false
                 signals.wakesLoop = true
@@ -254,11 +271,18 @@ struct DispatchCore {
                 slots[index].lane?.state = .ready
                 ready.append(work.lane)
             } else {
-                if let order = slots[index].lane?.order { partitions[work.assignment]?.lanes[order] = nil }
+                partitions[place].partition?.lanes[work.record.order] = nil
                 free(index)
             }
         }
         return signals
+    }
+
+    /// - Returns: whether this makes room in the span.
+    private mutating func finishOffset(_ offset: Int64, in place: Int) -> Bool {
+        let before = partitions[place].partition?.offsets.span ?? 0
+        partitions[place].partition?.offsets.finished(offset)
+        return before >= limits.maxSpan && partitions[place].partition?.offsets.span ?? 0 < limits.maxSpan
     }
 
     private mutating func free(_ index: Int) {

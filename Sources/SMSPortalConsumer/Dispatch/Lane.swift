@@ -9,7 +9,6 @@ struct Lane {
         case waiting
     }
 
-    let order: UInt64
     let assignment: AssignmentID
     var state: State = .ready
     /// Of the first record: 1 for the first attempt.
@@ -21,9 +20,8 @@ struct Lane {
     private var rest: [ConsumedRecord] = []
     private var taken = 0
 
-    init(_ record: ConsumedRecord, order: UInt64, assignment: AssignmentID) {
+    init(_ record: ConsumedRecord, assignment: AssignmentID) {
         first = record
-        self.order = order
         self.assignment = assignment
     }
 

@@ -3,7 +3,8 @@ internal import SMSPortalEvents
 /// An assignment of a partition to this member. A partition that comes back is another assignment, so that nothing that
 /// belongs to the earlier one can touch it.
 struct AssignmentID: Hashable, Sendable {
-    let rawValue: UInt64
+    let index: Int
+    let generation: UInt32
 }
 
 /// A record whose turn has come.
@@ -43,30 +44,29 @@ enum WorkResult: Sendable {
 }
 
 /// Why an event has failed for good.
-struct Failure: Sendable {
-    var type: EventType
+final class Failure: Sendable {
+    let type: EventType
     /// A name of a bounded set: the type of the error.
-    var kind: String
+    let kind: String
     /// What the error says of itself. It may quote the event, so it goes into the dead letter and nowhere else.
-    var message: String
-    var attempts: Int
+    let message: String
+    let attempts: Int
     /// Whether its successors on the key follow it.
-    var parks = false
+    let parks: Bool
     /// Whether it is such a successor.
-    private(set) var isParked = false
+    let isParked: Bool
 
-    init(type: EventType, kind: String, message: String, attempts: Int, parks: Bool = false) {
+    init(type: EventType, kind: String, message: String, attempts: Int, parks: Bool = false, isParked: Bool = false) {
         self.type = type
         self.kind = kind
         self.message = message
         self.attempts = attempts
         self.parks = parks
+        self.isParked = isParked
     }
 
     static func parked(_ type: EventType) -> Failure {
-        var failure = Failure(
-            type: type, kind: "Parked", message: "an earlier event of its key has failed", attempts: 0)
-        failure.isParked = true
-        return failure
+        Failure(
+            type: type, kind: "Parked", message: "an earlier event of its key has failed", attempts: 0, isParked: true)
     }
 }

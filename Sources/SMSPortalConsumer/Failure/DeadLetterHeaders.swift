@@ -3,17 +3,19 @@ internal import SMSPortalEvents
 /// The headers of a dead letter: those that Spring for Apache Kafka writes (`KafkaHeaders.DLT_…`), so that its tools and
 /// people's habits work. Partition, offsets, times and counts are big-endian integers, as there; the rest is text.
 enum DeadLetterHeaders {
-    static let prefix = "kafka_dlt-"
-    static let originalTopic = "kafka_dlt-original-topic"
-    static let originalPartition = "kafka_dlt-original-partition"
-    static let originalOffset = "kafka_dlt-original-offset"
-    static let originalTimestamp = "kafka_dlt-original-timestamp"
-    static let originalTimestampType = "kafka_dlt-original-timestamp-type"
-    static let originalGroup = "kafka_dlt-original-consumer-group"
-    static let errorKind = "kafka_dlt-exception-fqcn"
-    static let errorMessage = "kafka_dlt-exception-message"
+    static let originalTopic: StaticString = "kafka_dlt-original-topic"
+    static let originalPartition: StaticString = "kafka_dlt-original-partition"
+    static let originalOffset: StaticString = "kafka_dlt-original-offset"
+    static let originalTimestamp: StaticString = "kafka_dlt-original-timestamp"
+    static let originalTimestampType: StaticString = "kafka_dlt-original-timestamp-type"
+    static let originalGroup: StaticString = "kafka_dlt-original-consumer-group"
+    static let errorKind: StaticString = "kafka_dlt-exception-fqcn"
+    static let errorMessage: StaticString = "kafka_dlt-exception-message"
     /// Ours: how often the event has been handled, over all its redrives.
-    static let attempts = "kafka_dlt-attempts"
+    static let attempts: StaticString = "kafka_dlt-attempts"
+
+    /// What a later failure takes the place of.
+    private static let replaced = Set([errorKind, errorMessage, attempts].map { "\($0)" })
 
     /// Of an error's own words at most so many bytes are kept.
     static let maxMessageBytes = 4_096
@@ -32,20 +34,21 @@ enum DeadLetterHeaders {
     )] {
         var all = record.headers.map { (name: $0.name, value: $0.value) }
         if isRedriven(record) {
-            all.removeAll { [errorKind, errorMessage, attempts].contains($0.name) }
+            all.removeAll { replaced.contains($0.name) }
         } else {
-            all.append((originalTopic, Array(record.topic.utf8)))
-            all.append((originalPartition, bigEndian(record.partition)))
-            all.append((originalOffset, bigEndian(record.offset)))
+            all.append(("\(originalTopic)", Array(record.topic.utf8)))
+            all.append(("\(originalPartition)", bigEndian(record.partition)))
+            all.append(("\(originalOffset)", bigEndian(record.offset)))
             if let timestamp = record.timestamp {
-                all.append((originalTimestamp, bigEndian(timestamp)))
-                all.append((originalTimestampType, Array((record.isCreateTime ? "CreateTime" : "LogAppendTime").utf8)))
+                all.append(("\(originalTimestamp)", bigEndian(timestamp)))
+                all.append(
+                    ("\(originalTimestampType)", Array((record.isCreateTime ? "CreateTime" : "LogAppendTime").utf8)))
             }
-            all.append((originalGroup, Array(group.utf8)))
+            all.append(("\(originalGroup)", Array(group.utf8)))
         }
-        all.append((errorKind, Array(failure.kind.utf8)))
-        all.append((errorMessage, Array(failure.message.utf8.prefix(maxMessageBytes))))
-        all.append((attempts, bigEndian(Int32(clamping: earlierAttempts(record) + failure.attempts))))
+        all.append(("\(errorKind)", Array(failure.kind.utf8)))
+        all.append(("\(errorMessage)", Array(failure.message.utf8.prefix(maxMessageBytes))))
+        all.append(("\(attempts)", bigEndian(Int32(clamping: earlierAttempts(record) + failure.attempts))))
         return all
     }
 

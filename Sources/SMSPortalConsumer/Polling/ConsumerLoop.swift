@@ -34,14 +34,14 @@ final class ConsumerLoop {
     }
 
     /// At most so many records are taken in at once; handlers begin in between.
-    private static let batch = 256
+    private static let batch = 64
     /// How long handlers that were cancelled may take to notice.
     private static let cancelGrace = Duration.seconds(1)
     /// How often lag is measured.
     private static let lookInterval = Duration.seconds(5)
-    /// Milliseconds that the thread waits for room before it pauses the partitions: most often there soon is some, and a
-    /// pause throws away what has been fetched ahead.
-    private static let roomPatience: Int32 = 50
+    /// How long the thread waits for room before it pauses the partitions: most often there soon is some, and a pause
+    /// throws away what has been fetched ahead.
+    private static let roomPatience = Duration.milliseconds(50)
 
     init(
         _ configuration: EventConsumer.Configuration, dispatcher: Dispatcher, control: ConsumerControl,
@@ -187,7 +187,12 @@ final class ConsumerLoop {
             isPaused = false
             resume(partitions.filter { !$0.isPausedForSpan })
         } else if dispatcher.read({ $0.isFull }) {
-            if dispatcher.update({ $0.throttle() }) { control.waitForRoom(milliseconds: Self.roomPatience) }
+            let deadline = monotonicNow() + Self.roomPatience.nanoseconds
+            while dispatcher.update({ $0.throttle() }) {
+                let now = monotonicNow()
+                guard now < deadline, control.stopWanted == nil else { break }
+                control.waitForRoom(milliseconds: Int32((deadline - now) / 1_000_000 + 1))
+            }
             guard dispatcher.read({ $0.isFull }) else { return }
             isPaused = true
             pause(partitions)

@@ -1,15 +1,26 @@
 internal import Kafka
 internal import SMSPortalEvents
 
+#if canImport(Glibc)
+internal import Glibc
+#elseif canImport(Musl)
+internal import Musl
+#else
+internal import Darwin
+#endif
+
 /// A record as it came, copied out of librdkafka's memory into one allocation: a record that waits for its turn must not
 /// keep the whole response alive that it came in.
-struct ConsumedRecord: Sendable {
+final class ConsumedRecord: Sendable {
     let topic: String
     let partition: Int32
     let offset: Int64
     /// Milliseconds since 1970; nil where the record has none.
     let timestamp: Int64?
     let isCreateTime: Bool
+    /// Which records must be handled one after the other: those with the same value here. A record without a key has one
+    /// of its own. Two keys may share a value; they then wait for each other, which harms nobody.
+    let order: UInt64
     /// Key, value, and the headers, each of them two sizes, name and value; sizes are four bytes, -1 for null.
     private let bytes: [UInt8]
     private let keyCount: Int
@@ -41,6 +52,7 @@ struct ConsumedRecord: Sendable {
             if let value { bytes.append(contentsOf: value) }
         }
         self.bytes = bytes
+        order = keyCount >= 0 ? Self.order(ofKey: bytes, keyCount) : UInt64(bitPattern: offset) &* 0x9E37_79B9_7F4A_7C15
     }
 
     /// What the record counts for against the bound of bytes: what it holds, and about what holding it costs.
@@ -56,12 +68,9 @@ struct ConsumedRecord: Sendable {
         return bytes.withUnsafeBytes { body(UnsafeRawBufferPointer(rebasing: $0[start..<start + valueCount])) }
     }
 
-    /// Which records must be handled one after the other: those with the same value here. A record without a key has one
-    /// of its own. Two keys may share a value; they then wait for each other, which harms nobody.
-    var order: UInt64 {
-        guard keyCount >= 0 else { return UInt64(bitPattern: offset) &* 0x9E37_79B9_7F4A_7C15 }
+    private static func order(ofKey bytes: [UInt8], _ count: Int) -> UInt64 {
         var hasher = Hasher()
-        bytes.withUnsafeBytes { hasher.combine(bytes: UnsafeRawBufferPointer(rebasing: $0[..<keyCount])) }
+        bytes.withUnsafeBytes { hasher.combine(bytes: UnsafeRawBufferPointer(rebasing: $0[..<count])) }
         return UInt64(bitPattern: Int64(hasher.finalize()))
     }
 
@@ -71,21 +80,10 @@ struct ConsumedRecord: Sendable {
         return headers
     }
 
-    /// The headers that the decoding of an event looks at.
-    var eventHeaders: [EventRecord.Header] {
-        var headers: [EventRecord.Header] = []
-        forEachHeader { name, value in
-            for wanted in ["ce_type", "traceparent", "tracestate"] where name.elementsEqual(wanted.utf8) {
-                headers.append(.init(name: wanted, value: value.map(Array.init)))
-            }
-        }
-        return headers
-    }
-
-    func header(_ wanted: String) -> [UInt8]? {
+    func header(_ wanted: StaticString) -> [UInt8]? {
         var found: [UInt8]?
         forEachHeader { name, value in
-            if found == nil, let value, name.elementsEqual(wanted.utf8) { found = Array(value) }
+            if found == nil, let value, name.isEqual(to: wanted) { found = Array(value) }
         }
         return found
     }
@@ -109,5 +107,12 @@ struct ConsumedRecord: Sendable {
 
     private static func append(size: Int, to bytes: inout [UInt8]) {
         withUnsafeBytes(of: Int32(truncatingIfNeeded: size)) { bytes.append(contentsOf: $0) }
+    }
+}
+
+extension UnsafeRawBufferPointer {
+    /// Whether these are the bytes of a text.
+    func isEqual(to text: StaticString) -> Bool {
+        count == text.utf8CodeUnitCount && (count == 0 || memcmp(baseAddress!, text.utf8Start, count) == 0)
     }
 }

@@ -22,6 +22,16 @@ public final class EventReader {
         guard value.count > 0 else { throw EventDecodingError(.empty) }
         return try state.event(Bytes(value), headers: headers)
     }
+
+    /// Whether a `ce_type` header, if there is one, is that of an event: ``event(value:headers:)`` without making arrays.
+    package static func isType(_ header: UnsafeRawBufferPointer?, of event: Event) -> Bool {
+        header.map { Bytes($0).equals(event.type.cloudEventsType) } ?? true
+    }
+}
+
+extension EventDecodingError {
+    /// The `ce_type` header is that of another type or version.
+    package static let otherType = EventDecodingError(.unsupportedVersion, field: "ce_type")
 }
 
 extension Event {
@@ -69,7 +79,10 @@ private enum Key: UInt8, CaseIterable {
     case mcc, mnc, name, description, data, version, componentId
     case method, route, contentType, query, queryBase64, body, bodyBase64
 
-    var text: String { "\(self)" }
+    /// Made once: a case's own name is found by reflection.
+    private static let texts = allCases.map { "\($0)" }
+
+    var text: String { Self.texts[Int(rawValue)] }
 }
 
 private struct ReaderState: ~Copyable {
@@ -159,7 +172,7 @@ private struct ReaderState: ~Copyable {
         } catch {
             throw EventDecodingError(.invalidField, field: key.text)
         }
-        inner.path = key.text + "."
+        inner.parent = key
         return true
     }
 
@@ -221,8 +234,8 @@ private struct Members: ~Copyable {
     private var list = ParameterList()
     /// Per key the position of its member plus one; 0 for none. Of repeated keys the last counts.
     private var positions = [Int](repeating: 0, count: Key.allCases.count)
-    /// What stands before a key in errors.
-    var path = ""
+    /// The key of the object itself, which stands before its keys in errors.
+    var parent: Key?
 
     mutating func read(_ source: Bytes, scratch: inout ByteWriter, names: NameTable) throws(ScanFailure) {
         list.removeAll()
@@ -241,7 +254,9 @@ private struct Members: ~Copyable {
         return position == 0 ? nil : list[position - 1]
     }
 
-    private func invalid(_ key: Key) -> EventDecodingError { EventDecodingError(.invalidField, field: path + key.text) }
+    private func invalid(_ key: Key) -> EventDecodingError { EventDecodingError(.invalidField, field: path(to: key)) }
+
+    private func path(to key: Key) -> String { (parent.map { $0.text + "." } ?? "") + key.text }
 
     func text(_ key: Key) throws(EventDecodingError) -> Bytes? {
         guard let member = member(key) else { return nil }
@@ -254,7 +269,7 @@ private struct Members: ~Copyable {
     func required(_ key: Key) throws(EventDecodingError) -> String { try requiredText(key).string }
 
     func requiredText(_ key: Key) throws(EventDecodingError) -> Bytes {
-        guard let text = try text(key) else { throw EventDecodingError(.missingField, field: path + key.text) }
+        guard let text = try text(key) else { throw EventDecodingError(.missingField, field: path(to: key)) }
         return text
     }
 

@@ -1,0 +1,110 @@
+// What `scripts/bench consumer` measures: fills a topic with events, and handles them.
+//
+//     ConsumerBench fill   BOOTSTRAP PREFIX COUNT NUMBERS
+//     ConsumerBench handle BOOTSTRAP PREFIX COUNT CONCURRENCY SLEEP_MICROSECONDS
+//
+// `handle` prints one line of JSON: seconds between the first event and the last, CPU seconds meanwhile, events.
+import Kafka
+import SMSPortalConsumer
+import SMSPortalEvents
+import Synchronization
+
+#if canImport(Glibc)
+import Glibc
+#else
+import Darwin
+#endif
+
+func seconds(_ clock: clockid_t) -> Double {
+    var time = timespec()
+    clock_gettime(clock, &time)
+    return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
+}
+
+func monotonicSeconds() -> Double { seconds(CLOCK_MONOTONIC) }
+func cpuSeconds() -> Double { seconds(CLOCK_PROCESS_CPUTIME_ID) }
+
+func fail(_ text: String) -> Never {
+    let line = Array("ConsumerBench: \(text)\n".utf8)
+    _ = write(2, line, line.count)
+    exit(2)
+}
+
+/// Delivery statuses as the vendor posts them, to so many numbers in turn.
+func fill(_ servers: String, prefix: String, count: Int, numbers: Int) throws {
+    var configuration = ProducerConfiguration(client: ClientConfiguration(bootstrapServers: servers))
+    configuration.lingerMilliseconds = 20
+    configuration.messageTimeoutMilliseconds = 120_000
+    configuration.maxQueuedMessages = 200_000
+    let producer = try ProducerThread(configuration)
+    let failed = Atomic(0)
+    let reported = Atomic(0)
+    let decoder = try CallbackDecoder(DecoderConfiguration())
+    // Today's, for a topic drops what is older than it keeps.
+    let now = Int64(seconds(CLOCK_REALTIME) * 1_000)
+    for index in 0..<count {
+        let body = """
+            {"EventId":"\(4_000_000 + index / 100)","Id":"\(900_000_000_000 + index)","Status":"DELIVRD",\
+            "PhoneNumber":"2782\(1_000_000 + index % numbers)","UserReference":"order-\(index)",\
+            "ReceivedUtc":"2026-11-20T10:00:00Z","Mcc":"655","Mnc":"01"}
+            """
+        let record = decoder.event(
+            from: Callback(
+                method: .post, route: .deliveryStatus, contentType: "application/json", body: Array(body.utf8)),
+            receivedAt: EventTime(millisecondsSinceEpoch: now)
+        ).record()
+        while index - reported.load(ordering: .relaxed) > 100_000 { usleep(1_000) }
+        try producer.send(
+            topic: record.topic.name(prefix: prefix), key: record.key, value: record.value,
+            timestamp: record.timestamp.millisecondsSinceEpoch, headers: record.headers.map { ($0.name, $0.value) }
+        ) { report in
+            if report.error != nil { failed.wrappingAdd(1, ordering: .relaxed) }
+            reported.wrappingAdd(1, ordering: .relaxed)
+        }
+    }
+    producer.close()
+    if failed.load(ordering: .relaxed) > 0 { fail("\(failed.load(ordering: .relaxed)) events were not written") }
+}
+
+final class Progress: Sendable {
+    let count = Atomic(0)
+    let began = Mutex<(time: Double, cpu: Double)?>(nil)
+    let ended = Mutex<(time: Double, cpu: Double)?>(nil)
+}
+
+func handle(_ servers: String, prefix: String, count: Int, concurrency: Int, sleep: Int) async throws {
+    var configuration = EventConsumer.Configuration(bootstrapServers: servers, group: "bench-\(getpid())")
+    configuration.topicPrefix = prefix
+    configuration.concurrency = concurrency
+    configuration.failure.finally = .stop
+    configuration.undecodable = .stop
+    configuration.log = .standardError(level: .warning)
+    let progress = Progress()
+    let consumer = EventConsumer(configuration: configuration)
+    consumer.onDeliveryStatus { _, _ in
+        if sleep > 0 { try await Task.sleep(for: .microseconds(sleep)) }
+        let place = progress.count.wrappingAdd(1, ordering: .relaxed).newValue
+        if place == 1 { progress.began.withLock { $0 = (monotonicSeconds(), cpuSeconds()) } }
+        if place == count {
+            progress.ended.withLock { $0 = (monotonicSeconds(), cpuSeconds()) }
+            consumer.shutdown()
+        }
+    }
+    try await consumer.run()
+    guard let began = progress.began.withLock({ $0 }), let ended = progress.ended.withLock({ $0 }) else {
+        fail("ended before all events were handled")
+    }
+    print(
+        "{\"seconds\": \(ended.time - began.time), \"cpu\": \(ended.cpu - began.cpu), \"records\": \(count)}")
+}
+
+let arguments = Array(CommandLine.arguments.dropFirst())
+switch arguments.first {
+case "fill" where arguments.count == 5:
+    try fill(arguments[1], prefix: arguments[2], count: Int(arguments[3]) ?? 0, numbers: Int(arguments[4]) ?? 1)
+case "handle" where arguments.count == 6:
+    try await handle(
+        arguments[1], prefix: arguments[2], count: Int(arguments[3]) ?? 0, concurrency: Int(arguments[4]) ?? 64,
+        sleep: Int(arguments[5]) ?? 0)
+default: fail("fill BOOTSTRAP PREFIX COUNT NUMBERS | handle BOOTSTRAP PREFIX COUNT CONCURRENCY SLEEP_MICROSECONDS")
+}
