@@ -97,7 +97,8 @@ let package = Package(
         tests(of: "Settings"),
         tests(of: "SMSPortalSimulator"),
         .testTarget(
-            name: "CommandTests", dependencies: ["smsbridge", "Kafka", "Publisher", "SMSPortalEvents"],
+            name: "CommandTests",
+            dependencies: ["smsbridge", "Kafka", "Publisher", "SMSPortalEvents", "Telemetry"],
             swiftSettings: settings),
     ]
 )
