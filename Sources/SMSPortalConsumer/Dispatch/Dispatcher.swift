@@ -1,6 +1,11 @@
 internal import Synchronization
 internal import Telemetry
 
+/// What workers do with records.
+protocol WorkProcessor: Sendable {
+    func process(_ work: Work) async -> WorkResult
+}
+
 /// Hands records out to workers, which are tasks of Swift's cooperative pool, and wakes the polling thread when it has
 /// something to do.
 ///
@@ -9,19 +14,16 @@ internal import Telemetry
 ///
 /// While handlers are quick a worker takes several records at once, each the first of its key. The polling thread takes
 /// away what a worker does not get to (``reclaim(now:)``): a handler that is slow after all holds back its own key only.
-final class Dispatcher: Sendable {
-    /// What a worker does with a record.
-    typealias Handle = @Sendable (Work) async -> WorkResult
-
+final class Dispatcher<Processor: WorkProcessor>: Sendable {
     private let state: Mutex<State>
-    private let handle: Handle
+    private let processor: Processor
     private let wakeLoop: @Sendable () -> Void
 
     /// - Parameter wakeLoop: called from any thread, at any time, also after the polling thread has ended.
-    init(limits: DispatchCore.Limits, wakeLoop: @escaping @Sendable () -> Void, handle: @escaping Handle) {
+    init(limits: DispatchCore.Limits, wakeLoop: @escaping @Sendable () -> Void, processor: Processor) {
         state = Mutex(State(core: DispatchCore(limits: limits)))
         self.wakeLoop = wakeLoop
-        self.handle = handle
+        self.processor = processor
     }
 
     // MARK: The polling thread
@@ -87,7 +89,7 @@ final class Dispatcher: Sendable {
         while takeBatch(worker) {
             var work = worker.batch.withLock { $0.next(after: nil) }
             while let current = work {
-                let result = await handle(current)
+                let result = await processor.process(current)
                 work = worker.batch.withLock { $0.next(after: result) }
                 sinceYield += 1
             }

@@ -7,7 +7,7 @@ internal import Threads
 final class ConsumerLoop {
     private let configuration: EventConsumer.Configuration
     private let consumer: Consumer
-    private let dispatcher: Dispatcher
+    private let dispatcher: Dispatcher<EventProcessor>
     private let control: ConsumerControl
     private let observers: PartitionObservers
     private let metrics: ConsumerMetrics
@@ -44,7 +44,7 @@ final class ConsumerLoop {
     private static let roomPatience = Duration.milliseconds(50)
 
     init(
-        _ configuration: EventConsumer.Configuration, dispatcher: Dispatcher, control: ConsumerControl,
+        _ configuration: EventConsumer.Configuration, dispatcher: Dispatcher<EventProcessor>, control: ConsumerControl,
         observers: PartitionObservers, metrics: ConsumerMetrics, log: Logger
     ) throws(EventConsumerError) {
         var consumer = ConsumerConfiguration(client: configuration.kafkaClient, group: configuration.group)

@@ -37,28 +37,35 @@ final class ConsumedRecord: Sendable {
         var count = max(0, keyCount) + max(0, valueCount)
         message.forEachRawHeader { count += 8 + $0.count + ($1?.count ?? 0) }
         bytes = Array(unsafeUninitializedCapacity: count) { buffer, filled in
-            var rest = UnsafeMutableRawBufferPointer(buffer)
-            func put(_ part: UnsafeRawBufferPointer?) {
-                guard let part, !part.isEmpty else { return }
-                rest.copyMemory(from: part)
-                rest = UnsafeMutableRawBufferPointer(rebasing: rest[part.count...])
-            }
-            func put(size: Int) {
-                withUnsafeBytes(of: Int32(truncatingIfNeeded: size)) { put($0) }
-            }
-            message.withKey { put($0) }
-            message.withValue { put($0) }
-            message.forEachRawHeader { name, value in
-                put(size: name.count)
-                put(size: value?.count ?? -1)
-                put(name)
-                put(value)
-            }
-            filled = count
+            var writer = Writer(rest: UnsafeMutableRawBufferPointer(buffer))
+            message.withKey { writer.put($0) }
+            message.withValue { writer.put($0) }
+            message.forEachRawHeader { writer.putHeader($0, $1) }
+            filled = count - writer.rest.count
         }
         self.keyCount = keyCount
         self.valueCount = valueCount
         order = keyCount >= 0 ? Self.order(ofKey: bytes, keyCount) : UInt64(bitPattern: offset) &* 0x9E37_79B9_7F4A_7C15
+    }
+
+    private struct Writer {
+        var rest: UnsafeMutableRawBufferPointer
+
+        @inline(__always)
+        mutating func put(_ part: UnsafeRawBufferPointer?) {
+            guard let part else { return }
+            rest.copyMemory(from: part)
+            rest = UnsafeMutableRawBufferPointer(rebasing: rest[part.count...])
+        }
+
+        @inline(__always)
+        mutating func putHeader(_ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer?) {
+            rest.storeBytes(of: Int32(truncatingIfNeeded: name.count), as: Int32.self)
+            rest.storeBytes(of: Int32(truncatingIfNeeded: value?.count ?? -1), toByteOffset: 4, as: Int32.self)
+            rest = UnsafeMutableRawBufferPointer(rebasing: rest[8...])
+            put(name)
+            put(value)
+        }
     }
 
     /// What the record counts for against the bound of bytes: what it holds, and about what holding it costs.
