@@ -123,7 +123,8 @@ let package = Package(
             ],
             swiftSettings: settings),
         .testTarget(
-            name: "CommandTests", dependencies: ["smsbridge", "Kafka", "Publisher", "SMSPortalEvents"],
+            name: "CommandTests",
+            dependencies: ["smsbridge", "Kafka", "Publisher", "SMSPortalEvents", "Telemetry"],
             swiftSettings: settings),
     ]
 )

@@ -28,13 +28,7 @@ package struct Message: ~Copyable {
     /// Whether the record is of this topic, without making a string.
     package func isOfTopic(_ name: String) -> Bool {
         guard let topic = pointer.pointee.rkt, let bytes = rd_kafka_topic_name(topic) else { return name.isEmpty }
-        var index = 0
-        for byte in name.utf8 {
-            // The C string's end differs from every byte of a topic's name.
-            guard bytes[index] == CChar(bitPattern: byte) else { return false }
-            index += 1
-        }
-        return bytes[index] == 0
+        return strcmp(bytes, name) == 0
     }
 
     /// The bytes of key and value.
@@ -44,17 +38,15 @@ package struct Message: ~Copyable {
     package var offset: Int64 { pointer.pointee.offset }
 
     /// Milliseconds since 1970; nil where the record has none.
-    package var timestamp: Int64? {
-        var type = RD_KAFKA_TIMESTAMP_NOT_AVAILABLE
-        let timestamp = rd_kafka_message_timestamp(pointer, &type)
-        return type == RD_KAFKA_TIMESTAMP_NOT_AVAILABLE ? nil : timestamp
-    }
+    package var timestamp: Int64? { timestampAndKind.0 }
 
     /// Whether the timestamp is the producer's (CreateTime) and not the broker's.
-    package var isCreateTime: Bool {
+    package var isCreateTime: Bool { timestampAndKind.isCreateTime }
+
+    package var timestampAndKind: (Int64?, isCreateTime: Bool) {
         var type = RD_KAFKA_TIMESTAMP_NOT_AVAILABLE
-        _ = rd_kafka_message_timestamp(pointer, &type)
-        return type == RD_KAFKA_TIMESTAMP_CREATE_TIME
+        let timestamp = rd_kafka_message_timestamp(pointer, &type)
+        return (type == RD_KAFKA_TIMESTAMP_NOT_AVAILABLE ? nil : timestamp, type == RD_KAFKA_TIMESTAMP_CREATE_TIME)
     }
 
     /// The key's bytes, valid during the call; nil for a record without a key, which differs from an empty one.

@@ -161,7 +161,7 @@ public final class EventConsumer: Sendable {
         }
         guard let begun else { throw EventConsumerError(.used, "a consumer runs once: make another one") }
         var problems = configuration.problems()
-        if begun.handlers.ofType.isEmpty, begun.handlers.ofOptOut == nil { problems.append("no handler is registered") }
+        if begun.handlers.isEmpty { problems.append("no handler is registered") }
         guard problems.isEmpty else {
             throw EventConsumerError(.configuration, problems.joined(separator: "; "))
         }

@@ -8,39 +8,38 @@ public struct EventContext: Sendable {
     /// 1 when the event is handled for the first time, as far as this member of the group knows.
     public let attempt: Int
     /// The event's id: the same for every repeat, as far as ``eventIDBasis`` allows.
-    public let eventID: String
+    public var eventID: String { envelope.id }
     /// What the id was made from.
-    public let eventIDBasis: EventIDBasis
+    public var eventIDBasis: EventIDBasis { envelope.idBasis }
     /// When the bridge received the callback.
-    public let receivedAt: EventTime
+    public var receivedAt: EventTime { envelope.receivedAt }
     /// When it happened, as the vendor says; nil when it does not.
-    public let occurredAt: EventTime?
+    public var occurredAt: EventTime? { envelope.occurredAt }
     /// W3C Trace Context of the vendor's request, when it had one.
-    public let traceparent: String?
+    public var traceparent: String? { envelope.traceparent }
     /// The state that belongs to ``traceparent``.
-    public let tracestate: String?
+    public var tracestate: String? { envelope.tracestate }
     /// Whether the event is handled for a replay, and not because it is new.
     public var isReplay: Bool { replayName != nil }
     /// The name of the replay.
     public let replayName: String?
     /// Writes lines that carry the event's id and place.
-    public let log: EventLogger
+    public var log: EventLogger {
+        EventLogger(sink: sink, record: record, eventID: envelope.id, attempt: attempt)
+    }
 
+    private let envelope: Envelope
+    private let sink: LogSink
     private let record: ConsumedRecord
 
     init(_ envelope: Envelope, _ record: ConsumedRecord, group: String, attempt: Int, replayName: String?, log: LogSink)
     {
         self.group = group
         self.attempt = attempt
-        eventID = envelope.id
-        eventIDBasis = envelope.idBasis
-        receivedAt = envelope.receivedAt
-        occurredAt = envelope.occurredAt
-        traceparent = envelope.traceparent
-        tracestate = envelope.tracestate
+        self.envelope = envelope
         self.replayName = replayName
         self.record = record
-        self.log = EventLogger(sink: log, record: record, eventID: envelope.id, attempt: attempt)
+        sink = log
     }
 
     /// The topic that the record was read from; ``isRedriven`` tells of what is not an event topic.

@@ -61,17 +61,20 @@ public final class SQLiteProcessedEvents: ProcessedEvents {
         thread?.join()
     }
 
+    /// See ``ProcessedEvents/claim(_:expiry:)``.
     public func claim(_ key: EventClaimKey, expiry: Duration) async throws -> EventClaimOutcome {
         guard case .claim(let outcome) = try await inbox.ask(.claim(key, expiry: expiry)) else { return .processed }
         return outcome
     }
 
+    /// See ``ProcessedEvents/complete(_:)``.
     @discardableResult
     public func complete(_ claim: EventClaim) async throws -> Bool {
         guard case .isDone(let isDone) = try await inbox.ask(.complete(claim)) else { return false }
         return isDone
     }
 
+    /// See ``ProcessedEvents/release(_:)``.
     public func release(_ claim: EventClaim) async throws {
         _ = try await inbox.ask(.release(claim))
     }

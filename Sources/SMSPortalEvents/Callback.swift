@@ -58,6 +58,9 @@ public struct Callback: Sendable, Hashable {
         self.body = body
         if contentType.isEmpty {
             self.contentType = ""
+        } else if contentType.equals("application/json") {
+            // What almost all have; it needs no memory of its own.
+            self.contentType = "application/json"
         } else if contentType.isVisible, contentType.count <= Self.longestContentType {
             self.contentType = contentType.string
         } else {

@@ -16,54 +16,21 @@ struct DispatchCore {
         var maxSpan: Int64
     }
 
-    /// What the caller has to do once it has let go of the state.
-    struct Signals {
-        /// A worker to be started under this number.
-        var startsWorker: UInt64?
-        /// The polling thread has something to look at.
-        var wakesLoop = false
-
-        mutating func add(_ other: Signals) {
-            startsWorker = startsWorker ?? other.startsWorker
-            wakesLoop = wakesLoop || other.wakesLoop
-        }
-    }
-
-    private struct Partition {
-        let topic: String
-        let number: Int32
+    /// A place for an assigned partition; the generation tells which one has it.
+    private struct Place {
+        var generation: UInt32 = 0
+        var isOpen = false
         var offsets = OffsetTracker()
-        var lanes: [UInt64: Int] = [:]
         var running = 0
         /// Nothing more of it is begun: it is about to be given up.
         var isFenced = false
     }
 
-    /// A place for a partition; the generation tells who has it.
-    private struct PartitionSlot {
-        var partition: Partition?
-        var generation: UInt32 = 0
-    }
-
-    private struct Slot {
-        var lane: Lane?
-        var generation: UInt32 = 0
-    }
-
-    private struct Worker {
-        var task: Task<Void, Never>?
-        var assignment: AssignmentID?
-        var isCancelled = false
-    }
-
-    private let limits: Limits
-    private var partitions: [PartitionSlot] = []
-    private var slots: [Slot] = []
-    private var freeSlots: [Int] = []
+    let limits: Limits
+    private var places: [Place] = []
+    private var lanes: LaneTable
     private var ready = Queue<LaneReference>()
     private var timers = TimerHeap()
-    private var workers: [UInt64: Worker] = [:]
-    private var nextWorker: UInt64 = 0
     private var isStopped = false
     /// Whether the polling thread waits for room.
     private var isThrottled = false
@@ -73,24 +40,22 @@ struct DispatchCore {
 
     init(limits: Limits) {
         self.limits = limits
-    }
-
-    private subscript(_ assignment: AssignmentID) -> Partition? {
-        isOpen(assignment) ? partitions[assignment.index].partition : nil
+        lanes = LaneTable(capacity: limits.maxRecords)
     }
 
     // MARK: The polling thread
 
-    mutating func open(topic: String, partition: Int32) -> AssignmentID {
-        let index = partitions.firstIndex { $0.partition == nil } ?? partitions.count
-        if index == partitions.count { partitions.append(PartitionSlot()) }
-        partitions[index].partition = Partition(topic: topic, number: partition)
-        return AssignmentID(index: index, generation: partitions[index].generation)
+    /// A partition is assigned to this member: from now on, records of it may be added.
+    mutating func open() -> AssignmentID {
+        let index = places.firstIndex { !$0.isOpen } ?? places.count
+        if index == places.count { places.append(Place()) }
+        places[index].isOpen = true
+        return AssignmentID(index: index, generation: places[index].generation)
     }
 
     /// Whether the partition is still assigned so.
     private func isOpen(_ assignment: AssignmentID) -> Bool {
-        partitions[assignment.index].generation == assignment.generation
+        places[assignment.index].generation == assignment.generation
     }
 
     /// Takes a record in.
@@ -98,21 +63,12 @@ struct DispatchCore {
     /// - Returns: false when its partition is given up, or when it had come before.
     @discardableResult
     mutating func add(_ record: ConsumedRecord, to assignment: AssignmentID) -> Bool {
-        let place = assignment.index
-        guard isOpen(assignment), partitions[place].partition?.isFenced == false,
-            partitions[place].partition?.offsets.received(record.offset) == true
+        guard isOpen(assignment), !places[assignment.index].isFenced,
+            places[assignment.index].offsets.received(record.offset)
         else { return false }
         records += 1
         bytes += record.size
-        if let index = partitions[place].partition?.lanes[record.order] {
-            slots[index].lane?.append(record)
-            return true
-        }
-        let index = freeSlots.popLast() ?? slots.count
-        if index == slots.count { slots.append(Slot()) }
-        slots[index].lane = Lane(record, assignment: assignment)
-        partitions[place].partition?.lanes[record.order] = index
-        ready.append(LaneReference(index: index, generation: slots[index].generation))
+        if let lane = lanes.append(record, to: assignment) { ready.append(lane) }
         return true
     }
 
@@ -120,20 +76,12 @@ struct DispatchCore {
     ///
     /// - Returns: when the next one is due, in the clock of `now`.
     mutating func fireTimers(now: UInt64) -> UInt64? {
-        while let reference = timers.pop(until: now) {
-            guard slots[reference.index].generation == reference.generation else { continue }
-            slots[reference.index].lane?.state = .ready
-            ready.append(reference)
+        while let lane = timers.pop(until: now) {
+            guard lanes.isCurrent(lane) else { continue }
+            lanes[lane].state = .ready
+            ready.append(lane)
         }
         return timers.soonest
-    }
-
-    /// A worker to start, if there is something to do and room for one. It starts the others itself.
-    mutating func signals() -> Signals {
-        guard !ready.isEmpty, workers.count < limits.concurrency, !isStopped else { return Signals() }
-        nextWorker += 1
-        workers[nextWorker] = Worker()
-        return Signals(startsWorker: nextWorker)
     }
 
     var isFull: Bool { records >= limits.maxRecords || bytes >= limits.maxBytes }
@@ -150,144 +98,109 @@ struct DispatchCore {
 
     /// Begins nothing more of these partitions.
     mutating func fence(_ assignments: [AssignmentID]) {
-        for assignment in assignments where isOpen(assignment) {
-            partitions[assignment.index].partition?.isFenced = true
-        }
+        for assignment in assignments where isOpen(assignment) { places[assignment.index].isFenced = true }
     }
 
     /// Begins nothing more at all.
     mutating func stop() {
         isStopped = true
-        for index in partitions.indices { partitions[index].partition?.isFenced = true }
+        for index in places.indices { places[index].isFenced = true }
     }
 
     /// How many records of these partitions are being handled.
     func running(in assignments: [AssignmentID]) -> Int {
-        assignments.reduce(0) { $0 + (self[$1]?.running ?? 0) }
-    }
-
-    /// The tasks that handle records of these partitions, to be cancelled.
-    mutating func cancel(_ assignments: [AssignmentID]) -> [Task<Void, Never>] {
-        var tasks: [Task<Void, Never>] = []
-        for (id, worker) in workers {
-            guard let assignment = worker.assignment, assignments.contains(assignment) else { continue }
-            workers[id]?.isCancelled = true
-            if let task = worker.task { tasks.append(task) }
-        }
-        return tasks
+        assignments.reduce(0) { $0 + (isOpen($1) ? places[$1.index].running : 0) }
     }
 
     /// Forgets a partition: what of it waits is dropped, what runs is not heard any more.
     mutating func close(_ assignment: AssignmentID) {
-        guard let partition = self[assignment] else { return }
-        partitions[assignment.index].partition = nil
-        partitions[assignment.index].generation &+= 1
-        for index in partition.lanes.values {
-            slots[index].lane?.forEach {
-                records -= 1
-                bytes -= $0.size
-            }
-            free(index)
+        guard isOpen(assignment), places[assignment.index].isOpen else { return }
+        places[assignment.index] = Place(generation: assignment.generation &+ 1)
+        lanes.removeAll(of: assignment) {
+            records -= 1
+            bytes -= $0.size
         }
     }
 
     /// What may be committed of a partition; nil before its first record.
-    func watermark(of assignment: AssignmentID) -> Int64? { self[assignment]?.offsets.watermark }
+    func watermark(of assignment: AssignmentID) -> Int64? {
+        isOpen(assignment) ? places[assignment.index].offsets.watermark : nil
+    }
 
-    func span(of assignment: AssignmentID) -> Int64 { self[assignment]?.offsets.span ?? 0 }
+    func span(of assignment: AssignmentID) -> Int64 {
+        isOpen(assignment) ? places[assignment.index].offsets.span : 0
+    }
 
     func isSpanFull(of assignment: AssignmentID) -> Bool { span(of: assignment) >= limits.maxSpan }
 
     // MARK: The workers
 
-    /// The task of a worker that has been started. It may have ended already.
-    ///
-    /// - Returns: whether it is to be cancelled at once.
-    mutating func started(_ worker: UInt64, _ task: Task<Void, Never>) -> Bool {
-        workers[worker]?.task = task
-        return workers[worker]?.isCancelled == true
-    }
+    /// Lanes that can go on; some of them may turn out to be gone or fenced.
+    var readyCount: Int { ready.count }
 
-    /// The next piece of work for a worker; nil ends the worker.
-    mutating func next(for worker: UInt64) -> (work: Work, signals: Signals)? {
-        guard workers[worker]?.isCancelled == false, !isStopped else {
-            workers[worker] = nil
-            return nil
-        }
-        while let reference = ready.popFirst() {
-            guard slots[reference.index].generation == reference.generation, let lane = slots[reference.index].lane,
-                let record = lane.first
-            else { continue }
-            guard partitions[lane.assignment.index].partition?.isFenced == false else {
+    var hasWork: Bool { !ready.isEmpty && !isStopped }
+
+    /// The next piece of work; nil when there is none.
+    mutating func next() -> Work? {
+        guard !isStopped else { return nil }
+        while let lane = ready.popFirst() {
+            guard lanes.isCurrent(lane) else { continue }
+            let place = lanes[lane].assignment.index
+            guard !places[place].isFenced else {
                 // It is dropped together with its partition.
-                slots[reference.index].lane?.state = .waiting
+                lanes[lane].state = .waiting
                 continue
             }
-            slots[reference.index].lane?.state = .running
-            partitions[lane.assignment.index].partition?.running += 1
+            places[place].running += 1
             running += 1
-            workers[worker]?.assignment = lane.assignment
-            let work = Work(
-                record: record, attempt: lane.attempt, failure: lane.failure, assignment: lane.assignment,
-                lane: reference)
-            return (work, signals())
+            return lanes[lane].begin(as: lane)
         }
-        workers[worker] = nil
         return nil
     }
 
-    /// What became of a piece of work.
-    mutating func finish(_ work: Work, by worker: UInt64, _ result: WorkResult, now: UInt64) -> Signals {
-        var signals = Signals()
+    /// A piece of work that has not been begun after all: it is ready again, unless its partition is being given up.
+    mutating func giveBack(_ work: Work) {
         running -= 1
-        workers[worker]?.assignment = nil
-        // Of an assignment that is no more nothing is known, and nothing is counted.
-        guard isOpen(work.assignment) else { return signals }
-        let place = work.assignment.index
-        partitions[place].partition?.running -= 1
-        if partitions[place].partition?.isFenced == true, partitions[place].partition?.running == 0 {
-            signals.wakesLoop = true
+        guard isOpen(work.assignment) else { return }
+        places[work.assignment.index].running -= 1
+        guard !places[work.assignment.index].isFenced else {
+            lanes[work.lane].state = .waiting
+            return
         }
-        let index = work.lane.index
+        lanes[work.lane].state = .ready
+        ready.append(work.lane)
+    }
+
+    /// What became of a piece of work.
+    ///
+    /// - Returns: whether the polling thread has something to look at.
+    mutating func finish(_ work: Work, _ result: WorkResult, now: UInt64) -> Bool {
+        running -= 1
+        // Of an assignment that is no more nothing is known, and nothing is counted.
+        guard isOpen(work.assignment) else { return false }
+        let place = work.assignment.index
+        places[place].running -= 1
+        var wakesLoop = places[place].isFenced && places[place].running == 0
         switch result {
-        case .abandoned: slots[index].lane?.state = .waiting
+        case .abandoned: lanes[work.lane].state = .waiting
         case .later(let later):
-            slots[index].lane?.state = .waiting
-            slots[index].lane?.failure = later.failure
-            if later.countsAttempt { slots[index].lane?.attempt += 1 }
+            lanes[work.lane].wait(later)
             let (deadline, overflow) = now.addingReportingOverflow(later.delay.nanoseconds)
             let soonest = timers.soonest ?? .max
             timers.insert(work.lane, at: overflow ? .max : deadline)
-            if deadline < soonest { signals.wakesLoop = true }
+            if deadline < soonest { wakesLoop = true }
         case .done:
             records -= 1
             bytes -= work.record.size
-            if finishOffset(work.record.offset, in: place) { signals.wakesLoop = true }
+            let wasFull = places[place].offsets.span >= limits.maxSpan
+            places[place].offsets.finished(work.record.offset)
+            if wasFull, places[place].offsets.span < limits.maxSpan { wakesLoop = true }
             if isThrottled, hasRoom {
                 isThrottled = false
-                signals.wakesLoop = true
+                wakesLoop = true
             }
-            if slots[index].lane?.advance() == true {
-                slots[index].lane?.state = .ready
-                ready.append(work.lane)
-            } else {
-                partitions[place].partition?.lanes[work.record.order] = nil
-                free(index)
-            }
+            if lanes.advance(work.lane) { ready.append(work.lane) }
         }
-        return signals
-    }
-
-    /// - Returns: whether this makes room in the span.
-    private mutating func finishOffset(_ offset: Int64, in place: Int) -> Bool {
-        let before = partitions[place].partition?.offsets.span ?? 0
-        partitions[place].partition?.offsets.finished(offset)
-        return before >= limits.maxSpan && partitions[place].partition?.offsets.span ?? 0 < limits.maxSpan
-    }
-
-    private mutating func free(_ index: Int) {
-        slots[index].lane = nil
-        slots[index].generation &+= 1
-        freeSlots.append(index)
+        return wakesLoop
     }
 }

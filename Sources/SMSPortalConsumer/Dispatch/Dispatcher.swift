@@ -1,78 +1,240 @@
-internal import Kafka
 internal import Synchronization
 internal import Telemetry
-internal import Threads
+
+/// What workers do with records.
+protocol WorkProcessor: Sendable {
+    func process(_ work: Work) async -> WorkResult
+}
 
 /// Hands records out to workers, which are tasks of Swift's cooperative pool, and wakes the polling thread when it has
 /// something to do.
 ///
 /// A worker lives while there is something to do, and starts the next one when there is more than it takes: so many
 /// handlers run at once as there are keys with work, up to the bound.
-final class Dispatcher: Sendable {
-    /// What a worker does with a record.
-    typealias Handle = @Sendable (Work) async -> WorkResult
-
-    private let core: Mutex<DispatchCore>
-    private let handle: Handle
+///
+/// While handlers are quick a worker takes several records at once, each the first of its key. The polling thread takes
+/// away what a worker does not get to (``reclaim(now:)``): a handler that is slow after all holds back its own key only.
+final class Dispatcher<Processor: WorkProcessor>: Sendable {
+    private let state: Mutex<State>
+    private let processor: Processor
     private let wakeLoop: @Sendable () -> Void
 
     /// - Parameter wakeLoop: called from any thread, at any time, also after the polling thread has ended.
-    init(limits: DispatchCore.Limits, wakeLoop: @escaping @Sendable () -> Void, handle: @escaping Handle) {
-        core = Mutex(DispatchCore(limits: limits))
+    init(limits: DispatchCore.Limits, wakeLoop: @escaping @Sendable () -> Void, processor: Processor) {
+        state = Mutex(State(core: DispatchCore(limits: limits)))
         self.wakeLoop = wakeLoop
-        self.handle = handle
+        self.processor = processor
     }
+
+    // MARK: The polling thread
 
     /// Runs on the state, from the polling thread, and acts on what follows from it.
     @discardableResult
     func update<R: Sendable>(_ body: (inout DispatchCore) -> R) -> R {
-        let (result, signals) = core.withLock { core in
-            let result = body(&core)
-            return (result, core.signals())
+        let (result, worker) = state.withLock { state in
+            let result = body(&state.core)
+            return (result, state.hire())
         }
-        if let worker = signals.startsWorker { start(worker) }
+        if let worker { start(worker) }
         return result
     }
 
     /// Looks at the state.
     func read<R: Sendable>(_ body: (borrowing DispatchCore) -> R) -> R {
-        core.withLock { body($0) }
+        state.withLock { body($0.core) }
+    }
+
+    /// Begins nothing more of these partitions; of what workers have taken, only what they are at goes on.
+    func fence(_ assignments: [AssignmentID]) {
+        state.withLock { state in
+            state.core.fence(assignments)
+            state.settleAll()
+        }
+    }
+
+    /// Begins nothing more at all.
+    func stop() {
+        state.withLock { state in
+            state.core.stop()
+            state.settleAll()
+        }
     }
 
     /// Cancels the handlers that work on these partitions.
     func cancel(_ assignments: [AssignmentID]) {
-        let tasks = core.withLock { $0.cancel(assignments) }
+        let tasks = state.withLock { $0.cancel(assignments) }
         for task in tasks { task.cancel() }
     }
 
-    private func start(_ worker: UInt64) {
+    /// Takes from workers that do not get on what others could do.
+    ///
+    /// - Returns: when to look again, in the clock of `now`; nil when no worker has more than it is at, nor will have
+    ///   before `wakeLoop` is called.
+    func reclaim(now: UInt64) -> UInt64? {
+        let (next, worker) = state.withLock { state in (state.reclaim(now: now), state.hire()) }
+        if let worker { start(worker) }
+        return next
+    }
+
+    // MARK: The workers
+
+    private func start(_ worker: Worker) {
         let task = Task { await self.work(as: worker) }
-        if core.withLock({ $0.started(worker, task) }) { task.cancel() }
+        if state.withLock({ $0.started(worker, task) }) { task.cancel() }
     }
 
     /// The life of a worker.
-    private func work(as worker: UInt64) async {
-        var finished: (work: Work, result: WorkResult)?
+    private func work(as worker: Worker) async {
         var sinceYield = 0
-        while true {
-            let done = finished
-            let (work, signals) = core.withLock { core in
-                var signals = DispatchCore.Signals()
-                if let done { signals = core.finish(done.work, by: worker, done.result, now: monotonicNow()) }
-                let next = core.next(for: worker)
-                if let next { signals.add(next.signals) }
-                return (next?.work, signals)
+        while takeBatch(worker) {
+            var work = worker.batch.withLock { $0.next(after: nil) }
+            while let current = work {
+                let result = await processor.process(current)
+                work = worker.batch.withLock { $0.next(after: result) }
+                sinceYield += 1
             }
-            if signals.wakesLoop { wakeLoop() }
-            if let other = signals.startsWorker { start(other) }
-            guard let work else { return }
-            finished = (work, await handle(work))
-            sinceYield += 1
-            if sinceYield == 64 {
+            if sinceYield >= 64 {
                 // Handlers that never suspend must not keep a thread of the pool for themselves.
                 sinceYield = 0
                 await Task.yield()
             }
         }
+    }
+
+    /// Hands in what a worker has done, and gives it the next batch.
+    ///
+    /// - Returns: whether there is one; if not, the worker ends.
+    private func takeBatch(_ worker: Worker) -> Bool {
+        let (goesOn, wakesLoop, other) = state.withLock { state in
+            let (goesOn, wakesLoop) = state.takeBatch(worker, now: monotonicNow())
+            return (goesOn, wakesLoop, goesOn ? state.hire() : nil)
+        }
+        if wakesLoop { wakeLoop() }
+        if let other { start(other) }
+        return goesOn
+    }
+}
+
+/// Takes pieces of work, and does them one after the other.
+private final class Worker: Sendable {
+    let id: UInt64
+    /// The lock is taken inside that of the dispatcher's state, never around it.
+    let batch = Mutex(WorkBatch())
+
+    init(id: UInt64) {
+        self.id = id
+    }
+}
+
+/// Who works, and on what there is to do.
+private struct State {
+    var core: DispatchCore
+    private var members: [UInt64: Member] = [:]
+    private var nextID: UInt64 = 0
+    private var batchLimit = BatchLimit()
+    /// Whether the polling thread looks after workers that do not get on.
+    private var isWatched = false
+    private var lastLook: UInt64 = 0
+
+    private struct Member {
+        let worker: Worker
+        var task: Task<Void, Never>?
+        /// When it took its batch.
+        var began: UInt64 = 0
+    }
+
+    /// How long a worker may be at one record before others get what it has not begun: nanoseconds, up to twice as many.
+    private static let patience: UInt64 = 2_000_000
+
+    init(core: DispatchCore) {
+        self.core = core
+    }
+
+    /// A worker to start, if there is something to do and room for one. It starts the others itself.
+    mutating func hire() -> Worker? {
+        guard core.hasWork, members.count < core.limits.concurrency else { return nil }
+        nextID += 1
+        let worker = Worker(id: nextID)
+        members[worker.id] = Member(worker: worker)
+        return worker
+    }
+
+    /// The task of a worker that has been started. It may have ended already.
+    ///
+    /// - Returns: whether it is to be cancelled at once.
+    mutating func started(_ worker: Worker, _ task: Task<Void, Never>) -> Bool {
+        members[worker.id]?.task = task
+        return members[worker.id] != nil && worker.batch.withLock { $0.isCancelled }
+    }
+
+    mutating func takeBatch(_ worker: Worker, now: UInt64) -> (goesOn: Bool, wakesLoop: Bool) {
+        worker.batch.withLock { batch in
+            batchLimit.finished(batch.finished, in: now - (members[worker.id]?.began ?? now))
+            var wakesLoop = settle(&batch, now: now)
+            var wanted = batchLimit.value
+            // What is ready is shared with others that may come.
+            if wanted > 1 { wanted = min(wanted, max(1, core.readyCount / 2)) }
+            while wanted > 0, !batch.isCancelled, let work = core.next() {
+                batch.add(work)
+                wanted -= 1
+            }
+            guard batch.waiting > 0 else {
+                members[worker.id] = nil
+                return (false, wakesLoop)
+            }
+            members[worker.id]?.began = now
+            if batch.waiting > 1, !isWatched {
+                isWatched = true
+                wakesLoop = true
+            }
+            return (true, wakesLoop)
+        }
+    }
+
+    /// - Returns: whether the polling thread has something to do.
+    private mutating func settle(_ batch: inout WorkBatch, now: UInt64) -> Bool {
+        var wakesLoop = false
+        batch.settle(
+            finish: { if core.finish($0, $1, now: now) { wakesLoop = true } },
+            giveBack: { core.giveBack($0) })
+        return wakesLoop
+    }
+
+    /// From the polling thread, which needs no waking.
+    mutating func settleAll(now: UInt64 = monotonicNow()) {
+        for member in members.values {
+            member.worker.batch.withLock { _ = settle(&$0, now: now) }
+        }
+    }
+
+    mutating func cancel(_ assignments: [AssignmentID]) -> [Task<Void, Never>] {
+        var tasks: [Task<Void, Never>] = []
+        for member in members.values {
+            let isMeant = member.worker.batch.withLock { batch in
+                guard let current = batch.current, assignments.contains(current.assignment) else { return false }
+                batch.cancel()
+                return true
+            }
+            if isMeant, let task = member.task { tasks.append(task) }
+        }
+        return tasks
+    }
+
+    mutating func reclaim(now: UInt64) -> UInt64? {
+        guard isWatched else { return nil }
+        guard now - lastLook >= Self.patience else { return lastLook + Self.patience }
+        lastLook = now
+        var isNeeded = batchLimit.value > 1
+        for member in members.values {
+            member.worker.batch.withLock { batch in
+                if batch.isStuck() {
+                    batchLimit.setBack()
+                    _ = settle(&batch, now: now)
+                }
+                if batch.waiting > 0 { isNeeded = true }
+            }
+        }
+        isWatched = isNeeded && !members.isEmpty
+        return isWatched ? now + Self.patience : nil
     }
 }

@@ -10,18 +10,21 @@ struct Lane {
     }
 
     let assignment: AssignmentID
+    /// What its records have in common (``ConsumedRecord/order``).
+    let order: UInt64
     var state: State = .ready
     /// Of the first record: 1 for the first attempt.
     var attempt = 1
     /// Of the first record: why it goes to the dead letters.
     var failure: Failure?
     /// The first record; most lanes never have another.
-    private(set) var first: ConsumedRecord?
+    private var first: ConsumedRecord?
     private var rest: [ConsumedRecord] = []
     private var taken = 0
 
     init(_ record: ConsumedRecord, assignment: AssignmentID) {
         first = record
+        order = record.order
         self.assignment = assignment
     }
 
@@ -31,12 +34,27 @@ struct Lane {
         rest.append(record)
     }
 
+    /// Its first record's turn has come.
+    mutating func begin(as reference: LaneReference) -> Work? {
+        guard let first else { return nil }
+        state = .running
+        return Work(record: first, attempt: attempt, failure: failure, assignment: assignment, lane: reference)
+    }
+
+    /// Its first record is not done, and tried again later.
+    mutating func wait(_ later: WorkResult.Later) {
+        state = .waiting
+        failure = later.failure
+        if later.countsAttempt { attempt += 1 }
+    }
+
     /// The first record is done: the next one steps forward.
     ///
     /// - Returns: false when there is none.
     mutating func advance() -> Bool {
         attempt = 1
         failure = nil
+        state = .ready
         guard taken < rest.count else {
             first = nil
             return false
@@ -49,6 +67,13 @@ struct Lane {
             taken = 0
         }
         return true
+    }
+
+    /// Lets go of all records.
+    mutating func removeAll() {
+        first = nil
+        rest = []
+        taken = 0
     }
 
     /// Visits all records that wait.

@@ -4,12 +4,14 @@ internal import SMSPortalEvents
 struct EventHandlers: Sendable {
     typealias Handler = @Sendable (Event, EventContext) async throws -> Void
 
-    private(set) var ofType: [EventType: Handler] = [:]
+    /// By the type's position.
+    private var ofType = [Handler?](repeating: nil, count: EventType.allCases.count)
     private(set) var ofOptOut: Handler?
 
     /// - Returns: false when the type has a handler already.
     mutating func set(_ type: EventType, _ handler: @escaping Handler) -> Bool {
-        ofType.updateValue(handler, forKey: type) == nil
+        defer { ofType[type.position] = handler }
+        return ofType[type.position] == nil
     }
 
     mutating func setOptOut(_ handler: @escaping Handler) -> Bool {
@@ -17,15 +19,17 @@ struct EventHandlers: Sendable {
         return ofOptOut == nil
     }
 
+    var isEmpty: Bool { ofOptOut == nil && !ofType.contains { $0 != nil } }
+
     /// Who handles an event; nil when nobody does.
     func handler(of event: Event) -> Handler? {
         if event.isOptOut, let ofOptOut { return ofOptOut }
-        return ofType[event.type]
+        return ofType[event.type.position]
     }
 
     /// The topics that bring events for these handlers.
     func topics(prefix: String, includesTest: Bool) -> [String] {
-        var topics = Set(ofType.keys.map(\.eventTopic))
+        var topics = Set(EventType.allCases.filter { ofType[$0.position] != nil }.map(\.eventTopic))
         if ofOptOut != nil { topics.formUnion([.reply, .shortCode]) }
         if includesTest { topics.insert(.test) }
         return EventTopic.allCases.filter(topics.contains).map { $0.name(prefix: prefix) }

@@ -3,7 +3,7 @@ internal import SMSPortalEvents
 internal import Telemetry
 
 /// What is done with one record: it is decoded, claimed, handled, and what fails is tried again or kept.
-struct EventProcessor: Sendable {
+struct EventProcessor: WorkProcessor {
     private let configuration: EventConsumer.Configuration
     private let handlers: EventHandlers
     private let deadLetters: DeadLetterQueue?

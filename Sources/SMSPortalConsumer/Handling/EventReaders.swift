@@ -17,33 +17,29 @@ final class EventReaders: Sendable {
     func event(of record: ConsumedRecord) throws(EventDecodingError) -> Event {
         let turn = turn.wrappingAdd(1, ordering: .relaxed).oldValue
         let shelf = shelves[Int(UInt(bitPattern: turn) % UInt(shelves.count))]
-        let result = shelf.reader.withLock { reader -> Result<Event, EventDecodingError> in
-            record.withValue { value in
+        let result = shelf.reader.withLock { reader in
+            record.withParts { value, headers -> Result<Event, EventDecodingError> in
+                // Picked out here: an array of headers for the reader would cost more than all of this.
+                var type: UnsafeRawBufferPointer?
+                var traceparent: String?
+                var tracestate: String?
+                for (name, value) in headers {
+                    if name.isEqual(to: "ce_type") {
+                        type = value
+                    } else if name.isEqual(to: "traceparent") {
+                        traceparent = value.flatMap { String(validating: $0, as: UTF8.self) }
+                    } else if name.isEqual(to: "tracestate") {
+                        tracestate = value.flatMap { String(validating: $0, as: UTF8.self) }
+                    }
+                }
                 do throws(EventDecodingError) {
-                    return .success(try reader.event(value: value))
+                    return .success(
+                        try reader.event(value: value, type: type, traceparent: traceparent, tracestate: tracestate))
                 } catch {
                     return .failure(error)
                 }
             }
         }
-        var event = try result.get()
-        // Looked at here: an array of headers for the reader would cost more than all of this.
-        var isOfType = true
-        var trace: (parent: String?, state: String?)
-        record.forEachHeader { name, value in
-            if name.isEqual(to: "ce_type") {
-                isOfType = EventReader.isType(value, of: event)
-            } else if name.isEqual(to: "traceparent") {
-                trace.parent = value.flatMap { String(validating: $0, as: UTF8.self) }
-            } else if name.isEqual(to: "tracestate") {
-                trace.state = value.flatMap { String(validating: $0, as: UTF8.self) }
-            }
-        }
-        guard isOfType else { throw .otherType }
-        if trace.parent != nil || trace.state != nil {
-            event.envelope.traceparent = trace.parent
-            event.envelope.tracestate = trace.state
-        }
-        return event
+        return try result.get()
     }
 }

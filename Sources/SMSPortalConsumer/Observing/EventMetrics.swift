@@ -17,8 +17,10 @@ public final class EventMetrics: Sendable {
 /// The instruments of one consumer.
 struct ConsumerMetrics: Sendable {
     /// What became of an event, once and for all.
-    enum Outcome: String, CaseIterable {
-        case handled, deadLettered = "dead-lettered", parked, skipped, duplicate, ignored
+    enum Outcome: Int, CaseIterable {
+        case handled, deadLettered, parked, skipped, duplicate, ignored
+
+        var label: String { self == .deadLettered ? "dead-lettered" : "\(self)" }
     }
 
     private struct OfType: Sendable {
@@ -59,7 +61,7 @@ struct ConsumerMetrics: Sendable {
                 outcomes: Outcome.allCases.map {
                     registry.counter(
                         name("events_total"), help: "Events by what became of them.",
-                        labels: labels + [("outcome", $0.rawValue)])
+                        labels: labels + [("outcome", $0.label)])
                 },
                 failed: registry.counter(
                     name("failed_attempts_total"), help: "Attempts in which a handler threw.", labels: labels),
@@ -96,8 +98,7 @@ struct ConsumerMetrics: Sendable {
     }
 
     func count(_ outcome: Outcome, _ type: EventType) {
-        let index = Outcome.allCases.firstIndex(of: outcome) ?? 0
-        types[type.position].outcomes[index].increment()
+        types[type.position].outcomes[outcome.rawValue].increment()
     }
 
     func failed(_ type: EventType) { types[type.position].failed.increment() }
@@ -131,7 +132,8 @@ struct ConsumerMetrics: Sendable {
 }
 
 extension EventType {
-    fileprivate var position: Int {
+    /// A place in tables, from 0.
+    var position: Int {
         switch self {
         case .deliveryStatus: 0
         case .reply: 1

@@ -23,15 +23,18 @@ public final class InMemoryProcessedEvents: ProcessedEvents {
         self.now = now
     }
 
+    /// See ``ProcessedEvents/claim(_:expiry:)``.
     public func claim(_ key: EventClaimKey, expiry: Duration) async throws -> EventClaimOutcome {
         state.withLock { $0.claim(key, expiry: expiry, now: now()) }
     }
 
+    /// See ``ProcessedEvents/complete(_:)``.
     @discardableResult
     public func complete(_ claim: EventClaim) async throws -> Bool {
         state.withLock { $0.complete(claim, now: now()) }
     }
 
+    /// See ``ProcessedEvents/release(_:)``.
     public func release(_ claim: EventClaim) async throws {
         state.withLock { $0.release(claim) }
     }

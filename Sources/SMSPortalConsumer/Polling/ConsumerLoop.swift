@@ -7,7 +7,7 @@ internal import Threads
 final class ConsumerLoop {
     private let configuration: EventConsumer.Configuration
     private let consumer: Consumer
-    private let dispatcher: Dispatcher
+    private let dispatcher: Dispatcher<EventProcessor>
     private let control: ConsumerControl
     private let observers: PartitionObservers
     private let metrics: ConsumerMetrics
@@ -44,7 +44,7 @@ final class ConsumerLoop {
     private static let roomPatience = Duration.milliseconds(50)
 
     init(
-        _ configuration: EventConsumer.Configuration, dispatcher: Dispatcher, control: ConsumerControl,
+        _ configuration: EventConsumer.Configuration, dispatcher: Dispatcher<EventProcessor>, control: ConsumerControl,
         observers: PartitionObservers, metrics: ConsumerMetrics, log: Logger
     ) throws(EventConsumerError) {
         var consumer = ConsumerConfiguration(client: configuration.kafkaClient, group: configuration.group)
@@ -101,6 +101,7 @@ final class ConsumerLoop {
     private func serveTimers() -> Int32 {
         let now = monotonicNow()
         let retry = dispatcher.update { $0.fireTimers(now: now) }
+        let reclaim = dispatcher.reclaim(now: now)
         if now >= nextCommit {
             nextCommit = now + configuration.commitInterval.nanoseconds
             commitLater()
@@ -111,6 +112,7 @@ final class ConsumerLoop {
         }
         var next = min(nextCommit, nextLook)
         if let retry { next = min(next, retry) }
+        if let reclaim { next = min(next, reclaim) }
         if let revocation { next = min(next, revocation.deadline) }
         if pendingAssignment != nil { next = min(next, now + 100_000_000) }
         return Int32(clamping: next > now ? (next - now + 999_999) / 1_000_000 : 0)
@@ -195,7 +197,8 @@ final class ConsumerLoop {
             while dispatcher.update({ $0.throttle() }) {
                 let now = monotonicNow()
                 guard now < deadline, control.stopWanted == nil else { break }
-                control.waitForRoom(milliseconds: Int32((deadline - now) / 1_000_000 + 1))
+                let next = min(deadline, dispatcher.reclaim(now: now) ?? deadline)
+                control.waitForRoom(milliseconds: Int32((next - min(now, next)) / 1_000_000 + 1))
             }
             guard dispatcher.read({ $0.isFull }) else { return }
             isPaused = true
@@ -242,7 +245,7 @@ final class ConsumerLoop {
         case .assigned(let partitions): pendingAssignment = partitions
         case .revoked(let partitions):
             let assignments = assignments(of: partitions)
-            dispatcher.update { $0.fence(assignments) }
+            dispatcher.fence(assignments)
             revocation = Revocation(
                 partitions: partitions, assignments: assignments,
                 deadline: monotonicNow() + configuration.revokeTimeout.nanoseconds)
@@ -250,7 +253,7 @@ final class ConsumerLoop {
             let assignments = assignments(of: partitions)
             log.warning("partitions lost", ["count": partitions.count])
             revocation = nil
-            dispatcher.update { $0.fence(assignments) }
+            dispatcher.fence(assignments)
             dispatcher.cancel(assignments)
             giveUp(partitions)
             observers.lost?(partitions.map(\.eventPartition))
@@ -299,7 +302,7 @@ final class ConsumerLoop {
         }
         pendingAssignment = nil
         for place in places {
-            let assignment = dispatcher.update { $0.open(topic: place.topic, partition: place.partition) }
+            let assignment = dispatcher.update { $0.open() }
             partitions.append(AssignedPartition(place, assignment: assignment))
         }
         do {
@@ -375,7 +378,7 @@ final class ConsumerLoop {
         let old = partitions[index].assignment
         dispatcher.update { $0.close(old) }
         let place = TopicPartition(place.topic, place.partition, offset: offset)
-        let assignment = dispatcher.update { $0.open(topic: place.topic, partition: place.partition) }
+        let assignment = dispatcher.update { $0.open() }
         partitions[index] = AssignedPartition(place, assignment: assignment)
         do {
             try consumer.unassign(incrementally: [place])
@@ -472,7 +475,7 @@ final class ConsumerLoop {
 
     /// Lets handlers finish, within their time, and commits what is done.
     private func finish(isCancelled: Bool) {
-        dispatcher.update { $0.stop() }
+        dispatcher.stop()
         var isCancelled = isCancelled
         if case .cancelled = control.stopWanted { isCancelled = true }
         let all = partitions.map(\.assignment)

@@ -51,9 +51,8 @@ struct ConsumerRun: Sendable {
             defer { deadLetters?.close() }
             let processor = EventProcessor(
                 configuration, handlers: handlers, deadLetters: deadLetters, metrics: metrics, control: control)
-            let dispatcher = Dispatcher(limits: configuration.limits, wakeLoop: { control.wake() }) {
-                await processor.process($0)
-            }
+            let dispatcher = Dispatcher(
+                limits: configuration.limits, wakeLoop: { control.wake() }, processor: processor)
             let topics =
                 handlers.topics(prefix: configuration.topicPrefix, includesTest: configuration.includesTestEvents)
                 + (deadLetters == nil ? [] : [configuration.redriveTopic])

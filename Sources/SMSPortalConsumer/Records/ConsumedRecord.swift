@@ -31,28 +31,41 @@ final class ConsumedRecord: Sendable {
         self.topic = topic
         partition = message.partition
         offset = message.offset
-        timestamp = message.timestamp
-        isCreateTime = message.isCreateTime
-        var bytes: [UInt8] = []
-        bytes.reserveCapacity(message.size + 256)
-        keyCount = message.withKey { key in
-            guard let key else { return -1 }
-            bytes.append(contentsOf: key)
-            return key.count
+        (timestamp, isCreateTime) = message.timestampAndKind
+        let keyCount = message.withKey { $0?.count ?? -1 }
+        let valueCount = message.withValue { $0?.count ?? -1 }
+        var count = max(0, keyCount) + max(0, valueCount)
+        message.forEachRawHeader { count += 8 + $0.count + ($1?.count ?? 0) }
+        bytes = Array(unsafeUninitializedCapacity: count) { buffer, filled in
+            var writer = Writer(rest: UnsafeMutableRawBufferPointer(buffer))
+            message.withKey { writer.put($0) }
+            message.withValue { writer.put($0) }
+            message.forEachRawHeader { writer.putHeader($0, $1) }
+            filled = count - writer.rest.count
         }
-        valueCount = message.withValue { value in
-            guard let value else { return -1 }
-            bytes.append(contentsOf: value)
-            return value.count
-        }
-        message.forEachRawHeader { name, value in
-            Self.append(size: name.count, to: &bytes)
-            Self.append(size: value?.count ?? -1, to: &bytes)
-            bytes.append(contentsOf: name)
-            if let value { bytes.append(contentsOf: value) }
-        }
-        self.bytes = bytes
+        self.keyCount = keyCount
+        self.valueCount = valueCount
         order = keyCount >= 0 ? Self.order(ofKey: bytes, keyCount) : UInt64(bitPattern: offset) &* 0x9E37_79B9_7F4A_7C15
+    }
+
+    private struct Writer {
+        var rest: UnsafeMutableRawBufferPointer
+
+        @inline(__always)
+        mutating func put(_ part: UnsafeRawBufferPointer?) {
+            guard let part else { return }
+            rest.copyMemory(from: part)
+            rest = UnsafeMutableRawBufferPointer(rebasing: rest[part.count...])
+        }
+
+        @inline(__always)
+        mutating func putHeader(_ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer?) {
+            rest.storeBytes(of: Int32(truncatingIfNeeded: name.count), as: Int32.self)
+            rest.storeBytes(of: Int32(truncatingIfNeeded: value?.count ?? -1), toByteOffset: 4, as: Int32.self)
+            rest = UnsafeMutableRawBufferPointer(rebasing: rest[8...])
+            put(name)
+            put(value)
+        }
     }
 
     /// What the record counts for against the bound of bytes: what it holds, and about what holding it costs.
@@ -62,10 +75,34 @@ final class ConsumedRecord: Sendable {
 
     var value: [UInt8]? { withValue { $0.map(Array.init) } }
 
-    func withValue<R>(_ body: (UnsafeRawBufferPointer?) -> R) -> R {
-        guard valueCount >= 0 else { return body(nil) }
+    func withValue<R>(_ body: (UnsafeRawBufferPointer?) -> R) -> R { withParts { value, _ in body(value) } }
+
+    /// Value and headers where they are; valid during the call.
+    func withParts<R>(_ body: (UnsafeRawBufferPointer?, RawHeaders) -> R) -> R {
         let start = max(0, keyCount)
-        return bytes.withUnsafeBytes { body(UnsafeRawBufferPointer(rebasing: $0[start..<start + valueCount])) }
+        let end = start + max(0, valueCount)
+        return bytes.withUnsafeBytes { bytes in
+            body(
+                valueCount < 0 ? nil : UnsafeRawBufferPointer(rebasing: bytes[start..<end]),
+                RawHeaders(rest: UnsafeRawBufferPointer(rebasing: bytes[end...])))
+        }
+    }
+
+    /// Names and values of headers, in their order.
+    struct RawHeaders: Sequence, IteratorProtocol {
+        fileprivate var rest: UnsafeRawBufferPointer
+
+        mutating func next() -> (name: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer?)? {
+            guard rest.count >= 8 else { return nil }
+            let nameEnd = 8 + Int(rest.loadUnaligned(as: Int32.self))
+            let valueCount = Int(rest.loadUnaligned(fromByteOffset: 4, as: Int32.self))
+            let end = nameEnd + Swift.max(0, valueCount)
+            defer { rest = UnsafeRawBufferPointer(rebasing: rest[end...]) }
+            return (
+                UnsafeRawBufferPointer(rebasing: rest[8..<nameEnd]),
+                valueCount < 0 ? nil : UnsafeRawBufferPointer(rebasing: rest[nameEnd..<end])
+            )
+        }
     }
 
     private static func order(ofKey bytes: [UInt8], _ count: Int) -> UInt64 {
@@ -89,24 +126,9 @@ final class ConsumedRecord: Sendable {
     }
 
     func forEachHeader(_ body: (UnsafeRawBufferPointer, UnsafeRawBufferPointer?) -> Void) {
-        bytes.withUnsafeBytes { bytes in
-            var place = max(0, keyCount) + max(0, valueCount)
-            func part(_ count: Int) -> UnsafeRawBufferPointer {
-                defer { place += count }
-                return UnsafeRawBufferPointer(rebasing: bytes[place..<place + count])
-            }
-            while place < bytes.count {
-                let nameCount = Int(bytes.loadUnaligned(fromByteOffset: place, as: Int32.self))
-                let valueCount = Int(bytes.loadUnaligned(fromByteOffset: place + 4, as: Int32.self))
-                place += 8
-                let name = part(nameCount)
-                body(name, valueCount < 0 ? nil : part(valueCount))
-            }
+        withParts { _, headers in
+            for (name, value) in headers { body(name, value) }
         }
-    }
-
-    private static func append(size: Int, to bytes: inout [UInt8]) {
-        withUnsafeBytes(of: Int32(truncatingIfNeeded: size)) { bytes.append(contentsOf: $0) }
     }
 }
 

@@ -170,10 +170,28 @@ struct JSONScanner {
                 at += 1
                 return
             case 0x5C:
-                _ = try escape()
+                if shortEscape == nil { _ = try escape() } else { at &+= 2 }
             default:
                 throw failure()
             }
+        }
+    }
+
+    /// What the escape at this place stands for, where it is one of two characters: almost all are, most of them quotes in
+    /// JSON that is quoted in JSON.
+    @inline(__always)
+    private var shortEscape: UInt8? {
+        guard bytes.count &- at >= 2 else { return nil }
+        switch bytes[at &+ 1] {
+        case 0x22: return 0x22
+        case 0x5C: return 0x5C
+        case 0x2F: return 0x2F
+        case 0x62: return 0x08
+        case 0x66: return 0x0C
+        case 0x6E: return 0x0A
+        case 0x72: return 0x0D
+        case 0x74: return 0x09
+        default: return nil
         }
     }
 
@@ -198,7 +216,12 @@ struct JSONScanner {
                 at += 1
                 return scratch.bytes[begin..<scratch.count]
             case 0x5C:
-                scratch.append(scalar: try escapedScalar())
+                if let byte = shortEscape {
+                    at &+= 2
+                    scratch.append(byte)
+                } else {
+                    scratch.append(scalar: try escapedScalar())
+                }
             default:
                 let plain = at
                 skipPlain()
@@ -225,31 +248,19 @@ struct JSONScanner {
 
     /// One escape, from its backslash on; a UTF-16 code unit.
     private mutating func escape() throws(ScanFailure) -> UInt32 {
-        guard bytes.count - at >= 2 else { throw failure() }
-        let kind = bytes[at + 1]
-        let plain: UInt32
-        switch kind {
-        case 0x22, 0x5C, 0x2F: plain = UInt32(kind)
-        case 0x62: plain = 0x08
-        case 0x66: plain = 0x0C
-        case 0x6E: plain = 0x0A
-        case 0x72: plain = 0x0D
-        case 0x74: plain = 0x09
-        case 0x75:
-            guard bytes.count - at >= 6 else { throw failure() }
-            var unit: UInt32 = 0
-            for offset in 2..<6 {
-                let digit = hexValue(bytes[at + offset])
-                guard digit < 16 else { throw failure() }
-                unit = unit << 4 | UInt32(digit)
-            }
-            at += 6
-            return unit
-        default:
-            throw failure()
+        if let byte = shortEscape {
+            at += 2
+            return UInt32(byte)
         }
-        at += 2
-        return plain
+        guard bytes.count - at >= 6, bytes[at + 1] == 0x75 else { throw failure() }
+        var unit: UInt32 = 0
+        for offset in 2..<6 {
+            let digit = hexValue(bytes[at + offset])
+            guard digit < 16 else { throw failure() }
+            unit = unit << 4 | UInt32(digit)
+        }
+        at += 6
+        return unit
     }
 
     /// Checks an object or array inside the outermost object, without recursion: what is open is one bit a level.

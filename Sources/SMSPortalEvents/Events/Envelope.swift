@@ -1,34 +1,77 @@
 /// What every event has, whatever it tells.
 public struct Envelope: Sendable, Hashable {
+    /// In memory of its own: events are handed around much more often than they are changed, and a copy of all these
+    /// texts would cost more than to read them from a record.
+    fileprivate var fields: Fields
+
     /// The event id: 32 hexadecimal digits. A repeat of the same callback has the same id, as far as ``idBasis`` allows.
-    public var id: String
+    public var id: String {
+        get { fields.values.id }
+        set { fields = fields.changed { $0.id = newValue } }
+    }
     /// What the id was made from, and so how far a repeat is recognised.
-    public var idBasis: EventIDBasis
+    public var idBasis: EventIDBasis {
+        get { fields.values.idBasis }
+        set { fields = fields.changed { $0.idBasis = newValue } }
+    }
     /// The account whose callback it was; `default` where there is one only.
-    public var account: String
+    public var account: String {
+        get { fields.values.account }
+        set { fields = fields.changed { $0.account = newValue } }
+    }
     /// When the bridge received the callback. Also the timestamp of the record.
-    public var receivedAt: EventTime
+    public var receivedAt: EventTime {
+        get { fields.values.receivedAt }
+        set { fields = fields.changed { $0.receivedAt = newValue } }
+    }
     /// When it happened, as the vendor says: the status was set, the message came in, the link was touched. Nil when the
     /// callback does not say.
-    public var occurredAt: EventTime?
+    public var occurredAt: EventTime? {
+        get { fields.values.occurredAt }
+        set { fields = fields.changed { $0.occurredAt = newValue } }
+    }
     /// The number of the subscriber: 5 to 15 digits in international form, and the key of the record. What is no number stands
     /// here as it came, and the record has no key. Nil when the callback names none.
-    public var msisdn: String?
+    public var msisdn: String? {
+        get { fields.values.msisdn }
+        set { fields = fields.changed { $0.msisdn = newValue } }
+    }
     /// The vendor's id of the batch that was sent (`EventId`). One id for many messages.
-    public var batchID: String?
+    public var batchID: String? {
+        get { fields.values.batchID }
+        set { fields = fields.changed { $0.batchID = newValue } }
+    }
     /// The vendor's id: of the message sent (delivery statuses, previews and clicks), of the reply, of the message to a short
     /// code. Digits; text because it may pass 2^53.
-    public var messageID: String?
+    public var messageID: String? {
+        get { fields.values.messageID }
+        set { fields = fields.changed { $0.messageID = newValue } }
+    }
     /// What the sender gave along when sending (`UserReference`, `customerId`).
-    public var reference: String?
+    public var reference: String? {
+        get { fields.values.reference }
+        set { fields = fields.changed { $0.reference = newValue } }
+    }
     /// The subscriber's network.
-    public var network: Network?
+    public var network: Network? {
+        get { fields.values.network }
+        set { fields = fields.changed { $0.network = newValue } }
+    }
     /// The callback as it came. Nothing of it is lost.
-    public var raw: Callback
+    public var raw: Callback {
+        get { fields.values.raw }
+        set { fields = fields.changed { $0.raw = newValue } }
+    }
     /// W3C Trace Context of the vendor's request, when it had one. In the record's headers, not in its value.
-    public var traceparent: String?
+    public var traceparent: String? {
+        get { fields.values.traceparent }
+        set { fields = fields.changed { $0.traceparent = newValue } }
+    }
     /// The state that belongs to ``traceparent``.
-    public var tracestate: String?
+    public var tracestate: String? {
+        get { fields.values.tracestate }
+        set { fields = fields.changed { $0.tracestate = newValue } }
+    }
 
     /// A mobile network.
     public struct Network: Sendable, Hashable {
@@ -66,19 +109,50 @@ public struct Envelope: Sendable, Hashable {
         reference: String? = nil, network: Network? = nil, raw: Callback, traceparent: String? = nil,
         tracestate: String? = nil
     ) {
-        self.id = id
-        self.idBasis = idBasis
-        self.account = account
-        self.receivedAt = receivedAt
-        self.occurredAt = occurredAt
-        self.msisdn = msisdn
-        self.batchID = batchID
-        self.messageID = messageID
-        self.reference = reference
-        self.network = network
-        self.raw = raw
-        self.traceparent = traceparent
-        self.tracestate = tracestate
+        fields = Fields(
+            Values(
+                id: id, idBasis: idBasis, account: account, receivedAt: receivedAt, occurredAt: occurredAt,
+                msisdn: msisdn, batchID: batchID, messageID: messageID, reference: reference, network: network,
+                raw: raw,
+                traceparent: traceparent, tracestate: tracestate))
+    }
+
+    /// Whether two envelopes are alike in everything.
+    public static func == (left: Envelope, right: Envelope) -> Bool {
+        left.fields === right.fields || left.fields.values == right.fields.values
+    }
+
+    /// Feeds everything that `==` compares to a hasher.
+    public func hash(into hasher: inout Hasher) { hasher.combine(fields.values) }
+
+    fileprivate struct Values: Sendable, Hashable {
+        var id: String
+        var idBasis: EventIDBasis
+        var account: String
+        var receivedAt: EventTime
+        var occurredAt: EventTime?
+        var msisdn: String?
+        var batchID: String?
+        var messageID: String?
+        var reference: String?
+        var network: Network?
+        var raw: Callback
+        var traceparent: String?
+        var tracestate: String?
+    }
+
+    fileprivate final class Fields: Sendable {
+        let values: Values
+
+        init(_ values: Values) {
+            self.values = values
+        }
+
+        func changed(_ change: (inout Values) -> Void) -> Fields {
+            var values = values
+            change(&values)
+            return Fields(values)
+        }
     }
 }
 
@@ -121,6 +195,11 @@ extension EventPayload {
 
     /// The topic of the event's record.
     public var topic: EventTopic { isTest ? .test : type.topic }
+}
+
+extension Envelope: CustomReflectable {
+    /// What is printed and dumped: the fields.
+    public var customMirror: Mirror { Mirror(reflecting: fields.values) }
 }
 
 extension Envelope {

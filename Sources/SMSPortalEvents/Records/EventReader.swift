@@ -20,18 +20,44 @@ public final class EventReader {
     ) throws(EventDecodingError) -> Event {
         guard let value else { throw EventDecodingError(.tombstone) }
         guard value.count > 0 else { throw EventDecodingError(.empty) }
-        return try state.event(Bytes(value), headers: headers)
+        var trace: (parent: String?, state: String?)
+        var typeHeader: [UInt8]?
+        for header in headers {
+            switch header.name {
+            // A header without a value is no type.
+            case "ce_type": typeHeader = header.value ?? []
+            case "traceparent": trace.parent = header.text
+            case "tracestate": trace.state = header.text
+            default: break
+            }
+        }
+        guard let typeHeader else {
+            return try state.event(Bytes(value), type: nil, traceparent: trace.parent, tracestate: trace.state)
+        }
+        let reader = self
+        let result = typeHeader.withUnsafeBytes { type in
+            Result { () throws(EventDecodingError) in
+                try reader.event(value: value, type: type, traceparent: trace.parent, tracestate: trace.state)
+            }
+        }
+        return try result.get()
     }
 
-    /// Whether a `ce_type` header, if there is one, is that of an event: ``event(value:headers:)`` without making arrays.
-    package static func isType(_ header: UnsafeRawBufferPointer?, of event: Event) -> Bool {
-        header.map { Bytes($0).equals(event.type.cloudEventsType) } ?? true
+    /// The same from headers that stay where they are.
+    ///
+    /// - Parameters:
+    ///   - value: The record's value; nil for a tombstone.
+    ///   - type: The `ce_type` header; nil where there is none.
+    ///   - traceparent: The header of that name.
+    ///   - tracestate: The header of that name.
+    package func event(
+        value: UnsafeRawBufferPointer?, type: UnsafeRawBufferPointer?, traceparent: String?, tracestate: String?
+    ) throws(EventDecodingError) -> Event {
+        guard let value else { throw EventDecodingError(.tombstone) }
+        guard value.count > 0 else { throw EventDecodingError(.empty) }
+        return try state.event(
+            Bytes(value), type: type.map { Bytes($0) }, traceparent: traceparent, tracestate: tracestate)
     }
-}
-
-extension EventDecodingError {
-    /// The `ce_type` header is that of another type or version.
-    package static let otherType = EventDecodingError(.unsupportedVersion, field: "ce_type")
 }
 
 extension Event {
@@ -63,12 +89,6 @@ extension Event {
     }
 }
 
-extension EventRecord.Header {
-    fileprivate func isEqual(to text: StaticString) -> Bool {
-        value?.withUnsafeBytes { Bytes($0).equals(text) } ?? false
-    }
-}
-
 /// The keys of a value, those of its objects included.
 private enum Key: UInt8, CaseIterable {
     case id, idBasis, type, account, receivedAt, occurredAt, msisdn, batchId, messageId, reference, network, raw
@@ -91,7 +111,9 @@ private struct ReaderState: ~Copyable {
     private var inner = Members()
     private var scratch = ByteWriter(capacity: 4096)
 
-    mutating func event(_ value: Bytes, headers: [EventRecord.Header]) throws(EventDecodingError) -> Event {
+    mutating func event(
+        _ value: Bytes, type header: Bytes?, traceparent: String?, tracestate: String?
+    ) throws(EventDecodingError) -> Event {
         guard value.isUTF8 else { throw EventDecodingError(.notJSON) }
         scratch.removeAll(keepingAtMost: 1 << 16)
         // Nested objects are read from their source a second time, and need room of their own.
@@ -105,17 +127,9 @@ private struct ReaderState: ~Copyable {
         guard let type = EventType.allCases.first(where: { typeName.equals($0.name) }) else {
             throw EventDecodingError(.unknownType, field: "type")
         }
-        var envelope = try envelope()
-        for header in headers {
-            switch header.name {
-            case "ce_type":
-                guard header.isEqual(to: type.cloudEventsType) else {
-                    throw EventDecodingError(.unsupportedVersion, field: "ce_type")
-                }
-            case "traceparent": envelope.traceparent = header.text
-            case "tracestate": envelope.tracestate = header.text
-            default: break
-            }
+        let envelope = try envelope(traceparent, tracestate)
+        if let header, !header.equals(type.cloudEventsType) {
+            throw EventDecodingError(.unsupportedVersion, field: "ce_type")
         }
         switch type {
         case .deliveryStatus: return .deliveryStatus(try deliveryStatus(envelope))
@@ -143,7 +157,9 @@ private struct ReaderState: ~Copyable {
         }
     }
 
-    private mutating func envelope() throws(EventDecodingError) -> Envelope {
+    private mutating func envelope(
+        _ traceparent: String?, _ tracestate: String?
+    ) throws(EventDecodingError) -> Envelope {
         let basisName = try top.requiredText(.idBasis)
         guard let basis = EventIDBasis.allCases.first(where: { basisName.equals($0.name) }) else {
             throw EventDecodingError(.invalidField, field: "idBasis")
@@ -161,7 +177,8 @@ private struct ReaderState: ~Copyable {
             id: try top.required(.id), idBasis: basis, account: try top.required(.account), receivedAt: receivedAt,
             occurredAt: try top.time(.occurredAt), msisdn: try top.optional(.msisdn),
             batchID: try top.optional(.batchId), messageID: try top.optional(.messageId),
-            reference: try top.optional(.reference), network: network, raw: raw)
+            reference: try top.optional(.reference), network: network, raw: raw,
+            traceparent: traceparent, tracestate: tracestate)
     }
 
     /// Reads an object of the value into `inner`; false when there is none.
