@@ -125,7 +125,7 @@ let package = Package(
         tests(of: "Ingress", uses: ["EventLoop", "HTTPServer", "Kafka", "Publisher", "SMSPortalEvents", "Telemetry", "Threads"]),
         tests(of: "SMSPortalConsumer", uses: ["Kafka", "SMSPortalEvents", "Telemetry", "Threads"]),
         tests(of: "SMSPortalTesting", uses: ["SMSPortalConsumer", "SMSPortalEvents"]),
-        tests(of: "SMSPortalConsumerSQLite", uses: ["SMSPortalConsumer"]),
+        tests(of: "SMSPortalConsumerSQLite", uses: ["CSQLite", "SMSPortalConsumer"]),
         tests(of: "Operations", uses: ["EventLoop", "HTTPServer", "Telemetry", "Threads"]),
         tests(of: "Settings"),
         tests(of: "SMSPortalSimulator"),

@@ -16,3 +16,8 @@ static inline int csqlite_bind_text(sqlite3_stmt *statement, int index, const ch
 static inline void csqlite_no_checkpoint_on_close(sqlite3 *database) {
     (void)sqlite3_db_config(database, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, (int *)0);
 }
+
+/// Binds so many bytes of text, zeros among them, that SQLite copies.
+static inline int csqlite_bind_text_bytes(sqlite3_stmt *statement, int index, const char *text, int size) {
+    return sqlite3_bind_text(statement, index, text, size, SQLITE_TRANSIENT);
+}

@@ -2,20 +2,31 @@ internal import CSQLite
 internal import SMSPortalConsumer
 internal import Threads
 
+#if canImport(Glibc)
+internal import Glibc
+#elseif canImport(Musl)
+internal import Musl
+#else
+internal import Darwin
+#endif
+
 /// The table of claims in a SQLite file; belongs to one thread.
 ///
 /// `synchronous=NORMAL`: with a write-ahead log a power failure may cost the last transactions, never the file. A
 /// completion that is lost so means a repeat, which is what the promise allows; a sync for each would be dear.
 final class ClaimTable {
     private static let version: Int64 = 1
+    /// "SMPE", so that `file` and this library can tell what it is.
+    private static let applicationID: Int64 = 0x534D_5045
     private static let schema = """
         CREATE TABLE processed_events (
             consumer_group TEXT NOT NULL, run TEXT NOT NULL, event_id TEXT NOT NULL,
             is_processed INTEGER NOT NULL,  -- 0: claimed until time; 1: processed at time
             token INTEGER NOT NULL, time INTEGER NOT NULL,  -- milliseconds since 1970
             PRIMARY KEY (consumer_group, run, event_id)) WITHOUT ROWID;
-        CREATE INDEX processed_events_by_time ON processed_events (time) WHERE is_processed = 1;
-        PRAGMA user_version = 1;
+        CREATE INDEX processed_events_by_time ON processed_events (time);
+        PRAGMA application_id = \(applicationID);
+        PRAGMA user_version = \(version);
         """
     /// So many rows are forgotten at once, at most this often: nobody waits for the whole of it.
     private static let pruneRows = 1_000
@@ -37,16 +48,10 @@ final class ClaimTable {
         do throws(SQLiteProcessedEventsError) {
             guard code == SQLITE_OK else { throw error(code) }
             sqlite3_busy_timeout(handle, 5_000)
-            try execute("PRAGMA journal_mode = WAL")
+            try useLog()
             try execute("PRAGMA synchronous = NORMAL")
             try execute("BEGIN IMMEDIATE")
-            let found = try integer("PRAGMA user_version")
-            if found == 0 {
-                try execute(Self.schema)
-            } else if found != Self.version {
-                throw SQLiteProcessedEventsError(
-                    .version, "\(path): format \(found), and this version knows \(Self.version); use another file")
-            }
+            try prepareSchema()
             try execute("COMMIT")
         } catch {
             close()
@@ -55,6 +60,38 @@ final class ClaimTable {
     }
 
     deinit { close() }
+
+    /// SQLite does not wait for the others while it changes to a write-ahead log: several processes that open a new file
+    /// at once have to ask again.
+    private func useLog() throws(SQLiteProcessedEventsError) {
+        for attempt in 1... {
+            do throws(SQLiteProcessedEventsError) {
+                let mode = try text("PRAGMA journal_mode = WAL")
+                guard mode == "wal" else {
+                    throw SQLiteProcessedEventsError(.io, "\(path): SQLite cannot use a write-ahead log here (\(mode))")
+                }
+                return
+            } catch {
+                guard error.code == .busy, attempt < 500 else { throw error }
+                usleep(10_000)
+            }
+        }
+    }
+
+    private func prepareSchema() throws(SQLiteProcessedEventsError) {
+        let application = try integer("PRAGMA application_id")
+        let found = try integer("PRAGMA user_version")
+        if application == 0, found == 0, try integer("SELECT count(*) FROM sqlite_schema") == 0 {
+            return try execute(Self.schema)
+        }
+        guard application == Self.applicationID else {
+            throw SQLiteProcessedEventsError(.version, "\(path): a database of something else; use another file")
+        }
+        guard found == Self.version else {
+            throw SQLiteProcessedEventsError(
+                .version, "\(path): format \(found), and this version knows \(Self.version); use another file")
+        }
+    }
 
     func close() {
         for statement in statements.values { sqlite3_finalize(statement) }
@@ -70,7 +107,6 @@ final class ClaimTable {
             var answers: [Answer] = []
             for question in questions { answers.append(try answer(question)) }
             try execute("COMMIT")
-            prune()
             return answers
         } catch {
             try? execute("ROLLBACK")
@@ -117,7 +153,8 @@ final class ClaimTable {
         }
     }
 
-    /// Forgets some of what has been remembered long enough. A failure is the next transaction's to tell.
+    /// Forgets some of what has been remembered long enough, and of claims that were left behind so long ago. A failure is
+    /// the next transaction's to tell.
     func prune() {
         let now = now()
         guard now - prunedAt >= Self.pruneInterval || now < prunedAt else { return }
@@ -126,7 +163,7 @@ final class ClaimTable {
             """
             DELETE FROM processed_events WHERE (consumer_group, run, event_id) IN (
                 SELECT consumer_group, run, event_id FROM processed_events
-                WHERE is_processed = 1 AND time < \(now - retention) ORDER BY time LIMIT \(Self.pruneRows))
+                WHERE time < \(now - retention) ORDER BY time LIMIT \(Self.pruneRows))
             """)
         if sqlite3_changes(handle) == Int32(Self.pruneRows) { prunedAt = 0 }
     }
@@ -144,9 +181,10 @@ final class ClaimTable {
             sqlite3_reset(statement)
             sqlite3_clear_bindings(statement)
         }
-        _ = csqlite_bind_text(statement, 1, key.group)
-        _ = csqlite_bind_text(statement, 2, key.run)
-        _ = csqlite_bind_text(statement, 3, key.eventID)
+        for (index, text) in [key.group, key.run, key.eventID].enumerated() {
+            // By its length: a text may have a zero in it, and two texts must never be one.
+            _ = csqlite_bind_text_bytes(statement, Int32(index + 1), text, Int32(text.utf8.count))
+        }
         // ?4 and ?5; a statement that has only ?5 numbers it the same.
         let first = sql.contains("?4") ? 4 : 5
         for (index, number) in numbers.enumerated() { sqlite3_bind_int64(statement, Int32(first + index), number) }
@@ -172,6 +210,16 @@ final class ClaimTable {
         let code = sqlite3_step(statement)
         guard code == SQLITE_ROW else { throw error(code) }
         return sqlite3_column_int64(statement, 0)
+    }
+
+    private func text(_ sql: String) throws(SQLiteProcessedEventsError) -> String {
+        var statement: OpaquePointer?
+        let code = sqlite3_prepare_v2(handle, sql, -1, &statement, nil)
+        guard code == SQLITE_OK else { throw error(code) }
+        defer { sqlite3_finalize(statement) }
+        let result = sqlite3_step(statement)
+        guard result == SQLITE_ROW else { throw error(result) }
+        return sqlite3_column_text(statement, 0).map { String(cString: $0) } ?? ""
     }
 
     private func execute(_ sql: String) throws(SQLiteProcessedEventsError) {

@@ -71,6 +71,7 @@ final class Inbox: Sendable {
                 table = current
                 let answers = try current.answer(questions.map(\.0))
                 for (index, answer) in answers.enumerated() { questions[index].1.resume(returning: answer) }
+                current.prune()
             } catch {
                 table?.close()
                 table = nil

@@ -1,3 +1,4 @@
+import CSQLite
 import SMSPortalConsumer
 import SMSPortalConsumerSQLite
 import Synchronization
@@ -113,6 +114,9 @@ final class Winners: Sendable {
                 EventClaimKey(group: "g", eventID: "0123456789ABCDEF0123456789ABCDEF"),
                 EventClaimKey(group: "g", eventID: "0123456789abcdef0123456789abcdee"),
                 EventClaimKey(group: "g", eventID: "it's no usual id"),
+                // Equal to Swift, or to C, and not the same.
+                EventClaimKey(group: "g", eventID: "caf\u{E9}"), EventClaimKey(group: "g", eventID: "cafe\u{301}"),
+                EventClaimKey(group: "g", eventID: "a\0b"), EventClaimKey(group: "g", eventID: "a\0c"),
             ]
             for key in keys {
                 try await claimAndComplete(key, store)
@@ -287,6 +291,20 @@ struct SplitMix: RandomNumberGenerator {
             fclose(file)
             #expect { try SQLiteProcessedEvents(path: path) } throws: {
                 ($0 as? SQLiteProcessedEventsError)?.code == .damaged
+            }
+        }
+        for (id, version) in [(0, 0), (7, 1), (0x534D_5045, 2)] {
+            try await withPath { path in
+                var database: OpaquePointer?
+                sqlite3_open(path, &database)
+                sqlite3_exec(
+                    database,
+                    "CREATE TABLE theirs (a); PRAGMA application_id = \(id); PRAGMA user_version = \(version)", nil,
+                    nil, nil)
+                sqlite3_close(database)
+                #expect { try SQLiteProcessedEvents(path: path) } throws: {
+                    ($0 as? SQLiteProcessedEventsError)?.code == .version
+                }
             }
         }
         #expect { try SQLiteProcessedEvents(path: "/nowhere/at/all.db") } throws: {

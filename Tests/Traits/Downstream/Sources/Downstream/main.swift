@@ -4,7 +4,7 @@ import SMSPortalEvents
 import SMSPortalTesting
 import ServiceLifecycle
 
-let bridge = try await TestBridge.start()
+let bridge = try await TestBridge()
 let shutdown = Shutdown()
 let consumer = EventConsumer(configuration: bridge.configuration(group: "traits"))
     .onReply { reply, _ in
@@ -14,5 +14,4 @@ let consumer = EventConsumer(configuration: bridge.configuration(group: "traits"
 try await bridge.publish(Reply.sample(text: "yes"))
 let service: any Service = consumer
 try await shutdown.run(service)
-await bridge.stop()
 print("shut down")
