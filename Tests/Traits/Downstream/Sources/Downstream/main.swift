@@ -11,7 +11,7 @@ let consumer = EventConsumer(configuration: bridge.configuration(group: "traits"
         print("handled \(reply.text)")
         shutdown.trigger()
     }
-try await bridge.publish(Reply.sample(text: "yes"))
+try await bridge.publish(.reply(.sample(text: "yes")))
 let service: any Service = consumer
 try await shutdown.run(service)
 print("shut down")
