@@ -17,6 +17,7 @@ WORKDIR /source
 COPY Package.swift ./
 COPY Sources Sources
 COPY Tests Tests
+COPY Examples Examples
 RUN swift build -c release --product smsbridge --static-swift-stdlib \
     && strip --strip-unneeded .build/release/smsbridge -o /usr/local/bin/smsbridge
 

@@ -22,6 +22,12 @@ func tests(
         swiftSettings: settings)
 }
 
+func example(_ name: String) -> Target {
+    .executableTarget(
+        name: name, dependencies: ["ExampleSupport", "SMSPortalConsumer", "SMSPortalEvents"], path: "Examples/\(name)",
+        swiftSettings: settings)
+}
+
 func system(_ name: String, pkgConfig: String, apt: String, brew: String) -> Target {
     .systemLibrary(name: name, pkgConfig: pkgConfig, providers: [.apt([apt]), .brew([brew])])
 }
@@ -33,6 +39,8 @@ let package = Package(
         .executable(name: "smsbridge", targets: ["smsbridge"]),
         .library(name: "SMSPortalEvents", targets: ["SMSPortalEvents"]),
         .library(name: "SMSPortalConsumer", targets: ["SMSPortalConsumer"]),
+        .library(name: "SMSPortalTesting", targets: ["SMSPortalTesting"]),
+        .library(name: "SMSPortalConsumerSQLite", targets: ["SMSPortalConsumerSQLite"]),
     ],
     targets: [
         // C libraries of the system, one module map each.
@@ -60,6 +68,8 @@ let package = Package(
 
         // What reacts to events.
         module("SMSPortalConsumer", uses: ["Kafka", "SMSPortalEvents", "Telemetry", "Threads"]),
+        module("SMSPortalTesting", uses: ["Kafka", "SMSPortalConsumer", "SMSPortalEvents", "Threads"]),
+        module("SMSPortalConsumerSQLite", uses: ["CSQLite", "SMSPortalConsumer", "Telemetry", "Threads"]),
 
         // Beside the path.
         module("Operations", uses: ["EventLoop", "HTTPServer", "Telemetry", "Threads"]),
@@ -78,6 +88,16 @@ let package = Package(
             name: "ConsumerBench", dependencies: ["Kafka", "SMSPortalConsumer", "SMSPortalEvents"],
             path: "Benchmarks/ConsumerBench", swiftSettings: settings),
 
+        // Reactions to start from: one small service each.
+        .target(
+            name: "ExampleSupport", dependencies: ["CSQLite", "SMSPortalConsumer"], path: "Examples/Support",
+            swiftSettings: settings),
+        example("CustomerRecords"),
+        example("PositiveReplies"),
+        example("OptOuts"),
+        example("FollowUps"),
+        example("CampaignStatistics"),
+
         tests(of: "Threads"),
         tests(of: "Kafka", uses: ["Threads"]),
         tests(of: "EventLoop", uses: ["Threads"]),
@@ -90,11 +110,21 @@ let package = Package(
         tests(of: "Publisher", uses: ["EventLoop", "Kafka", "SMSPortalEvents", "Spool", "Telemetry", "Threads"]),
         tests(of: "Ingress", uses: ["EventLoop", "HTTPServer", "Kafka", "Publisher", "SMSPortalEvents", "Telemetry", "Threads"]),
         tests(of: "SMSPortalConsumer", uses: ["Kafka", "SMSPortalEvents", "Telemetry", "Threads"]),
+        tests(of: "SMSPortalTesting", uses: ["SMSPortalConsumer", "SMSPortalEvents"]),
+        tests(of: "SMSPortalConsumerSQLite", uses: ["SMSPortalConsumer"]),
         tests(of: "Operations", uses: ["EventLoop", "HTTPServer", "Telemetry", "Threads"]),
         tests(of: "Settings"),
         tests(of: "SMSPortalSimulator"),
         .testTarget(
-            name: "CommandTests", dependencies: ["smsbridge", "Kafka", "Publisher", "SMSPortalEvents"],
+            name: "ExampleTests",
+            dependencies: [
+                "CustomerRecords", "PositiveReplies", "OptOuts", "FollowUps", "CampaignStatistics", "ExampleSupport",
+                "SMSPortalConsumer", "SMSPortalEvents", "SMSPortalTesting",
+            ],
+            swiftSettings: settings),
+        .testTarget(
+            name: "CommandTests",
+            dependencies: ["smsbridge", "Kafka", "Publisher", "SMSPortalEvents", "Telemetry"],
             swiftSettings: settings),
     ]
 )

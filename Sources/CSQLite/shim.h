@@ -11,3 +11,8 @@ static inline int csqlite_bind_static_blob(sqlite3_stmt *statement, int index, c
 static inline int csqlite_bind_text(sqlite3_stmt *statement, int index, const char *text) {
     return sqlite3_bind_text(statement, index, text, -1, SQLITE_TRANSIENT);
 }
+
+/// `sqlite3_db_config` is variadic and does not import.
+static inline void csqlite_no_checkpoint_on_close(sqlite3 *database) {
+    (void)sqlite3_db_config(database, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, (int *)0);
+}

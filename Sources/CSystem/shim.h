@@ -2,10 +2,18 @@
 // itself, or not in the headers of its Swift module.
 #pragma once
 #include <pthread.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+#include <unistd.h>
 
 #if defined(__APPLE__)
 static inline void csystem_set_thread_name(const char *name) { pthread_setname_np(name); }
 static inline long csystem_file_system_type(const char *path) { (void)path; return 0; }
+static inline long csystem_peer_user(int descriptor) {
+    uid_t user;
+    gid_t group;
+    return getpeereid(descriptor, &user, &group) == 0 ? (long)user : -1;
+}
 #else
 #include <sys/vfs.h>
 extern int pthread_setname_np(pthread_t thread, const char *name);
@@ -15,5 +23,11 @@ static inline void csystem_set_thread_name(const char *name) { (void)pthread_set
 static inline unsigned csystem_file_system_type(const char *path) {
     struct statfs status;
     return statfs(path, &status) == 0 ? (unsigned)status.f_type : 0;
+}
+/// The user at the other end of a Unix socket (unix(7), SO_PEERCRED); -1 when it cannot be told.
+static inline long csystem_peer_user(int descriptor) {
+    struct { pid_t process; uid_t user; gid_t group; } peer;
+    socklen_t size = sizeof peer;
+    return getsockopt(descriptor, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 ? (long)peer.user : -1;
 }
 #endif

@@ -1,5 +1,13 @@
 internal import CRDKafka
 
+#if canImport(Glibc)
+internal import Glibc
+#elseif canImport(Musl)
+internal import Musl
+#else
+internal import Darwin
+#endif
+
 /// librdkafka's mock cluster: brokers inside this process, for demonstrations and for faults that a real cluster does
 /// not produce on demand.
 ///
@@ -19,6 +27,7 @@ package final class MockCluster {
     private let client: Client
     private let cluster: OpaquePointer
     private var isClosed = false
+    private var lastCommand = ContinuousClock.now
 
     package init(brokers: Int32 = 1) throws(KafkaError) {
         // The cluster's own client talks to nobody; its log (a warning that it has no server) goes nowhere.
@@ -49,7 +58,7 @@ package final class MockCluster {
     }
 
     package func createTopic(_ name: String, partitions: Int32, replication: Int32 = 1) throws(KafkaError) {
-        try check(rd_kafka_mock_topic_create(cluster, name, partitions, replication))
+        try command { rd_kafka_mock_topic_create(cluster, name, partitions, replication) }
     }
 
     /// The next requests of this kind fail with these errors, one each.
@@ -66,29 +75,38 @@ package final class MockCluster {
 
     /// Whatever is asked of this topic fails so; nil heals it.
     package func setError(_ error: KafkaError.Code?, ofTopic topic: String) {
-        rd_kafka_mock_topic_set_error(cluster, topic, error?.error ?? RD_KAFKA_RESP_ERR_NO_ERROR)
+        try? command {
+            rd_kafka_mock_topic_set_error(cluster, topic, error?.error ?? RD_KAFKA_RESP_ERR_NO_ERROR)
+            return RD_KAFKA_RESP_ERR_NO_ERROR
+        }
     }
 
     /// Closes a broker's connections and refuses new ones.
     package func setDown(_ broker: Int32) throws(KafkaError) {
-        try check(rd_kafka_mock_broker_set_down(cluster, broker))
+        try command { rd_kafka_mock_broker_set_down(cluster, broker) }
     }
 
     package func setUp(_ broker: Int32) throws(KafkaError) {
-        try check(rd_kafka_mock_broker_set_up(cluster, broker))
+        try command { rd_kafka_mock_broker_set_up(cluster, broker) }
     }
 
     /// How long a broker takes for each answer, in milliseconds.
     package func setRoundTripTime(_ milliseconds: Int32, of broker: Int32) throws(KafkaError) {
-        try check(rd_kafka_mock_broker_set_rtt(cluster, broker, milliseconds))
+        try command { rd_kafka_mock_broker_set_rtt(cluster, broker, milliseconds) }
     }
 
     /// Moves a partition's leadership.
     package func setLeader(_ broker: Int32, ofTopic topic: String, partition: Int32) throws(KafkaError) {
-        try check(rd_kafka_mock_partition_set_leader(cluster, topic, partition, broker))
+        try command { rd_kafka_mock_partition_set_leader(cluster, topic, partition, broker) }
     }
 
-    private func check(_ error: rd_kafka_resp_err_t) throws(KafkaError) {
+    /// Commands keep a distance of a millisecond: the cluster's thread clears its wake-up after it has looked for commands
+    /// (so still in 2.0.2), and one that comes in between waits for a second, unless a client has a request meanwhile.
+    private func command(_ body: () -> rd_kafka_resp_err_t) throws(KafkaError) {
+        let rest = lastCommand + .milliseconds(1) - .now
+        if rest > .zero { usleep(UInt32(rest / .microseconds(1)) + 1) }
+        let error = body()
+        lastCommand = .now
         guard error == RD_KAFKA_RESP_ERR_NO_ERROR else { throw KafkaError(error) }
     }
 }

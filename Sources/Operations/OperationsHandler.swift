@@ -31,6 +31,8 @@ final class OperationsHandler: RequestHandler {
     private let readiness: ServiceReadiness
     private let heartbeat: Heartbeat
     private let bound: UInt64
+    private let ready: Gauge
+    private let loopSilence: Gauge
     private unowned var server: HTTPServer?
     private unowned var loop: EventLoop?
 
@@ -48,6 +50,10 @@ final class OperationsHandler: RequestHandler {
         self.readiness = readiness
         self.heartbeat = heartbeat
         bound = configuration.livenessBound.nanoseconds
+        ready = registry.gauge(
+            "smsbridge_ready", help: "Whether this instance can give a 2xx now, as /readyz says: 1 or 0.")
+        loopSilence = registry.gauge(
+            "smsbridge_loop_silence_seconds", help: "Since when the loop of the public port has not turned.")
         let text = """
             \(configuration.title)
 
@@ -78,24 +84,35 @@ final class OperationsHandler: RequestHandler {
             switch Route(rawValue: tag) {
             case .index: index
             case .health: health()
-            case .readiness: ready()
-            case .metrics: PreparedResponse(status: 200, headers: Self.prometheus, body: registry.render())
+            case .readiness: readinessReport()
+            case .metrics: metrics()
             case nil: notFound
             }
         server?.respond(to: exchange, with: answer)
     }
 
-    private func health() -> PreparedResponse {
+    /// How long the public loop has not turned, in nanoseconds.
+    private var silence: UInt64 {
         let now = loop?.now ?? 0
         let last = heartbeat.last
         // The other loop may have beaten after this one read its clock.
-        let age = now > last ? now - last : 0
+        return now > last ? now - last : 0
+    }
+
+    private func metrics() -> PreparedResponse {
+        ready.set(readiness.isReady ? 1 : 0)
+        loopSilence.set(Double(silence) / 1e9)
+        return PreparedResponse(status: 200, headers: Self.prometheus, body: registry.render())
+    }
+
+    private func health() -> PreparedResponse {
+        let age = silence
         if age <= bound { return PreparedResponse(status: 200, headers: Self.plain, body: Array("ok\n".utf8)) }
         let text = "the public loop has not turned for \(age / 1_000_000) ms\n"
         return PreparedResponse(status: 503, headers: Self.plain, body: Array(text.utf8))
     }
 
-    private func ready() -> PreparedResponse {
+    private func readinessReport() -> PreparedResponse {
         let (isReady, json) = readiness.report()
         return PreparedResponse(status: isReady ? 200 : 503, headers: Self.json, body: json)
     }

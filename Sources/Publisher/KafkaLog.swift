@@ -54,6 +54,10 @@ struct KafkaLog {
         logger.error("the spool's file was damaged and is set aside; a new one takes its place", ["file": name])
     }
 
+    func notInspectable(_ error: SpoolError) {
+        logger.warning("the spool commands cannot ask this bridge", ["reason": error.message])
+    }
+
     /// An event was answered 503.
     func unavailable(_ lane: Int, _ reason: PublishOutcome.Reason) {
         let topic = EventTopic(rawValue: lane)?.suffix ?? ""

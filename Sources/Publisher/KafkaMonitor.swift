@@ -5,9 +5,10 @@ internal import Threads
 
 /// Asks the cluster from time to time whether it answers, on a thread of its own.
 ///
-/// The producer alone cannot tell: when no events come, nothing fails.
+/// The producer alone cannot tell: when no events come, nothing fails. Until the first answer the cluster counts as one that
+/// does not answer: nothing is known of it yet.
 package final class KafkaMonitor: Sendable {
-    private let isAnswering = Atomic<Bool>(true)
+    private let isAnswering = Atomic<Bool>(false)
     private let stopSignal: StopSignal
     private let thread: Mutex<NamedThread?>
 
@@ -17,26 +18,33 @@ package final class KafkaMonitor: Sendable {
     private static let intervalWhileDown: Int32 = 500
 
     /// - Throws: `KafkaError` when the configuration is wrong, `ThreadError` when there is no room for a thread.
-    /// - Parameter topic: a topic of ours: the answer about all topics of a large cluster is large.
+    /// - Parameters:
+    ///   - topic: a topic of ours: the answer about all topics of a large cluster is large.
+    ///   - onChange: called on the monitor's thread with the first answer and whenever it has become another.
     package init(
-        _ configuration: ClientConfiguration, topic: String, registry: MetricRegistry, logger: Logger
+        _ configuration: ClientConfiguration, topic: String, registry: MetricRegistry, logger: Logger,
+        onChange: @escaping @Sendable () -> Void = {}
     ) throws {
         let stop = try StopSignal()
         stopSignal = stop
         thread = Mutex(nil)
         let up = registry.gauge(
-            "smsbridge_kafka_up", help: "Whether the cluster answered when it was last asked (every 5 s): 1 or 0.")
-        up.set(1)
+            "smsbridge_kafka_up",
+            help: "Whether the cluster answered when it was last asked (every 5 s): 1 or 0, and 0 before that.")
         let client = try Client.silent(configuration)
         do {
             let started = try NamedThread("kafka-monitor") { [self] in
-                while !stop.wait(milliseconds: isKafkaAnswering ? Self.interval : Self.intervalWhileDown) {
+                var before: Bool?
+                repeat {
                     let answered = (try? client.metadata(topic: topic, timeout: Self.timeout)) != nil
                     up.set(answered ? 1 : 0)
-                    let before = isAnswering.exchange(answered, ordering: .relaxed)
-                    if before, !answered { logger.error("Kafka does not answer") }
-                    if !before, answered { logger.info("Kafka answers again") }
-                }
+                    isAnswering.store(answered, ordering: .relaxed)
+                    guard answered != before else { continue }
+                    if !answered { logger.error("Kafka does not answer") }
+                    if answered, before != nil { logger.info("Kafka answers again") }
+                    before = answered
+                    onChange()
+                } while !stop.wait(milliseconds: isKafkaAnswering ? Self.interval : Self.intervalWhileDown)
                 client.destroy()
             }
             thread.withLock { $0 = started }
@@ -46,7 +54,7 @@ package final class KafkaMonitor: Sendable {
         }
     }
 
-    /// Whether the cluster answered when it was last asked.
+    /// Whether the cluster answered when it was last asked; false before the first answer.
     package var isKafkaAnswering: Bool { isAnswering.load(ordering: .relaxed) }
 
     /// Ends the thread; blocks up to the time of one question.

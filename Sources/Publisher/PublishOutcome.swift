@@ -19,6 +19,8 @@ package enum PublishOutcome: Sendable, Equatable {
         case spoolFailed = "spool_failed"
         /// The producer is being replaced after a fatal error.
         case replacingProducer = "replacing_producer"
+        /// A topic could lose what Kafka acknowledges, and that is not to be served with.
+        case notDurable = "not_durable"
         /// The bridge is ending.
         case stopping
     }

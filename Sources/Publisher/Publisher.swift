@@ -46,6 +46,8 @@ package final class Publisher {
     private var replacementDelay: UInt64 = 0
     private var headerBytes: [UInt8] = []
     private var isPerforming = false
+    private var isPollPlanned = false
+    private var isJudging = false
     private var isClosed = false
 
     /// Called once the spool's file is open, or cannot be opened for now.
@@ -74,6 +76,7 @@ package final class Publisher {
             for result in batch { replaced(with: result) }
         }
         if let spool = configuration.spool {
+            metrics.maxSpoolBytes.set(Double(configuration.limits.maxSpoolBytes))
             let mailbox = try loop.makeMailbox(of: [SpoolEvent].self) { [unowned self] batches in
                 for events in batches { for event in events { told(event) } }
                 perform()
@@ -170,7 +173,13 @@ package final class Publisher {
                 perform()
             }, events: { event($0) })
         // The descriptor speaks only when the queue was empty before; the loop must not sleep on a queue that is not.
-        if !isEmpty { loop.soon { [weak self] in self?.poll() } }
+        if !isEmpty, !isPollPlanned {
+            isPollPlanned = true
+            loop.soon { [weak self] in
+                self?.isPollPlanned = false
+                self?.poll()
+            }
+        }
         perform()
         if case .purging(let since) = state { continueReplacement(since: since) }
     }
@@ -208,6 +217,7 @@ package final class Publisher {
             log.spoolFailed(error)
             spoolSettled()
         case .setAside(let name): log.setAside(name)
+        case .notInspectable(let error): log.notInspectable(error)
         }
         perform()
     }
@@ -239,7 +249,8 @@ package final class Publisher {
     private func endTurn() {
         guard !isClosed else { return }
         submitToSpool()
-        guard let next = core.nextTime(now: loop.now) else { return }
+        // What is due is on its way already, a slice a turn.
+        guard !isJudging, let next = core.nextTime(now: loop.now) else { return }
         if let timerDue, timerDue <= next { return }
         timerDue = next
         let now = loop.now
@@ -250,12 +261,19 @@ package final class Publisher {
         let now = loop.now
         let late = timerDue.map { now > $0 ? now - $0 : 0 } ?? 0
         timerDue = nil
-        // Reports first: a loop that was held up must not call an event late whose report is already there.
-        poll()
-        core.tick(now: now, lag: late > Self.ordinaryLag ? late : 0)
-        perform()
+        judge(lag: late > Self.ordinaryLag ? late : 0)
         // Timers fire before the loop sleeps, and the end of a turn comes after: what they bring about must not wait.
         endTurn()
+    }
+
+    /// Judges hedges and deadlines: those of a slice now, the others when the loop has served whatever else is ready.
+    private func judge(lag: UInt64) {
+        guard !isClosed else { return }
+        // Reports first: a loop that was held up must not call an event late whose report is already there.
+        poll()
+        isJudging = !core.tick(now: loop.now, lag: lag)
+        perform()
+        if isJudging { loop.soon { [weak self] in self?.judge(lag: lag) } }
     }
 
     /// How late a timer may be on a healthy machine, in nanoseconds.
@@ -265,6 +283,16 @@ package final class Publisher {
     package func updateGauges() {
         metrics.update(from: core)
     }
+
+    /// Says whether the topics keep what Kafka acknowledges, where that is insisted on.
+    package func set(_ gate: DurabilityGate) {
+        core.set(gate, now: loop.now)
+        perform()
+        endTurn()
+    }
+
+    /// Whether nothing is handed to Kafka because of what its topics are, or may be.
+    package var isHeldBack: Bool { core.gate != .open }
 
     // MARK: - What others ask
 
@@ -451,7 +479,12 @@ package final class Publisher {
     }
 
     /// Makes the producer fail fatally, as a test.
-    package func injectFatalError() {
-        producer?.injectFatalError(.outOfOrderSequence, "injected")
+    ///
+    /// - Returns: whether there was one that works.
+    @discardableResult
+    package func injectFatalError() -> Bool {
+        guard case .running = state, let producer else { return false }
+        producer.injectFatalError(.outOfOrderSequence, "injected")
+        return true
     }
 }

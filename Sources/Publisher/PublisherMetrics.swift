@@ -23,6 +23,7 @@ package struct PublisherMetrics: Sendable {
     private let oldest: [Gauge]
     private let parked: Gauge
     private let freeBytes: Gauge
+    let maxSpoolBytes: Gauge
     private let inFlight: Gauge
     private let inFlightBytes: Gauge
     private let hedged: Counter
@@ -87,6 +88,9 @@ package struct PublisherMetrics: Sendable {
             "smsbridge_spool_parked_events",
             help: "Events that Kafka refuses for themselves, kept in the spool for a person.")
         freeBytes = registry.gauge("smsbridge_spool_disk_free_bytes", help: "Free space on the spool's disk.")
+        maxSpoolBytes = registry.gauge(
+            "smsbridge_spool_max_bytes",
+            help: "The most that the records in the spool may take, half of it for one topic; 0 without a spool.")
         inFlight = registry.gauge(
             "smsbridge_in_flight_events", help: "Events on their way to Kafka or to the spool.")
         inFlightBytes = registry.gauge(

@@ -58,6 +58,10 @@ extension EventConsumer {
 
         /// Where log lines go.
         public var log: EventLog = .standardError()
+        /// Whether the group's protocol assigns the partitions. Without it a consumer reads all partitions of its topics,
+        /// and commits for its group all the same: for tests, where a mock cluster takes seconds to let a member in.
+        package var joinsGroup = true
+
         /// The instruments; several consumers of a process may share them.
         public var metrics = EventMetrics()
 

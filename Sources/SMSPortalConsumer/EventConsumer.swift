@@ -174,6 +174,14 @@ public final class EventConsumer: Sendable {
         }
     }
 
+    /// The topics that its handlers react to.
+    package var topics: [String] {
+        state.withLock {
+            $0.handlers.topics(
+                prefix: configuration.topicPrefix, includesTest: configuration.includesTestEvents)
+        }
+    }
+
     /// Ends ``run()``: running handlers finish, what is done is committed, the group is left. May be called from anywhere
     /// and at any time, more than once; called before ``run()``, that ends at once.
     public func shutdown() {

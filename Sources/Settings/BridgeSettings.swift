@@ -161,6 +161,8 @@ package struct BridgeSettings: Sendable, Equatable {
     package struct Durability: Sendable, Equatable {
         /// Refuses to serve when a topic can lose an acknowledged event.
         package var strict = false
+        /// How often the topics are judged again.
+        package var interval = Duration.seconds(300)
     }
 
     /// How the process ends.

@@ -4,10 +4,15 @@ internal import CSQLite
 final class Database {
     private var handle: OpaquePointer?
     private let path: String
+    /// Pages in the write-ahead log that are not in the file yet, as the last commit told. Its place must not move.
+    private let logPagesPlace = UnsafeMutablePointer<Int32>.allocate(capacity: 1)
+
+    var logPages: Int { Int(logPagesPlace.pointee) }
 
     /// Opens or makes a database file.
     init(_ path: String, readOnly: Bool = false) throws(SpoolError) {
         self.path = path
+        logPagesPlace.initialize(to: 0)
         let access = readOnly ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE
         let code = sqlite3_open_v2(path, &handle, access | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, nil)
         guard code == SQLITE_OK else {
@@ -19,7 +24,38 @@ final class Database {
         sqlite3_busy_timeout(handle, 2_000)
     }
 
-    deinit { close() }
+    /// Opens a file that nobody changes, without a lock and without its log: for media that cannot be written.
+    init(immutable path: String) throws(SpoolError) {
+        self.path = path
+        logPagesPlace.initialize(to: 0)
+        let escaped = path.replacing("%", with: "%25").replacing("?", with: "%3f").replacing("#", with: "%23")
+        let flags = SQLITE_OPEN_READONLY | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE
+        let code = sqlite3_open_v2("file:\(escaped)?immutable=1", &handle, flags, nil)
+        guard code == SQLITE_OK else {
+            let error = error(code, "open")
+            sqlite3_close_v2(handle)
+            handle = nil
+            throw error
+        }
+    }
+
+    /// The end of the connection carries nothing over into the file and removes no log: what was there stays as it is.
+    func leavesLogAlone() { csqlite_no_checkpoint_on_close(handle) }
+
+    deinit {
+        close()
+        logPagesPlace.deallocate()
+    }
+
+    /// Counts the pages of the log from now on. Takes the place of SQLite's own checkpoints.
+    func countLogPages() {
+        sqlite3_wal_hook(
+            handle,
+            { place, _, _, pages in
+                place?.assumingMemoryBound(to: Int32.self).pointee = pages
+                return SQLITE_OK
+            }, logPagesPlace)
+    }
 
     /// Closes now, and with it every statement: an exclusive lock must not outlive the decision to open the file anew.
     func close() {
@@ -67,9 +103,12 @@ final class Database {
     ///
     /// - Parameter truncates: also cuts the log to nothing.
     func checkpoint(truncates: Bool) {
+        var pages: Int32 = 0
+        var carried: Int32 = 0
         // A failure here loses nothing: the log has everything, and the next checkpoint tries again.
-        sqlite3_wal_checkpoint_v2(
-            handle, nil, truncates ? SQLITE_CHECKPOINT_TRUNCATE : SQLITE_CHECKPOINT_PASSIVE, nil, nil)
+        let code = sqlite3_wal_checkpoint_v2(
+            handle, nil, truncates ? SQLITE_CHECKPOINT_TRUNCATE : SQLITE_CHECKPOINT_PASSIVE, &pages, &carried)
+        if code == SQLITE_OK { logPagesPlace.pointee = max(0, pages - carried) }
     }
 
     var isInTransaction: Bool { sqlite3_get_autocommit(handle) == 0 }

@@ -32,6 +32,14 @@ package enum SpoolCommand: Sendable {
     case move(SpoolRecord, number: Int64, fromLane: Int, fromNumber: Int64)
     /// Asks for the next rows of a lane.
     case read(lane: Int, after: Int64, count: Int, bytes: Int)
+    /// Somebody outside asks; answered on the writer's thread behind everything before it.
+    case inspect(SpoolInquiry)
+}
+
+/// A question from outside, and where its answer goes.
+package struct SpoolInquiry: Sendable {
+    let question: SpoolProtocol.Question
+    let reply: @Sendable (SpoolProtocol.Answer) -> Void
 }
 
 /// What the spool tells.
@@ -49,6 +57,8 @@ package enum SpoolEvent: Sendable {
     case failed(SpoolError)
     /// The file was damaged and now has this name.
     case setAside(String)
+    /// Other processes cannot ask about the spool.
+    case notInspectable(SpoolError)
 }
 
 /// The durable local queue: what Kafka has not acknowledged in time waits here, synced to disk.
@@ -76,7 +86,9 @@ package final class Spool: Sendable {
         bell = try Doorbell()
         maxQueuedBytes = configuration.maxQueuedBytes
         let started = try NamedThread("spool") { [self] in
-            let writer = SpoolWriter(configuration, tell: tell)
+            let writer = SpoolWriter(configuration, tell: tell) { [weak self] question, reply in
+                _ = self?.submit([.inspect(SpoolInquiry(question: question, reply: reply))])
+            }
             writer.run(next: { [self] wait in take(waiting: wait) })
         }
         thread.withLock { $0 = started }
@@ -126,11 +138,19 @@ package final class Spool: Sendable {
 }
 
 extension SpoolCommand {
+    /// Whether it changes the file.
+    var writes: Bool {
+        switch self {
+        case .read, .inspect: false
+        case .insert, .delete, .park, .move: true
+        }
+    }
+
     /// What it takes in the queue.
     var size: Int {
         switch self {
         case .insert(let record, _, _): record.size
-        case .delete, .park, .move, .read: 0
+        case .delete, .park, .move, .read, .inspect: 0
         }
     }
 }

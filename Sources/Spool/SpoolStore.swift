@@ -34,8 +34,10 @@ final class SpoolStore {
     static let formatVersion: Int64 = 1
     /// "SMSP", so that `file` and people can tell what it is.
     private static let applicationID = 0x534D_5350
-    /// Pages of the log after which it is carried over into the file, between two batches. 16 MiB.
-    private static let checkpointPages = 4_096
+    private static let pageBytes = 4_096
+    /// Pages of the log after which it is carried over into the file, between two batches: 4 MiB. A transaction writes
+    /// whole pages, many times what its records have, so pages are counted and not records.
+    private static let checkpointPages = 1_024
 
     let path: String
     private let database: Database
@@ -46,7 +48,6 @@ final class SpoolStore {
     private(set) var totals: [SpoolTotals]
     private var touched: Set<Int> = []
     private let setTotals: Statement
-    private var bytesSinceCheckpoint = 0
     /// The lowest number that no row has.
     private(set) var nextNumber: Int64
 
@@ -69,12 +70,15 @@ final class SpoolStore {
         self.database = database
         // Before anything is read. No other connection: the log's index stays in memory, and a second process is refused by SQLite, too.
         try database.execute("PRAGMA locking_mode=EXCLUSIVE")
-        // Of use only before the first table is made.
-        try database.execute("PRAGMA page_size=4096; PRAGMA auto_vacuum=INCREMENTAL")
+        // Of use only before the first table is made; later it would be a write, which a full disk refuses.
+        if Self.size(of: path) == 0 {
+            try database.execute("PRAGMA page_size=\(Self.pageBytes); PRAGMA auto_vacuum=INCREMENTAL")
+        }
         guard try database.text("PRAGMA journal_mode=WAL") == "wal" else {
             throw SpoolError(.io, "\(path): SQLite cannot use a write-ahead log here")
         }
-        try database.execute("PRAGMA wal_autocheckpoint=0; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-4096")
+        try database.execute("PRAGMA temp_store=MEMORY; PRAGMA cache_size=-4096")
+        database.countLogPages()
         let version = try database.integer("PRAGMA user_version") ?? 0
         if version == 0, try database.integer("SELECT count(*) FROM sqlite_schema") == 0 {
             try database.execute(
@@ -143,6 +147,14 @@ final class SpoolStore {
         setTotals = try database.prepare("UPDATE lane SET rows = ?, bytes = ? WHERE id = ?")
         begin = try database.prepare("BEGIN IMMEDIATE")
         commitStatement = try database.prepare("COMMIT")
+        // The log begins anew in the room that it has: after a full disk there may be no other.
+        if Self.size(of: path + "-wal") > 0 { database.checkpoint(truncates: false) }
+    }
+
+    /// 0 for a file that is not there.
+    private static func size(of path: String) -> Int {
+        var status = stat()
+        return stat(path, &status) == 0 ? Int(status.st_size) : 0
     }
 
     /// A look at the whole file. Reads all of it, so only when there is reason to.
@@ -167,7 +179,6 @@ final class SpoolStore {
         statement.bind(5, record.value)
         defer { statement.reset() }
         while try statement.step() {}
-        bytesSinceCheckpoint += record.size
         count(record.lane, rows: 1, bytes: Int64(record.size))
         nextNumber = max(nextNumber, number + 1)
     }
@@ -182,7 +193,6 @@ final class SpoolStore {
         size.reset()
         lanes[lane].delete.bind(1, number)
         try lanes[lane].delete.run()
-        bytesSinceCheckpoint += 64
         count(lane, rows: -1, bytes: -bytes)
     }
 
@@ -197,7 +207,6 @@ final class SpoolStore {
         park.bind(7, reason)
         defer { park.reset() }
         while try park.step() {}
-        bytesSinceCheckpoint += record.size
     }
 
     /// Makes it durable.
@@ -274,27 +283,47 @@ final class SpoolStore {
         return try statement.step() ? statement.integer(0) : nil
     }
 
+    /// For questions that are not of an event's path.
+    var inspection: SpoolReader { SpoolReader(database: database) }
+
     func parkedCount() throws(SpoolError) -> Int64 { try database.integer("SELECT count(*) FROM parked") ?? 0 }
 
     // MARK: - Housekeeping, between two batches
 
     /// Carries the log over when it has grown, and gives pages back once nothing is left.
     func tidy() {
-        if bytesSinceCheckpoint > Self.checkpointPages * 4_096 {
-            database.checkpoint(truncates: false)
-            bytesSinceCheckpoint = 0
+        if database.logPages > Self.checkpointPages { database.checkpoint(truncates: false) }
+        guard isEmpty else {
+            shrinkAt = .now
+            return
         }
-        if isEmpty, mayShrink {
-            mayShrink = false
-            try? database.execute("PRAGMA incremental_vacuum")
+        if let shrinkAt, shrinkAt <= .now { shrink() }
+    }
+
+    /// When pages are given back, should the spool then be empty; nil when there is none to give.
+    private var shrinkAt: ContinuousClock.Instant? = .now
+    private static let shrinkPages = 512
+
+    /// Gives pages back in parts, for each goes through the log. On a full disk it may take more than one attempt.
+    private func shrink() {
+        do throws(SpoolError) {
+            while try freePages() > 0 {
+                try database.execute("PRAGMA incremental_vacuum(\(Self.shrinkPages))")
+                if database.logPages > Self.checkpointPages { database.checkpoint(truncates: false) }
+            }
             database.checkpoint(truncates: true)
-            bytesSinceCheckpoint = 0
-        } else if !isEmpty {
-            mayShrink = true
+            shrinkAt = nil
+        } catch {
+            shrinkAt = .now + .seconds(1)
         }
     }
 
-    private var mayShrink = false
+    private func freePages() throws(SpoolError) -> Int64 { try database.integer("PRAGMA freelist_count") ?? 0 }
+
+    /// Bytes of the file that new rows can take before it grows, less what carrying the log over will take.
+    var spareBytes: Int64 {
+        ((try? freePages()) ?? 0) * Int64(Self.pageBytes) - Int64(database.logPages * Self.pageBytes)
+    }
 
     var isEmpty: Bool { totals.allSatisfy { $0.rows == 0 } }
 }

@@ -16,9 +16,17 @@ final class SpoolWriter {
     private var events: [SpoolEvent] = []
     private var lastReport = ContinuousClock.now
 
-    init(_ configuration: SpoolConfiguration, tell: @escaping @Sendable ([SpoolEvent]) -> Void) {
+    private let ask: SpoolServer.Ask
+    /// There as long as the folder's lock is held.
+    private var server: SpoolServer?
+
+    init(
+        _ configuration: SpoolConfiguration, tell: @escaping @Sendable ([SpoolEvent]) -> Void,
+        ask: @escaping SpoolServer.Ask
+    ) {
         self.configuration = configuration
         self.tell = tell
+        self.ask = ask
     }
 
     /// - Parameter next: the next batch after waiting at most so many milliseconds; empty when none came, nil at the end.
@@ -33,6 +41,7 @@ final class SpoolWriter {
         }
         store?.tidy()
         store = nil
+        server?.stop()
         directory = nil
     }
 
@@ -54,6 +63,7 @@ final class SpoolWriter {
                     configuration.path, allowsAnyFileSystem: configuration.allowsAnyFileSystem)
             }
             self.directory = directory
+            listen(in: directory)
             let store = try openStore(in: directory)
             self.store = store
             failure = nil
@@ -65,6 +75,16 @@ final class SpoolWriter {
             failure = error
         }
         flush()
+    }
+
+    /// Lets other processes ask. Without it the spool is as good as with it.
+    private func listen(in directory: SpoolDirectory) {
+        guard server == nil else { return }
+        do throws(SpoolError) {
+            server = try SpoolServer(folder: directory.path, ask: ask)
+        } catch {
+            if failure == nil { events.append(.notInspectable(error)) }
+        }
     }
 
     /// A damaged file is set aside: yesterday's trouble must not keep today's events out.
@@ -84,34 +104,56 @@ final class SpoolWriter {
 
     // MARK: - A batch
 
+    /// At most so many changes share a transaction: its pages go to the log before the log can be carried over, and must
+    /// find room there even when the disk has none left.
+    private static let transactionChanges = 512
+
     private func apply(_ batch: [SpoolCommand]) {
-        guard let store else {
-            for command in batch { if case .delete(let lane, let number) = command { owed.append((lane, number)) } }
-            return reject(batch, failure ?? SpoolError(.io, "the spool is not open"))
+        var rest = batch[...]
+        while !rest.isEmpty {
+            guard let store else {
+                owe(rest)
+                return reject(rest, failure ?? SpoolError(.io, "the spool is not open"))
+            }
+            let part = rest.prefix(Self.transactionChanges)
+            let hasRoom = (directory?.space.free ?? 0) + store.spareBytes > reserve
+            do throws(SpoolError) {
+                try payDebts(store)
+                try write(part, to: store, inserts: hasRoom)
+            } catch {
+                store.rollback()
+                return mend(after: error, rest)
+            }
+            answer(part, inserts: hasRoom)
+            flush()
+            for command in part {
+                switch command {
+                case .read(let lane, let number, let count, let bytes): read(lane, number, count, bytes)
+                case .inspect(let inquiry): inspect(inquiry)
+                default: continue
+                }
+            }
+            flush()
+            self.store?.tidy()
+            rest = rest.dropFirst(part.count)
         }
-        let hasRoom = (directory?.space.free ?? 0) > reserve
-        do throws(SpoolError) {
-            try write(batch, to: store, inserts: hasRoom)
-        } catch {
-            store.rollback()
-            mend(after: error, batch)
-            return
-        }
-        answer(batch, inserts: hasRoom)
-        flush()
-        for command in batch {
-            guard case .read(let lane, let number, let count, let bytes) = command else { continue }
-            read(lane, number, count, bytes)
-        }
-        flush()
-        store.tidy()
     }
 
-    private func write(_ batch: [SpoolCommand], to store: SpoolStore, inserts: Bool) throws(SpoolError) {
-        let writes = !owed.isEmpty || batch.contains { if case .read = $0 { false } else { true } }
-        guard writes else { return }
+    /// Deletes what earlier batches should have.
+    private func payDebts(_ store: SpoolStore) throws(SpoolError) {
+        while !owed.isEmpty {
+            let part = owed.prefix(Self.transactionChanges)
+            try store.beginTransaction()
+            for (lane, number) in part { try store.delete(lane: lane, number: number) }
+            try store.commit()
+            owed.removeFirst(part.count)
+            store.tidy()
+        }
+    }
+
+    private func write(_ batch: ArraySlice<SpoolCommand>, to store: SpoolStore, inserts: Bool) throws(SpoolError) {
+        guard batch.contains(where: \.writes) else { return }
         try store.beginTransaction()
-        for (lane, number) in owed { try store.delete(lane: lane, number: number) }
         for command in batch {
             switch command {
             case .insert(let record, let number, _): if inserts { try store.insert(record, number: number) }
@@ -122,14 +164,13 @@ final class SpoolWriter {
             case .move(let record, let number, let lane, let old):
                 try store.insert(record, number: number)
                 try store.delete(lane: lane, number: old)
-            case .read: break
+            case .read, .inspect: break
             }
         }
         try store.commit()
-        owed = []
     }
 
-    private func answer(_ batch: [SpoolCommand], inserts: Bool) {
+    private func answer(_ batch: ArraySlice<SpoolCommand>, inserts: Bool) {
         let tokens = batch.compactMap { command -> UInt64? in
             if case .insert(_, _, let token) = command { token } else { nil }
         }
@@ -151,10 +192,22 @@ final class SpoolWriter {
         }
     }
 
+    private func inspect(_ inquiry: SpoolInquiry) {
+        guard let store else {
+            return inquiry.reply(.failure(failure ?? SpoolError(.io, "the spool is not open")))
+        }
+        do throws(SpoolError) {
+            inquiry.reply(try store.inspection.answer(to: inquiry.question))
+        } catch {
+            inquiry.reply(.failure(error))
+            mend(after: error, [])
+        }
+    }
+
     /// A failed commit has answered nobody. Its file is closed, opened again and looked at before anything else is
     /// stored; what could not be stored is told.
-    private func mend(after error: SpoolError, _ batch: [SpoolCommand]) {
-        for command in batch { if case .delete(let lane, let number) = command { owed.append((lane, number)) } }
+    private func mend(after error: SpoolError, _ batch: ArraySlice<SpoolCommand>) {
+        owe(batch)
         let old = store
         store = nil
         if error.code == .moved, let old { rescue(old) }
@@ -202,13 +255,21 @@ final class SpoolWriter {
         try fresh.commit()
     }
 
-    private func reject(_ batch: [SpoolCommand], _ error: SpoolError) {
+    private func owe(_ batch: ArraySlice<SpoolCommand>) {
+        for command in batch { if case .delete(let lane, let number) = command { owed.append((lane, number)) } }
+    }
+
+    private func reject(_ batch: ArraySlice<SpoolCommand>, _ error: SpoolError) {
         let tokens = batch.compactMap { command -> UInt64? in
             if case .insert(_, _, let token) = command { token } else { nil }
         }
         if !tokens.isEmpty { events.append(.rejected(tokens: tokens, error)) }
         for command in batch {
-            if case .read(let lane, _, _, _) = command { events.append(.rows(lane: lane, [])) }
+            switch command {
+            case .read(let lane, _, _, _): events.append(.rows(lane: lane, []))
+            case .inspect(let inquiry): inquiry.reply(.failure(error))
+            default: continue
+            }
         }
         flush()
     }

@@ -236,7 +236,7 @@ def spool_full(suite):
         with stand.case("it stays near its bound"):
             # The log of SQLite comes on top, and a ballast for the full disk.
             stand.figures(spool_bytes=f"{most / 1e6:.0f} MB of {bound / 1e6:.0f}")
-            check(most < bound + (64 << 20), f"{most / 1e6:.0f} MB on the disk, bounded at {bound / 1e6:.0f}")
+            check(most < bound + (32 << 20), f"{most / 1e6:.0f} MB on the disk, bounded at {bound / 1e6:.0f}")
         suite.cluster.resume()
         with stand.case("service goes on without a restart"):
             load.answered_more(1000, 60)

@@ -1,6 +1,7 @@
 import Kafka
 import Publisher
 import SMSPortalEvents
+import Telemetry
 import Testing
 
 /// What the setup of topics makes of what a cluster says; the cluster is made up.
@@ -18,6 +19,8 @@ import Testing
             "max.message.bytes": "1048588", "min.insync.replicas": "2", "unclean.leader.election.enable": "false",
             "cleanup.policy": "delete", "message.timestamp.type": "CreateTime",
         ])
+        /// What the question for configurations ends with instead of an answer.
+        var unanswered: KafkaError?
         private(set) var asked: [NewTopic] = []
 
         init(existing: [String] = []) { self.existing = Set(existing) }
@@ -55,7 +58,8 @@ import Testing
         func configurations(
             of resources: [ConfigurationResource], timeout: Int32
         ) throws(KafkaError) -> [ConfigurationResource: Result<[String: String?], KafkaError>] {
-            Dictionary(uniqueKeysWithValues: resources.map { ($0, configuration) })
+            if let unanswered { throw unanswered }
+            return Dictionary(uniqueKeysWithValues: resources.map { ($0, configuration) })
         }
 
         func recentErrors() -> [KafkaError] { [] }
@@ -100,27 +104,75 @@ import Testing
         let findings = try TopicSetup(cluster).run(plan, creates: true)
         #expect(findings.findings.map(\.severity) == [.durability])
         #expect(findings.breaksDurability.count == 1 && findings.breaksDurability[0].hasPrefix("all topics: \(says)"))
-        let refusal = error { _ = try TopicSetup(cluster).run(plan, creates: true, strict: true) }
-        guard case .notDurable(let reasons)? = refusal else {
-            Issue.record("\(refusal as Any)")
+        guard case .notDurable(let reasons)? = findings.refusal else {
+            Issue.record("\(findings.refusal as Any)")
             return
         }
         #expect(reasons == findings.breaksDurability)
-        #expect(refusal?.description.contains("durability.strict") == true)
+        #expect(findings.refusal?.description.contains("durability.strict") == true)
+        #expect(Set(findings.durability.keys) == Set(plan.names))
+        #expect(findings.durability.values.allSatisfy { $0.isKept == false })
+        #expect(try TopicSetup(cluster).look(plan).durability == findings.durability)
+    }
+
+    @Test func aLookMakesNothingAndAMissingTopicIsNoWeakness() throws {
+        let cluster = FakeCluster(existing: Array(plan.names.dropFirst()))
+        let findings = try TopicSetup(cluster).look(plan)
+        #expect(cluster.asked.isEmpty && findings.refusal == nil)
+        #expect(findings.findings.map(\.severity) == [.warning])
+        #expect(findings.durability.count == plan.names.count - 1)
+        #expect(findings.durability.values.allSatisfy { $0.isKept == true })
+    }
+
+    /// A look that failed on its way says nothing of the topics: an outage must not look like a weak topic.
+    @Test func aClusterThatDoesNotAnswerIsNoVerdict() {
+        let cluster = FakeCluster(existing: plan.names)
+        cluster.unanswered = KafkaError(.timedOut)
+        guard case .unreachable? = error({ _ = try TopicSetup(cluster).look(plan) }) else {
+            Issue.record("judged")
+            return
+        }
+    }
+
+    @Test func whatWasFoundIsInTheMetrics() throws {
+        let registry = MetricRegistry()
+        let metrics = TopicDurabilityMetrics(registry)
+        func value(_ name: String, _ topic: String) -> Substring? {
+            String(decoding: registry.render(), as: UTF8.self).split(separator: "\n")
+                .first { $0.hasPrefix("\(name){topic=\"\(topic)\"}") }?.split(separator: " ").last
+        }
+        #expect(value("smsbridge_topic_durability", "reply") == "-1", "nothing is known before the first look")
+        let cluster = FakeCluster(existing: plan.names)
+        metrics.update(try TopicSetup(cluster).look(plan).durability, prefix: plan.prefix)
+        #expect(value("smsbridge_topic_durability", "reply") == "1")
+        #expect(value("smsbridge_topic_replication", "reply") == "3")
+        #expect(value("smsbridge_topic_min_insync_replicas", "reply") == "2")
+        #expect(value("smsbridge_topic_unclean_election", "reply") == "0")
+        cluster.set("unclean.leader.election.enable", "true")
+        metrics.update(try TopicSetup(cluster).look(plan).durability, prefix: plan.prefix)
+        #expect(value("smsbridge_topic_durability", "reply") == "0")
+        #expect(value("smsbridge_topic_unclean_election", "reply") == "1")
+        cluster.configuration = .failure(KafkaError(.topicNotAuthorized))
+        cluster.existing.remove("p.reply")
+        metrics.update(try TopicSetup(cluster).look(plan).durability, prefix: plan.prefix)
+        #expect(value("smsbridge_topic_durability", "url-click") == "-1", "the cluster does not tell")
+        #expect(value("smsbridge_topic_replication", "url-click") == "3", "and yet tells this")
+        #expect(value("smsbridge_topic_replication", "reply") == "-1")
     }
 
     @Test func strictMindsNothingButDurability() throws {
         let cluster = FakeCluster(existing: plan.names)
         cluster.set("cleanup.policy", "compact")
         let findings = try TopicSetup(cluster).run(plan, creates: true, strict: true)
-        #expect(findings.findings.map(\.severity) == [.warning] && findings.breaksDurability.isEmpty)
+        #expect(findings.findings.map(\.severity) == [.warning] && findings.refusal == nil)
     }
 
     @Test func strictDoesNotTakeWhatItCannotSee() throws {
         let cluster = FakeCluster(existing: plan.names)
         cluster.configuration = .failure(KafkaError(.topicNotAuthorized))
-        #expect(try TopicSetup(cluster).run(plan, creates: true).findings.map(\.severity) == [.note])
-        guard case .notDurable? = error({ _ = try TopicSetup(cluster).run(plan, creates: true, strict: true) }) else {
+        let findings = try TopicSetup(cluster).run(plan, creates: true)
+        #expect(findings.findings.map(\.severity) == [.note])
+        guard case .notDurable? = findings.refusal else {
             Issue.record("taken")
             return
         }

@@ -181,8 +181,22 @@ final class Subject {
         let first = try subject.ask("GET", "/metrics")
         #expect(first.status == 200)
         #expect(first.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8")
-        #expect(first.body == "# HELP asked_total How often.\n# TYPE asked_total counter\nasked_total 1\n")
-        #expect(try subject.ask("GET", "/metrics?name=x").body.hasSuffix("asked_total 2\n"))
+        #expect(first.body.hasPrefix("# HELP asked_total How often.\n# TYPE asked_total counter\nasked_total 1\n"))
+        #expect(try subject.ask("GET", "/metrics?name=x").body.contains("\nasked_total 2\n"))
+    }
+
+    @Test func aScrapeTellsWhatHealthAndReadinessTell() throws {
+        let subject = try Subject()
+        subject.readiness.set("a", unmet: "1")
+        subject.heartbeat.beat(Subject.now() - 3_000_000_000)
+        func value(_ name: String) throws -> Double? {
+            try subject.ask("GET", "/metrics").body.split(separator: "\n").first { $0.hasPrefix(name + " ") }?
+                .split(separator: " ").last.flatMap { Double($0) }
+        }
+        #expect(try value("smsbridge_ready") == 0)
+        #expect(try value("smsbridge_loop_silence_seconds") ?? 0 >= 3)
+        for (name, _) in subject.readiness.unmet { subject.readiness.set(name, unmet: nil) }
+        #expect(try value("smsbridge_ready") == 1)
     }
 
     @Test func headHasNoBody() throws {

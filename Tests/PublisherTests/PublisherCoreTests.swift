@@ -143,7 +143,7 @@ private struct World {
             case .move(let record, let number, let lane, let old):
                 file[record.lane][number] = (Self.identity(record), record)
                 file[lane][old] = nil
-            case .read: break
+            case .read, .inspect: break
             }
         }
         for command in batch {
@@ -179,6 +179,11 @@ private struct World {
         act()
     }
 
+    mutating func judge(_ gate: DurabilityGate) {
+        core.set(gate, now: now)
+        act()
+    }
+
     mutating func step() {
         switch random.next() % 100 {
         case 0..<40: callerComes()
@@ -189,6 +194,7 @@ private struct World {
         case 95: isDiskBroken = random.next() % 3 == 0
         case 96: kafkaReports(Int(random.next() % 3), failing: true)
         case 97: producerFails()
+        case 98: judge([.open, .open, .unjudged, .refusing][Int(random.next() % 4)])
         default: timePasses()
         }
     }
@@ -197,6 +203,7 @@ private struct World {
     mutating func settle() {
         isDiskBroken = false
         isKafkaAway = false
+        judge(.open)
         if isProducerLost { producerFails() }
         for _ in 0..<20_000 {
             for lane in 0..<Self.laneCount { kafkaReports(lane, failing: false) }
@@ -394,6 +401,64 @@ private struct World {
         let late = take(&core).produced[0]
         core.report(late, failure: nil, now: 7 * second)
         #expect(!core.isKafkaRefusing(now: 7 * second))
+    }
+
+    @Test func nothingIsHandedOverToTopicsThatCouldLoseIt() {
+        var core = core()
+        core.set(.unjudged, now: 0)
+        core.accept(record(), token: 1, now: 0)
+        let waiting = take(&core)
+        #expect(waiting.produced.isEmpty && waiting.inserted.count == 1 && waiting.reads == 0)
+        core.stored(waiting.inserted)
+        #expect(take(&core).answers == [.durable], "the spool has it")
+        core.tick(now: 1_000)
+        #expect(core.nextTime(now: 1_000) == nil, "nothing to do until somebody judges")
+        core.set(.refusing, now: 1_000)
+        core.accept(record(), token: 2, now: 1_000)
+        core.tick(now: 10_000)
+        let refused = take(&core)
+        #expect(refused.answers == [.unavailable(.notDurable)] && refused.produced.isEmpty && refused.reads == 0)
+        core.set(.open, now: 20_000)
+        #expect(take(&core).reads == 2, "the drain begins with the better verdict")
+        for lane in 0...1 { core.received([], lane: lane, now: 20_001) }
+        #expect(take(&core).produced.count == 1)
+        #expect(core.lanes.allSatisfy { $0.isOpen })
+        #expect(!core.isKafkaRefusing(now: 5_000_000_000), "that was no trouble of Kafka's")
+    }
+
+    @Test func withoutASpoolAWeakTopicIsARefusal() {
+        var core = PublisherCore(lanes: 2, quarantineLane: 1, hasSpool: false, limits: .init())
+        core.accept(record(), token: 1, now: 0)
+        let first = take(&core).produced[0]
+        core.set(.refusing, now: 1)
+        core.accept(record(), token: 2, now: 1)
+        #expect(take(&core).answers == [.unavailable(.notDurable)])
+        core.report(first, failure: nil, now: 2)
+        #expect(take(&core).answers == [.durable], "what was on its way is answered by its report")
+        core.set(.open, now: 3)
+        core.accept(record(), token: 3, now: 3)
+        #expect(take(&core).produced.count == 1)
+    }
+
+    @Test func deadlinesAreJudgedASliceAtATimeAndAReportInBetweenCounts() {
+        var limits = PublisherCore.Limits()
+        limits.deadline = 900
+        var core = PublisherCore(lanes: 2, quarantineLane: 1, hasSpool: false, limits: limits)
+        let count = PublisherCore.answersATime * 3
+        for token in 1...count { core.accept(record(), token: UInt64(token), now: 0) }
+        let sent = take(&core).produced
+        var isDone = core.tick(now: 1_000)
+        #expect(!isDone)
+        #expect(take(&core).answers == Array(repeating: .unavailable(.deadline), count: PublisherCore.answersATime))
+        core.report(sent[count - 1], failure: nil, now: 1_000)
+        #expect(take(&core).answers == [.durable])
+        isDone = core.tick(now: 1_001)
+        #expect(!isDone)
+        isDone = core.tick(now: 1_002)
+        #expect(isDone, "the last slice is not full")
+        let rest = take(&core).answers
+        #expect(rest.count == count - PublisherCore.answersATime - 1)
+        #expect(core.nextTime(now: 1_003) == nil)
     }
 
     @Test func rowsOfAnEarlierLifeGoFirst() {

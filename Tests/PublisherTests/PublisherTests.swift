@@ -5,9 +5,10 @@ import SMSPortalEvents
 import Telemetry
 import Testing
 
-/// A publisher on a real loop and a mock cluster. `Rig.run` drives the loop on the test's own thread.
+/// A publisher on a real loop, and a mock cluster or a real one. `Rig.run` drives the loop on the test's own thread.
 final class Rig {
-    let cluster: MockCluster
+    /// Nil on a real cluster.
+    let cluster: MockCluster!
     let loop: EventLoop
     let registry = MetricRegistry()
     private(set) var publisher: Publisher!
@@ -17,8 +18,8 @@ final class Rig {
     private let record = RecordBuffer()
     private var next: UInt64 = 1
 
-    init(brokers: Int32 = 1, _ adjust: (inout PublisherConfiguration) -> Void = { _ in }) throws {
-        cluster = try MockCluster(brokers: brokers)
+    convenience init(brokers: Int32 = 1, _ adjust: (inout PublisherConfiguration) -> Void = { _ in }) throws {
+        let cluster = try MockCluster(brokers: brokers)
         var configuration = PublisherConfiguration(
             kafka: ClientConfiguration(bootstrapServers: cluster.bootstrapServers))
         configuration.deadline = .seconds(20)
@@ -26,6 +27,12 @@ final class Rig {
         for topic in EventTopic.allCases {
             try cluster.createTopic(configuration.topicName(topic), partitions: 3, replication: brokers)
         }
+        try self.init(configuration, cluster)
+    }
+
+    /// - Parameter cluster: the mock cluster, if it is one; its topics are there.
+    init(_ configuration: PublisherConfiguration, _ cluster: MockCluster? = nil) throws {
+        self.cluster = cluster
         loop = try EventLoop()
         publisher = try Publisher(
             loop: loop, configuration: configuration, client: Publisher.makeClient(configuration),
@@ -72,7 +79,7 @@ final class Rig {
         publisher.close().destroy()
         publisher = nil
         loop.destroy()
-        cluster.close()
+        cluster?.close()
     }
 }
 

@@ -70,6 +70,7 @@ final class Desk: Sendable {
                     case .totals(let totals, _, _, _): told.totals = totals
                     case .failed(let error): told.failed.append(error)
                     case .setAside(let name): told.aside.append(name)
+                    case .notInspectable(let error): Issue.record("\(error)")
                     }
                 }
             }

@@ -2,6 +2,7 @@
 
 * Every relative link, and every `#heading` of one, leads somewhere.
 * Every file that a page names in backticks under a known top folder is there.
+* Code after `<!-- excerpt of FILE -->` stands in that file, line for line, so that what is shown is what is tested.
 * The repository speaks of itself alone: no path of a machine it was written on.
 """
 
@@ -68,6 +69,20 @@ def check_links(name: str) -> None:
                 problems.append(f"{name}:{number}: no such file: {mention}")
 
 
+def check_excerpts(name: str) -> None:
+    text = (ROOT / name).read_text(encoding="utf-8")
+    marks = re.findall(r"^<!-- excerpt of (\S+) -->$", text, re.M)
+    blocks = re.findall(r"^<!-- excerpt of (\S+) -->\n```\w*\n(.*?)^```$", text, re.M | re.S)
+    if len(marks) != len(blocks):
+        problems.append(f"{name}: no code follows the mark of an excerpt")
+    for source, code in blocks:
+        path = ROOT / source
+        if not path.is_file():
+            problems.append(f"{name}: an excerpt of a file that is not there: {source}")
+        elif "\n" + code not in "\n" + path.read_text(encoding="utf-8"):
+            problems.append(f"{name}: an excerpt that is not in {source}: {code.splitlines()[0]}")
+
+
 # The one thing outside that may be named is the optional script that starts a broker, and only by those who use it.
 KAFKA_STARTERS = {".ci/run", "scripts/bench", "scripts/chaos", "scripts/test"}
 FOREIGN = [r"/work\b(?!-)(?=/|\s|\"|'|`|$)", r"/tmp/wt\b", r"\.\./shared\b", r"/root/", r"/home/\w+"]
@@ -92,6 +107,7 @@ def check_foreign(name: str) -> None:
 pages = [name for name in FILES if name.endswith(".md")]
 for each in pages:
     check_links(each)
+    check_excerpts(each)
 for each in FILES:
     check_foreign(each)
 for problem in problems:

@@ -68,6 +68,7 @@ struct PublisherCore {
     private var lastTrouble: UInt64 = 0
     private var troubleSince: UInt64?
     private var isProducerReady = true
+    private(set) var gate = DurabilityGate.open
     private var isStopped = false
 
     init(lanes count: Int, quarantineLane: Int, hasSpool: Bool, limits: Limits) {
@@ -105,6 +106,7 @@ struct PublisherCore {
     mutating func accept(_ record: SpoolRecord, token: UInt64, now: UInt64) {
         let lane = record.lane
         guard !isStopped else { return answer(token, lane, .unavailable(.stopping)) }
+        guard gate != .refusing else { return answer(token, lane, .unavailable(.notDurable)) }
         guard hasSpool || isProducerReady else { return answer(token, lane, .unavailable(.replacingProducer)) }
         let event = PendingEvent(token: token, accepted: now, record: record, number: nextNumber)
         if lanes[lane].isOpen {
@@ -352,11 +354,13 @@ struct PublisherCore {
 
     // MARK: - Closing and draining
 
-    private mutating func close(_ lane: Int, now: UInt64, afterFailure isFailure: Bool) {
+    private mutating func close(
+        _ lane: Int, now: UInt64, afterFailure isFailure: Bool, isTrouble: Bool = true
+    ) {
         let wasOpen = lanes[lane].isOpen
         lanes[lane].close(now: now, afterFailure: isFailure)
         guard wasOpen else { return }
-        noteTrouble(now)
+        if isTrouble { noteTrouble(now) }
         counters.closed += 1
         actions.append(.laneChanged(lane, isOpen: false))
         // Those that were handed over after the one that is late, or failed, follow it.
@@ -376,7 +380,7 @@ struct PublisherCore {
 
     /// Hands over what may be handed over now.
     private mutating func feed(_ lane: Int, now: UInt64) {
-        guard hasSpool, isProducerReady, !lanes[lane].isOpen else { return }
+        guard hasSpool, isProducerReady, gate == .open, !lanes[lane].isOpen else { return }
         if lanes[lane].mayDrain(now: now) { lanes[lane].beginDrain() }
         while true {
             switch lanes[lane].nextStep() {
@@ -412,7 +416,7 @@ struct PublisherCore {
     func nextTime(now: UInt64) -> UInt64? {
         var next = hedges.first?.deadline ?? .max
         if let deadline = deadlines.first?.deadline, deadline < next { next = deadline }
-        if isProducerReady {
+        if isProducerReady, gate == .open {
             for lane in lanes.indices {
                 guard case .closed(let until) = lanes[lane].phase, lanes[lane].sent == 0 else { continue }
                 next = min(next, max(until, now &+ 1_000_000))
@@ -425,7 +429,12 @@ struct PublisherCore {
     ///
     /// - Parameter lag: how late this call is, in nanoseconds. A loop that was held up, by a paused machine or by
     ///   overload, must not close every lane for it: hedges are given as much longer.
-    mutating func tick(now: UInt64, lag: UInt64 = 0) {
+    ///
+    /// - Returns: whether everything that is due was judged. At most `answersATime` callers are told in one call: each
+    ///   answer is a system call, and the loop has others to serve. Whoever calls again polls the reports first, so that
+    ///   one that has come meanwhile still counts.
+    @discardableResult
+    mutating func tick(now: UInt64, lag: UInt64 = 0) -> Bool {
         let hedgeNow = now > lag ? now - lag : 0
         while let first = hedges.first, first.deadline <= hedgeNow || !isHedgeable(first.opaque) {
             hedges.removeFirst()
@@ -438,14 +447,22 @@ struct PublisherCore {
                 store(first.opaque)
             }
         }
-        while let first = deadlines.first, first.deadline <= now || events[first.opaque]?.token == nil {
+        var answers = 0
+        while answers < Self.answersATime, let first = deadlines.first,
+            first.deadline <= now || events[first.opaque]?.token == nil
+        {
             deadlines.removeFirst()
             guard let event = events[first.opaque], event.token != nil else { continue }
             if event.isSent { noteTrouble(now) }
             answer(event: first.opaque, .unavailable(.deadline))
+            answers += 1
         }
         for lane in lanes.indices { feed(lane, now: now) }
+        return answers < Self.answersATime
     }
+
+    /// Callers that one call of `tick` tells that their time is over.
+    static let answersATime = 128
 
     private func isHedgeable(_ opaque: UInt64) -> Bool {
         guard let event = events[opaque] else { return false }
@@ -479,6 +496,23 @@ struct PublisherCore {
     mutating func producerReady(now: UInt64) {
         isProducerReady = true
         for lane in lanes.indices { feed(lane, now: now) }
+    }
+
+    // MARK: - The topics are judged
+
+    /// With a spool, nothing is handed over while the gate is not open: what the spool holds is not given to topics that
+    /// could lose it.
+    mutating func set(_ gate: DurabilityGate, now: UInt64) {
+        guard gate != self.gate else { return }
+        self.gate = gate
+        guard hasSpool else { return }
+        for lane in lanes.indices {
+            if gate == .open {
+                feed(lane, now: now)
+            } else {
+                close(lane, now: now, afterFailure: false, isTrouble: false)
+            }
+        }
     }
 
     // MARK: - The end

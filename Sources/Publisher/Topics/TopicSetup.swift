@@ -37,8 +37,6 @@ package struct TopicPlan: Sendable {
 
     /// A record's batch has a head of its own, and each record some bytes; Kafka's limit is on the batch.
     static let batchOverhead = 1_024
-    /// Copies of a topic that lose no acknowledged event with one broker, while another is away.
-    static let durableReplication = 3
     /// Kafka's own default of `max.message.bytes`.
     static let defaultMaxMessageBytes = 1_048_588
 }
@@ -59,14 +57,21 @@ package struct TopicFindings: Sendable {
     /// The topics that this setup has made, and nobody else.
     package var created: [String] = []
     package var findings: [Finding] = []
+    /// How durable each topic is, by name; a topic that is missing is not in it.
+    package var durability: [String: TopicDurability] = [:]
     /// What of the durability could not be judged.
     var unjudged: [String] = []
 
     /// Why an acknowledged event can be lost, a sentence each.
     package var breaksDurability: [String] { findings.filter { $0.severity == .durability }.map(\.text) }
 
-    mutating func warn(_ text: String) { findings.append(Finding(severity: .warning, text: text)) }
-    mutating func note(_ text: String) { findings.append(Finding(severity: .note, text: text)) }
+    /// Why the topics cannot be used where durability is insisted on; nil when they can. What is hidden counts as weak.
+    package var refusal: TopicSetupError? {
+        let reasons = breaksDurability + unjudged
+        return reasons.isEmpty ? nil : .notDurable(reasons)
+    }
+
+    mutating func add(_ severity: Severity, _ text: String) { findings.append(Finding(severity: severity, text: text)) }
 }
 
 /// Why the topics cannot be used.
@@ -128,10 +133,10 @@ package struct TopicSetup {
     }
 
     /// - Parameter creates: whether missing topics are made.
-    /// - Parameter strict: whether topics that can lose an acknowledged event are refused, and those whose configuration
-    ///   is hidden, too.
+    /// - Parameter strict: whether missing topics are not made where they would be weak. What is there is only judged: see
+    ///   `TopicFindings.refusal`.
     /// - Returns: what was made and what is worth knowing.
-    /// - Throws: `TopicSetupError` when the bridge could not publish every type of event, or not durably enough.
+    /// - Throws: `TopicSetupError` when the bridge could not publish every type of event, or not make a topic durable.
     package func run(_ plan: TopicPlan, creates: Bool, strict: Bool = false) throws(TopicSetupError) -> TopicFindings {
         var findings = TopicFindings()
         var metadata = try describe()
@@ -139,7 +144,7 @@ package struct TopicSetup {
         if !missing.isEmpty {
             guard creates else { throw .missing(missing) }
             let possible = min(plan.replication, metadata.brokers.count)
-            if strict, possible < TopicPlan.durableReplication {
+            if strict, possible < TopicDurability.neededReplication {
                 // Before anything is made: a topic keeps the replication that it began with.
                 throw .notDurable(["missing topics would be made with replication \(possible)"])
             }
@@ -154,9 +159,20 @@ package struct TopicSetup {
             let hidden = plan.names.filter { name in !metadata.topics.contains { $0.name == name } }
             guard hidden.isEmpty else { throw .notVisible(hidden) }
         }
-        judge(metadata.topics.filter { plan.names.contains($0.name) }, plan, &findings)
-        let weaknesses = findings.breaksDurability + findings.unjudged
-        if strict, !weaknesses.isEmpty { throw .notDurable(weaknesses) }
+        try judge(metadata.topics.filter { plan.names.contains($0.name) }, plan, &findings)
+        return findings
+    }
+
+    /// Judges the topics once more, and makes none: one that was deleted while the bridge serves may be meant to be gone.
+    ///
+    /// - Throws: `TopicSetupError.unreachable` when the cluster does not answer.
+    package func look(_ plan: TopicPlan) throws(TopicSetupError) -> TopicFindings {
+        var findings = TopicFindings()
+        let topics = try describe().topics.filter { plan.names.contains($0.name) }
+        let missing = plan.names.filter { name in !topics.contains { $0.name == name } }
+        // Nothing can be acknowledged by them, so nothing can be lost.
+        if !missing.isEmpty { findings.add(.warning, TopicSetupError.missing(missing).description) }
+        try judge(topics, plan, &findings)
         return findings
     }
 
@@ -174,7 +190,8 @@ package struct TopicSetup {
     ) throws(TopicSetupError) {
         let replication = max(1, min(plan.replication, brokers))
         if replication < plan.replication {
-            findings.warn(
+            findings.add(
+                .warning,
                 "topics are created with replication \(replication) instead of \(plan.replication): the cluster has "
                     + "\(brokers) broker\(brokers == 1 ? "" : "s")")
         }
@@ -204,66 +221,70 @@ package struct TopicSetup {
     }
 
     /// What the topics' own settings make of the bridge's promises. What holds for several topics is said once.
-    private func judge(_ topics: [ClusterMetadata.Topic], _ plan: TopicPlan, _ findings: inout TopicFindings) {
-        var warnings: [(text: String, topics: [String])] = []
-        var notes: [(text: String, topics: [String])] = []
-        var weaknesses: [(text: String, topics: [String])] = []
-        func add(_ text: String, _ topic: String, to list: inout [(text: String, topics: [String])]) {
-            if let index = list.firstIndex(where: { $0.text == text }) {
-                list[index].topics.append(topic)
-            } else {
-                list.append((text, [topic]))
-            }
-        }
-        let described: [ConfigurationResource: Result<[String: String?], KafkaError>]
-        do {
-            described = try admin.configurations(of: topics.map { .topic($0.name) }, timeout: timeout)
-        } catch {
-            let text = "the topics' configuration cannot be seen (\(error)), so it is not judged"
-            findings.unjudged.append(text)
-            return findings.note(text)
-        }
+    private func judge(
+        _ topics: [ClusterMetadata.Topic], _ plan: TopicPlan, _ findings: inout TopicFindings
+    ) throws(TopicSetupError) {
+        var weaknesses = Sentences()
+        var warnings = Sentences()
+        var notes = Sentences()
+        let described = try configurations(of: topics)
         for topic in topics.sorted(by: { $0.name < $1.name }) {
-            if let error = topic.error { add("the cluster says \(error)", topic.name, to: &warnings) }
-            let copies = topic.partitions.map(\.replicas.count).min() ?? 0
-            if copies < TopicPlan.durableReplication {
-                add(
-                    "replication is \(copies); an acknowledgement is as durable as its copies (3 is usual)", topic.name,
-                    to: &weaknesses)
-            }
+            if let error = topic.error { warnings.add("the cluster says \(error)", of: topic.name) }
+            var durability = TopicDurability(replication: topic.partitions.map(\.replicas.count).min())
             switch described[.topic(topic.name)] {
             case .success(let values):
-                for warning in Self.warnings(values, plan) { add(warning, topic.name, to: &warnings) }
-                for weakness in Self.weaknesses(values) { add(weakness, topic.name, to: &weaknesses) }
+                durability.minInSyncReplicas = values["min.insync.replicas"]?.flatMap { Int($0) }
+                durability.allowsUncleanElection = values["unclean.leader.election.enable"]?.flatMap { Bool($0) }
+                for warning in Self.warnings(values, plan) { warnings.add(warning, of: topic.name) }
+                if durability.isKept == nil {
+                    notes.add("the cluster does not tell all of its durability, so it is not judged", of: topic.name)
+                }
             case .failure(let error):
-                add("the configuration cannot be seen (\(error.code)), so it is not judged", topic.name, to: &notes)
-            case nil: add("the configuration was not told, so it is not judged", topic.name, to: &notes)
+                notes.add("the configuration cannot be seen (\(error.code)), so it is not judged", of: topic.name)
+            case nil: notes.add("the configuration was not told, so it is not judged", of: topic.name)
             }
+            for weakness in durability.weaknesses { weaknesses.add(weakness, of: topic.name) }
+            findings.durability[topic.name] = durability
         }
-        func sentence(_ item: (text: String, topics: [String])) -> String {
-            "\(item.topics.count == plan.names.count ? "all topics" : item.topics.joined(separator: ", ")): \(item.text)"
-        }
-        for weakness in weaknesses {
-            findings.findings.append(.init(severity: .durability, text: sentence(weakness)))
-        }
-        for warning in warnings { findings.warn(sentence(warning)) }
-        for note in notes {
-            findings.note(sentence(note))
-            findings.unjudged.append(sentence(note))
+        for weakness in weaknesses.all(of: plan) { findings.add(.durability, weakness) }
+        for warning in warnings.all(of: plan) { findings.add(.warning, warning) }
+        for note in notes.all(of: plan) {
+            findings.add(.note, note)
+            findings.unjudged.append(note)
         }
     }
 
-    /// What lets acknowledged events be lost.
-    private static func weaknesses(_ values: [String: String?]) -> [String] {
-        func value(_ name: String) -> String? { values[name] ?? nil }
-        var weaknesses: [String] = []
-        if let isr = value("min.insync.replicas").flatMap(Int.init), isr < 2 {
-            weaknesses.append("min.insync.replicas is \(isr); Kafka acknowledges what only one broker has")
+    /// A cluster that does not answer is no verdict; one that refuses to tell, or cannot, is.
+    private func configurations(
+        of topics: [ClusterMetadata.Topic]
+    ) throws(TopicSetupError) -> [ConfigurationResource: Result<[String: String?], KafkaError>] {
+        guard !topics.isEmpty else { return [:] }
+        let wanted = topics.map { ConfigurationResource.topic($0.name) }
+        do { return try admin.configurations(of: wanted, timeout: timeout) } catch {
+            guard ![.timedOut, .requestTimedOut, .transport].contains(error.code) else {
+                throw .unreachable(error.description)
+            }
+            return Dictionary(uniqueKeysWithValues: wanted.map { ($0, .failure(error)) })
         }
-        if value("unclean.leader.election.enable") == "true" {
-            weaknesses.append("unclean.leader.election.enable is true; acknowledged events can be lost")
+    }
+
+    /// Sentences about topics: what holds for several is one.
+    private struct Sentences {
+        private var items: [(text: String, topics: [String])] = []
+
+        mutating func add(_ text: String, of topic: String) {
+            if let index = items.firstIndex(where: { $0.text == text }) {
+                items[index].topics.append(topic)
+            } else {
+                items.append((text, [topic]))
+            }
         }
-        return weaknesses
+
+        func all(of plan: TopicPlan) -> [String] {
+            items.map {
+                "\($0.topics.count == plan.names.count ? "all topics" : $0.topics.joined(separator: ", ")): \($0.text)"
+            }
+        }
     }
 
     private static func warnings(_ values: [String: String?], _ plan: TopicPlan) -> [String] {

@@ -2,17 +2,17 @@ internal import SMSPortalEvents
 
 /// The headers of a dead letter: those that Spring for Apache Kafka writes (`KafkaHeaders.DLT_…`), so that its tools and
 /// people's habits work. Partition, offsets, times and counts are big-endian integers, as there; the rest is text.
-enum DeadLetterHeaders {
-    static let originalTopic: StaticString = "kafka_dlt-original-topic"
+package enum DeadLetterHeaders {
+    package static let originalTopic: StaticString = "kafka_dlt-original-topic"
     static let originalPartition: StaticString = "kafka_dlt-original-partition"
     static let originalOffset: StaticString = "kafka_dlt-original-offset"
     static let originalTimestamp: StaticString = "kafka_dlt-original-timestamp"
     static let originalTimestampType: StaticString = "kafka_dlt-original-timestamp-type"
     static let originalGroup: StaticString = "kafka_dlt-original-consumer-group"
-    static let errorKind: StaticString = "kafka_dlt-exception-fqcn"
-    static let errorMessage: StaticString = "kafka_dlt-exception-message"
+    package static let errorKind: StaticString = "kafka_dlt-exception-fqcn"
+    package static let errorMessage: StaticString = "kafka_dlt-exception-message"
     /// Ours: how often the event has been handled, over all its redrives.
-    static let attempts: StaticString = "kafka_dlt-attempts"
+    package static let attempts: StaticString = "kafka_dlt-attempts"
 
     /// What a later failure takes the place of.
     private static let replaced = Set([errorKind, errorMessage, attempts].map { "\($0)" })

@@ -67,7 +67,11 @@ final class ConsumerLoop {
     /// - Throws: Why it cannot go on.
     func run(topics: [String]) throws(EventConsumerError) {
         defer { consumer.close() }
-        do { try consumer.subscribe(to: topics) } catch { throw EventConsumerError(.kafka, error.description) }
+        if configuration.joinsGroup {
+            do { try consumer.subscribe(to: topics) } catch { throw EventConsumerError(.kafka, error.description) }
+        } else {
+            takeAll(of: topics)
+        }
         log.info("consumer started", ["group": configuration.group, "topics": topics])
         var failure: EventConsumerError?
         do throws(EventConsumerError) {
@@ -309,6 +313,21 @@ final class ConsumerLoop {
         }
         log.info("partitions assigned", ["count": places.count])
         observers.assigned?(places.map(\.eventPartition))
+    }
+
+    /// Without the group's protocol: every partition there is, as soon as Kafka tells which.
+    private func takeAll(of topics: [String]) {
+        while control.stopWanted == nil {
+            guard let metadata = try? consumer.client.metadata(timeout: 500) else { continue }
+            pendingAssignment = metadata.topics.filter { topics.contains($0.name) }.flatMap { topic in
+                topic.partitions.map { TopicPartition(topic.name, $0.id) }
+            }
+            // A partition whose broker is not connected yet would ask for its first offset half a second later.
+            if let first = pendingAssignment?.first {
+                _ = try? consumer.client.watermarks(topic: first.topic, partition: first.partition, timeout: 500)
+            }
+            return
+        }
     }
 
     private func giveUp(_ given: [TopicPartition]) {

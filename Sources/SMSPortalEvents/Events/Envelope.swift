@@ -112,7 +112,8 @@ public struct Envelope: Sendable, Hashable {
         fields = Fields(
             Values(
                 id: id, idBasis: idBasis, account: account, receivedAt: receivedAt, occurredAt: occurredAt,
-                msisdn: msisdn, batchID: batchID, messageID: messageID, reference: reference, network: network, raw: raw,
+                msisdn: msisdn, batchID: batchID, messageID: messageID, reference: reference, network: network,
+                raw: raw,
                 traceparent: traceparent, tracestate: tracestate))
     }
 

@@ -246,7 +246,11 @@ extension Declaration {
     private static let others: [Declaration] = [
         .single(
             "durability.strict", \.durability.strict, .flag,
-            "Refuses to serve when a topic could lose an acknowledged event: replication below 3, `min.insync.replicas` below 2, or unclean leader election. If false, it is only said."
+            "Refuses to serve when a topic could lose an acknowledged event: replication below 3, `min.insync.replicas` below 2, unclean leader election, or a configuration that the cluster does not show. Events are answered 503, `/readyz` says why, and nothing that the spool holds is handed to such topics, until they are mended; without a spool it does not even start. Before Kafka has first answered, events wait in the spool. If false, it is only said."
+        ),
+        .single(
+            "durability.interval", \.durability.interval, .duration(.seconds(1)...(.seconds(86_400))),
+            "How often the topics are judged again while it serves, for the log, for `smsbridge_topic_durability` and for `durability.strict`."
         ),
         .single(
             "shutdown.delay", \.shutdown.delay, .duration(.zero...(.seconds(600))),

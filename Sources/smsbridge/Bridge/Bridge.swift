@@ -84,11 +84,13 @@ final class Bridge {
     /// - Throws: whatever keeps the bridge from serving, fit to be shown as it is.
     func run(onRunning: (Running) -> Void = { _ in }) throws {
         let configuration = settings.publisher
+        var said: Set<String>?
+        let topicWatch = preparesTopics ? TopicWatch(settings, logger: logger, registry: registry) : nil
         // The producer connects and gets its id from the cluster while the topics are looked at.
         let client = try Publisher.makeClient(configuration)
         do {
             // With a spool nothing waits for Kafka; without one there is no use in serving before it answers.
-            if preparesTopics, settings.spool.none { try prepareTopics() }
+            if settings.spool.none { said = try topicWatch?.prepare() }
             loop = try EventLoop()
             publisher = try Publisher(
                 loop: loop, configuration: configuration, client: client, metrics: PublisherMetrics(registry),
@@ -99,10 +101,10 @@ final class Bridge {
             throw error
         }
         defer { tearDown() }
-        let monitor = try KafkaMonitor(
+        let answers = try loop.makeMailbox(of: Void.self) { [unowned self] _ in updateReadiness() }
+        monitor = try KafkaMonitor(
             settings.kafkaClient, topic: configuration.topicName(.quarantine), registry: registry,
-            logger: logger.labelled("kafka"))
-        self.monitor = monitor
+            logger: logger.labelled("kafka"), onChange: { _ = answers.post(()) })
         ingress = Ingress(
             configuration: settings.ingress, decoder: try CallbackDecoder(settings.decoder),
             metrics: IngressMetrics(registry),
@@ -115,7 +117,7 @@ final class Bridge {
         httpConfiguration.maxSurplusConnections = budget.surplusConnections
         server = HTTPServer(loop: loop, configuration: httpConfiguration, handler: ingress)
         try openSpool()
-        if preparesTopics, !settings.spool.none { topics = try prepareTopicsLater() }
+        if let topicWatch { topics = try watchTopics(topicWatch, after: said) }
         let port = try server.listen()
 
         let heartbeat = Heartbeat(now: loop.now)
@@ -142,7 +144,7 @@ final class Bridge {
                     ["limit": DescriptorBudget.limit, "connections": server.openConnections])
             }
             publisher.updateGauges()
-            updateReadiness(isKafkaAnswering: monitor.isKafkaAnswering)
+            updateReadiness()
         }
         readiness.set("starting", unmet: nil)
         logger.info(
@@ -180,8 +182,9 @@ final class Bridge {
 
     /// Ready means that this instance can give a 2xx now. Kafka away is an alert where a spool has room: all replicas
     /// going red together would be the outage.
-    private func updateReadiness(isKafkaAnswering: Bool) {
-        let reason = isKafkaAnswering ? publisher.kafkaTrouble : "Kafka does not answer"
+    private func updateReadiness() {
+        guard let publisher, let monitor else { return }
+        let reason = monitor.isKafkaAnswering ? publisher.kafkaTrouble : "Kafka does not answer"
         let hasSpoolRoom = publisher.hasSpoolRoom
         readiness.set("kafka", unmet: hasSpoolRoom ? nil : reason)
         readiness.alert("kafka", hasSpoolRoom ? reason : nil)
@@ -192,40 +195,17 @@ final class Bridge {
         readiness.alert("spooled", waiting > 0 ? "\(waiting) events wait in the spool" : nil)
     }
 
-    /// Looks at the topics on a thread of its own, again and again until Kafka has answered.
-    private func prepareTopicsLater() throws -> BackgroundTask {
-        let settings = settings
-        let logger = logger
-        let readiness = readiness
-        return try BackgroundTask("topics") { stop in
-            let repeats = RepeatGuard(interval: .seconds(60))
-            repeat {
-                do {
-                    try Self.prepareTopics(settings, logger)
-                    return readiness.set("durability", unmet: nil)
-                } catch {
-                    // Balancers send nothing here before the topics are what durability.strict asks for.
-                    if case .notDurable? = error as? TopicSetupError { readiness.set("durability", unmet: "\(error)") }
-                    logger.log(
-                        .error, onceIn: repeats, key: "topics", "the topics are not ready", ["reason": "\(error)"])
-                }
-            } while !stop.wait(milliseconds: 5_000)
+    /// Begins to judge the topics from time to time. With a spool the first look is still to come, and where durability is
+    /// insisted on nothing is handed to Kafka before it.
+    private func watchTopics(_ watch: TopicWatch, after said: Set<String>?) throws -> BackgroundTask {
+        let verdicts = try loop.makeMailbox(of: TopicWatch.Verdict.self) { [unowned self] batch in
+            guard let last = batch.last else { return }
+            // Balancers send nothing here while the topics are not what durability.strict asks for.
+            readiness.set("durability", unmet: last.refusal)
+            publisher.set(last.gate)
         }
-    }
-
-    private func prepareTopics() throws { try Self.prepareTopics(settings, logger) }
-
-    private static func prepareTopics(_ settings: BridgeSettings, _ logger: Logger) throws {
-        let admin = try Admin(settings.kafkaClient)
-        defer { admin.close() }
-        let findings = try TopicSetup(admin).run(
-            settings.topicPlan, creates: settings.topics.create, strict: settings.durability.strict)
-        if !findings.created.isEmpty {
-            logger.info("created topics", ["topics": findings.created])
-        }
-        for finding in findings.findings {
-            if finding.severity == .note { logger.info(finding.text) } else { logger.warning(finding.text) }
-        }
+        if settings.durability.strict, said == nil { publisher.set(.unjudged) }
+        return try watch.start(after: said) { verdicts.post($0) }
     }
 
     // MARK: - The end
@@ -263,7 +243,9 @@ final class Bridge {
                 server.closeIdle()
                 // A connection that is still open is one whose request is not whole, or whose answer is not read.
                 // The spool is drained as long as that gets anywhere: Kafka may be away, and then it waits for the next start.
-                let isDrained = publisher.isIdle || (!settings.spool.none && monitor?.isKafkaAnswering == false)
+                let isDrained =
+                    publisher.isIdle
+                    || (!settings.spool.none && (monitor?.isKafkaAnswering == false || publisher.isHeldBack))
                 let isDone = server.openConnections == 0 && !publisher.hasWaitingCallers && isDrained
                 if !isDone, loop.now < deadline { return }
                 if !isDone {
@@ -336,22 +318,4 @@ final class Bridge {
 /// Why a bridge does not serve, where no module says so.
 private struct BridgeError: Error, CustomStringConvertible {
     let description: String
-}
-
-/// Work on a thread of its own that is told when to end.
-private final class BackgroundTask: Sendable {
-    private let signal: StopSignal
-    private let thread: NamedThread
-
-    init(_ name: String, _ body: @escaping @Sendable (StopSignal) -> Void) throws {
-        let signal = try StopSignal()
-        self.signal = signal
-        thread = try NamedThread(name) { body(signal) }
-    }
-
-    /// Blocks until the work has ended.
-    func stop() {
-        signal.set()
-        thread.join()
-    }
 }

@@ -17,8 +17,12 @@ enum Output {
 
     static func error(_ text: String) { write(text, to: STDERR_FILENO) }
 
-    private static func write(_ text: String, to descriptor: Int32) {
-        let bytes = Array(text.utf8)
+    /// Writes to standard output as it is.
+    static func bytes(_ bytes: [UInt8]) { write(bytes, to: STDOUT_FILENO) }
+
+    private static func write(_ text: String, to descriptor: Int32) { write(Array(text.utf8), to: descriptor) }
+
+    private static func write(_ bytes: [UInt8], to descriptor: Int32) {
         var rest = bytes[...]
         while !rest.isEmpty {
             let written = rest.withUnsafeBytes { systemWrite(descriptor, $0.baseAddress, $0.count) }
@@ -62,4 +66,8 @@ enum ExitCode {
     static let failure: Int32 = 1
     /// The command line or the settings are wrong.
     static let usage: Int32 = 2
+    /// A part of a file is damaged; what can be read of it was.
+    static let damaged: Int32 = 3
+    /// Not everything is in Kafka: rows stay in the spool.
+    static let incomplete: Int32 = 4
 }

@@ -1,0 +1,5 @@
+// Updates customer records from delivery statuses, in the SQLite database that DATABASE names.
+import ExampleSupport
+
+let records = try CustomerRecords(Service.environment("DATABASE", default: "customers.sqlite"))
+try await Service.run(records.consumer(Service.configuration(group: "customer-records")))

@@ -1,0 +1,5 @@
+// Notes follow-ups on previews and clicks in the SQLite database that DATABASE names.
+import ExampleSupport
+
+let followUps = try FollowUps(Service.environment("DATABASE", default: "follow-ups.sqlite"))
+try await Service.run(followUps.consumer(Service.configuration(group: "follow-ups")))

@@ -1,0 +1,5 @@
+// Takes opted-out numbers off the list in the SQLite database that DATABASE names.
+import ExampleSupport
+
+let optOuts = try OptOuts(Service.environment("DATABASE", default: "subscribers.sqlite"))
+try await Service.run(optOuts.consumer(Service.configuration(group: "opt-outs")))

@@ -1,0 +1,198 @@
+#if canImport(Glibc)
+internal import Glibc
+#else
+internal import Darwin
+#endif
+
+/// The file of a spool that no bridge has open: of a stopped one, of an orphaned volume, or one that was set aside.
+///
+/// Nothing is written to it. SQLite's exclusive lock keeps everybody else out while it is open; rows that are still in the
+/// write-ahead log are seen and stay there. What cannot be read because of damage is skipped and counted.
+package final class SpoolFile: SpoolSource {
+    package let path: String
+    private let database: Database
+    private let reader: SpoolReader
+    private var names: [(id: Int64, name: String)] = []
+
+    /// What could not be read.
+    package private(set) var damage: [String] = []
+
+    /// - Throws: `SpoolError`, `.damaged` when not even the list of tables can be read.
+    package init(_ path: String) throws(SpoolError) {
+        self.path = path
+        guard access(path, R_OK) == 0 else {
+            throw SpoolError(.io, "cannot read \(path): \(String(cString: strerror(errno)))")
+        }
+        database = try Self.open(path)
+        reader = SpoolReader(database: database)
+        do {
+            _ = try database.integer("SELECT count(*) FROM sqlite_schema")
+        } catch {
+            database.close()
+            guard error.code == .locked else { throw error }
+            throw SpoolError(.locked, "another process has \(path) open")
+        }
+        let version = try reader.formatVersion()
+        guard version == SpoolStore.formatVersion else {
+            throw SpoolError(
+                .version,
+                version == 0
+                    ? "\(path) is not a spool: it has no format version"
+                    : "\(path): the spool is of format \(version), this program reads format \(SpoolStore.formatVersion)"
+            )
+        }
+        names = try laneNames()
+    }
+
+    private static func open(_ path: String) throws(SpoolError) -> Database {
+        if access(path, W_OK) == 0 {
+            let database = try Database(path)
+            database.leavesLogAlone()
+            // The log's index is made in memory, so that no file is made beside it.
+            try database.execute("PRAGMA locking_mode=EXCLUSIVE")
+            return database
+        }
+        // Not ours to write, or a volume that is mounted read-only: possible as long as everything is in the file itself.
+        var log = stat()
+        guard stat(path + "-wal", &log) != 0 || log.st_size == 0 else {
+            throw SpoolError(
+                .io,
+                "\(path) cannot be written, and reading its log needs that: copy it and \(path)-wal to where it can")
+        }
+        return try Database(immutable: path)
+    }
+
+    private func laneNames() throws(SpoolError) -> [(id: Int64, name: String)] {
+        let tables = try reader.laneTables()
+        do {
+            let known = try reader.lanes()
+            return tables.map { id in known.first { $0.id == id } ?? (id, "lane_\(id)") }
+        } catch {
+            damage.append("the names of the topics cannot be read, lane_N stands for them")
+            return tables.map { ($0, "lane_\($0)") }
+        }
+    }
+
+    package var lanes: [(id: Int64, name: String)] { names }
+
+    /// Whether the whole file is sound. Reads all of it.
+    package var isSound: Bool { (try? database.text("PRAGMA quick_check(1)")) == "ok" && damage.isEmpty }
+
+    package func close() { database.close() }
+
+    package func status() throws(SpoolError) -> SpoolStatus {
+        do {
+            return try reader.status()
+        } catch {
+            // The counts that were kept are gone or cannot be trusted: the rows are counted.
+            var status = SpoolStatus(formatVersion: try reader.formatVersion(), lanes: [], parked: [:])
+            for (id, name) in names {
+                var lane = SpoolStatus.Lane(id: id, name: name, totals: SpoolTotals(), oldest: nil)
+                try forEach(in: .lane(id)) {
+                    lane.totals.rows += 1
+                    lane.totals.bytes += Int64($0.record.size)
+                    lane.oldest = lane.oldest ?? $0.record.timestamp
+                }
+                status.lanes.append(lane)
+            }
+            try forEach(in: .parked) { status.parked[$0.reason ?? "", default: 0] += 1 }
+            return status
+        }
+    }
+
+    private func forEach(in table: SpoolTable, _ body: (InspectedRow) -> Void) throws(SpoolError) {
+        var last = Int64.min
+        while true {
+            let rows = try rows(of: table, after: last, count: 1_000)
+            guard let end = rows.last else { return }
+            rows.forEach(body)
+            last = end.number
+        }
+    }
+
+    /// The rows behind a number; rows that damage hides are left out, and `damage` says where.
+    package func rows(of table: SpoolTable, after number: Int64, count: Int) throws(SpoolError) -> [InspectedRow] {
+        var rows: [InspectedRow] = []
+        do {
+            try read(table, after: number, count: count, into: &rows)
+            return rows
+        } catch {
+            guard error.code == .damaged || error.code == .io else { throw error }
+            // What came before the fault first; the next call meets it again.
+            guard rows.isEmpty else { return rows }
+            return try skip(table, after: number, count: count)
+        }
+    }
+
+    private func read(
+        _ table: SpoolTable, after number: Int64, count: Int, into rows: inout [InspectedRow]
+    ) throws(SpoolError) {
+        let statement = try reader.statement(table)
+        statement.bind(1, number)
+        statement.bind(2, Int64.max)
+        statement.bind(3, Int64(count))
+        defer { statement.reset() }
+        var size = 0
+        while size < Self.batchBytes, try statement.step() {
+            let row = SpoolReader.row(statement)
+            size += row.record.size
+            rows.append(row)
+        }
+    }
+
+    /// A batch ends when its rows have so many bytes.
+    private static let batchBytes = 8 << 20
+    /// Row numbers that are tried one by one behind a fault; further on, ever larger steps are taken.
+    private static let closeProbes = 4_096
+
+    /// Looks for the first readable row behind a fault: damage hits pages, and each holds a few rows.
+    private func skip(_ table: SpoolTable, after number: Int64, count: Int) throws(SpoolError) -> [InspectedRow] {
+        var probe = max(number, 0)
+        var step: Int64 = 1
+        var attempts = 0
+        while true {
+            let (next, overflow) = probe.addingReportingOverflow(step)
+            if overflow || next > Int64.max / 4 { break }
+            probe = next
+            attempts += 1
+            if attempts > Self.closeProbes { step *= 2 }
+            var rows: [InspectedRow] = []
+            do {
+                try read(table, after: probe, count: 1, into: &rows)
+                guard let found = rows.first else { break }
+                // The steps may have been long: what is between, from the end back to the fault.
+                rows = step > 1 ? backwards(table, from: found.number, to: number, count: count) + [found] : [found]
+                note(table, from: number, to: rows[0].number)
+                return rows
+            } catch {
+                continue
+            }
+        }
+        let rest = backwards(table, from: .max, to: number, count: count)
+        note(table, from: number, to: rest.first?.number)
+        return rest
+    }
+
+    /// The rows before a number, back to the first fault, in ascending order.
+    private func backwards(_ table: SpoolTable, from upper: Int64, to lower: Int64, count: Int) -> [InspectedRow] {
+        guard let statement = try? reader.statement(table, descending: true) else { return [] }
+        statement.bind(1, lower)
+        statement.bind(2, upper)
+        statement.bind(3, Int64(Self.closeProbes))
+        defer { statement.reset() }
+        var rows: [InspectedRow] = []
+        while (try? statement.step()) == true { rows.append(SpoolReader.row(statement)) }
+        return rows.reversed()
+    }
+
+    private func note(_ table: SpoolTable, from lower: Int64, to upper: Int64?) {
+        let name =
+            switch table {
+            case .lane(let id): names.first { $0.id == id }?.name ?? "lane_\(id)"
+            case .parked: "parked"
+            }
+        let start = lower == .min ? "from the first row on" : "behind row \(lower)"
+        let text = "\(name): damaged \(start), " + (upper.map { "until row \($0)" } ?? "to the end")
+        if !damage.contains(text) { damage.append(text) }
+    }
+}

@@ -1,0 +1,96 @@
+/// Reads the tables of an open file: for the thread that owns the connection, between two transactions.
+struct SpoolReader {
+    let database: Database
+
+    /// The lanes by number.
+    func lanes() throws(SpoolError) -> [(id: Int64, name: String)] {
+        let list = try database.prepare("SELECT id, name FROM lane ORDER BY id")
+        defer { list.reset() }
+        var lanes: [(id: Int64, name: String)] = []
+        while try list.step() { lanes.append((list.integer(0), list.text(1) ?? "lane_\(list.integer(0))")) }
+        return lanes
+    }
+
+    /// The numbers of the tables that hold lanes, by the file's schema.
+    func laneTables() throws(SpoolError) -> [Int64] {
+        let list = try database.prepare(
+            "SELECT name FROM sqlite_schema WHERE type = 'table' AND name GLOB 'lane_[0-9]*'")
+        defer { list.reset() }
+        var found: [Int64] = []
+        while try list.step() { if let id = list.text(0).flatMap({ Int64($0.dropFirst(5)) }) { found.append(id) } }
+        return found.sorted()
+    }
+
+    func status() throws(SpoolError) -> SpoolStatus {
+        let list = try database.prepare("SELECT id, name, rows, bytes FROM lane ORDER BY id")
+        defer { list.reset() }
+        var lanes: [SpoolStatus.Lane] = []
+        while try list.step() {
+            let id = list.integer(0)
+            lanes.append(
+                SpoolStatus.Lane(
+                    id: id, name: list.text(1) ?? "lane_\(id)",
+                    totals: SpoolTotals(rows: list.integer(2), bytes: list.integer(3)),
+                    oldest: try database.integer("SELECT timestamp FROM lane_\(id) ORDER BY number LIMIT 1")))
+        }
+        let reasons = try database.prepare("SELECT reason, count(*) FROM parked GROUP BY reason")
+        defer { reasons.reset() }
+        var parked: [String: Int64] = [:]
+        while try reasons.step() { parked[reasons.text(0) ?? "", default: 0] += reasons.integer(1) }
+        return SpoolStatus(formatVersion: try formatVersion(), lanes: lanes, parked: parked)
+    }
+
+    /// The answer to a question of another process.
+    func answer(to question: SpoolProtocol.Question) throws(SpoolError) -> SpoolProtocol.Answer {
+        switch question {
+        case .status: return .status(try status())
+        case .rows(let table, let after, let count):
+            if case .lane(let id) = table, try !laneTables().contains(id) { return .rows([]) }
+            return .rows(try rows(of: table, after: after, count: count, bytes: SpoolProtocol.maxBytes))
+        }
+    }
+
+    func formatVersion() throws(SpoolError) -> Int64 { try database.integer("PRAGMA user_version") ?? 0 }
+
+    /// A statement for the rows of a table, bound to nothing yet: lower bound, upper bound, both outside, and a limit.
+    func statement(_ table: SpoolTable, descending: Bool = false) throws(SpoolError) -> Statement {
+        let source =
+            switch table {
+            case .lane(let id): "number, timestamp, key, headers, value, \(id), NULL FROM lane_\(id)"
+            case .parked: "number, timestamp, key, headers, value, lane, reason FROM parked"
+            }
+        return try database.prepare(
+            "SELECT \(source) WHERE number > ? AND number < ? ORDER BY number \(descending ? "DESC" : "ASC") LIMIT ?")
+    }
+
+    /// The row at which a statement of `statement(_:)` stands.
+    static func row(_ statement: Statement) -> InspectedRow {
+        let lane = statement.integer(5)
+        return InspectedRow(
+            number: statement.integer(0), lane: lane,
+            record: SpoolRecord(
+                lane: Int(clamping: lane), timestamp: statement.integer(1),
+                key: statement.isNull(2) ? nil : statement.bytes(2), value: statement.bytes(4),
+                headers: statement.bytes(3)),
+            reason: statement.text(6))
+    }
+
+    /// - Parameters:
+    ///   - count: at most so many rows.
+    ///   - bytes: no further row once these are reached, but always one.
+    func rows(of table: SpoolTable, after number: Int64, count: Int, bytes: Int) throws(SpoolError) -> [InspectedRow] {
+        let statement = try statement(table)
+        statement.bind(1, number)
+        statement.bind(2, Int64.max)
+        statement.bind(3, Int64(count))
+        defer { statement.reset() }
+        var rows: [InspectedRow] = []
+        var size = 0
+        while size < bytes, try statement.step() {
+            let row = Self.row(statement)
+            size += row.record.size
+            rows.append(row)
+        }
+        return rows
+    }
+}

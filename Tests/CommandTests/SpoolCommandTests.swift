@@ -1,0 +1,214 @@
+import Foundation
+import Kafka
+import SMSPortalEvents
+import Testing
+
+/// `smsbridge spool …` with the real program.
+@Suite(.serialized) struct SpoolCommandTests {
+    /// A bridge without a Kafka that has accepted so many callbacks into its spool.
+    private func bridge(_ folder: TemporaryFolder, rows: Int) throws -> ServedBridge {
+        let bridge = try ServedBridge([
+            "--kafka-bootstrap-servers", "127.0.0.1:1", "--spool-path", folder.path, "--spool-any-file-system",
+        ])
+        let run = try smsbridge(
+            [
+                "simulate", "--url", "http://127.0.0.1:\(bridge.port)", "--count", "\(rows)", "--rate", "0",
+                "--malformed", "0.05",
+            ])
+        #expect(run.exitCode == 0, "\(run.errors)")
+        return bridge
+    }
+
+    private func killed(_ bridge: ServedBridge) {
+        kill(bridge.identifier, SIGKILL)
+        _ = bridge.exitCode(within: 10)
+    }
+
+    private func records(_ text: String) throws -> [[String: Any]] {
+        try text.split(separator: "\n").map {
+            try #require(try JSONSerialization.jsonObject(with: Data($0.utf8)) as? [String: Any])
+        }
+    }
+
+    @Test func aRunningBridgeTellsTheSameAsItsFileAfterACrash() throws {
+        let folder = try TemporaryFolder()
+        let bridge = try bridge(folder, rows: 700)
+        let status = try smsbridge(["spool", "status", "--path", folder.path, "--json"])
+        let figures = try #require(try records(status.output).first)
+        #expect(figures["rows"] as? Int == 700)
+        #expect(figures["running"] as? Bool == true)
+        let live = try smsbridge(["spool", "export", "--path", folder.path])
+        #expect(live.exitCode == 0, "\(live.errors)")
+        let refused = try smsbridge([
+            "spool", "drain", "--path", folder.path, "--kafka-bootstrap-servers", "127.0.0.1:1",
+        ])
+        #expect(refused.exitCode == 1)
+        #expect(refused.errors.contains("drains by itself"))
+        killed(bridge)
+
+        let target = folder.path + "/rows.ndjson"
+        let export = try smsbridge(["spool", "export", "--path", folder.path, "--to", target])
+        #expect(export.exitCode == 0 && export.output.isEmpty, "\(export.errors)")
+        let text = try String(contentsOfFile: target, encoding: .utf8)
+        #expect(text == live.output)
+        let rows = try records(text)
+        #expect(rows.count == 700)
+        for row in rows {
+            #expect(Set(row.keys) == ["topic", "timestamp", "key", "headers", "value", "state"])
+            // The value's own bytes: the id in it is the one of the header.
+            let value = try JSONSerialization.jsonObject(with: Data(try #require(row["value"] as? String).utf8))
+            let id = (value as? [String: Any])?["id"] as? String
+            #expect(id != nil && id == (row["headers"] as? [String: Any])?["ce_id"] as? String)
+        }
+        #expect(rows.contains { $0["topic"] as? String == "smsportal.quarantine" })
+        let left = try FileManager.default.contentsOfDirectory(atPath: folder.path)
+        #expect(!left.contains { $0.hasSuffix(".part") })
+        #expect(
+            try records(smsbridge(["spool", "status", "--path", folder.path, "--json"]).output)[0]["running"] as? Bool
+                == false)
+    }
+
+    @Test func aListShowsNoNumberUnlessAsked() throws {
+        let folder = try TemporaryFolder()
+        killed(try bridge(folder, rows: 60))
+        let plain = try smsbridge(["spool", "list", "--path", folder.path, "--type", "reply", "--limit", "5"])
+        #expect(plain.exitCode == 0)
+        #expect(plain.output.split(separator: "\n").count == 5)
+        #expect(plain.errors.contains("--limit"))
+        let shown = try smsbridge([
+            "spool", "list", "--path", folder.path, "--type", "reply", "--limit", "5", "--show-keys", "--json",
+        ])
+        for row in try records(shown.output) {
+            #expect(row["topic"] as? String == "smsportal.reply")
+            let key = try #require(row["key"] as? String)
+            #expect(!key.isEmpty && !plain.output.contains(key))
+        }
+        let wrong = try smsbridge(["spool", "list", "--path", folder.path, "--type", "repply"])
+        #expect(wrong.exitCode == 2)
+        #expect(wrong.errors.contains("did you mean reply?"))
+    }
+
+    @Test func aDamagedFileIsExportedAsFarAsItGoesWithACodeOfItsOwn() throws {
+        let folder = try TemporaryFolder()
+        let bridge = try bridge(folder, rows: 600)
+        // Twice: at once.
+        bridge.terminate()
+        #expect(bridge.wait { bridge.logged.contains("\"stopping\"") })
+        bridge.terminate()
+        #expect(bridge.exitCode(within: 60) == 0)
+        let file = folder.path + "/spool.db"
+        var bytes = try Data(contentsOf: URL(fileURLWithPath: file))
+        let page = bytes.count / 4_096 / 2
+        bytes.replaceSubrange(page * 4_096..<(page + 1) * 4_096, with: Data(repeating: 0xA5, count: 4_096))
+        let aside = folder.path + "/spool-damaged-1-1.db"
+        try bytes.write(to: URL(fileURLWithPath: aside))
+        #expect(try smsbridge(["spool", "status", "--path", folder.path]).output.contains("spool-damaged-1-1.db"))
+        let run = try smsbridge(["spool", "export", "--path", aside])
+        #expect(run.exitCode == 3, "\(run.errors)")
+        #expect(run.errors.contains("cannot be read: "))
+        let rows = try records(run.output)
+        #expect(rows.count > 570 && rows.count < 600, "\(rows.count) rows")
+        try Data(repeating: 7, count: 8_192).write(to: URL(fileURLWithPath: aside))
+        let target = folder.path + "/out"
+        let hopeless = try smsbridge(["spool", "export", "--path", aside, "--to", target])
+        #expect(hopeless.exitCode == 3)
+        #expect(!FileManager.default.fileExists(atPath: target))
+    }
+
+    @Test func withoutKafkaADrainEndsAndSaysWhatStays() throws {
+        let folder = try TemporaryFolder()
+        killed(try bridge(folder, rows: 40))
+        let kafka = ["--kafka-bootstrap-servers", "127.0.0.1:1"]
+        let dry = try smsbridge(["spool", "drain", "--path", folder.path, "--dry-run", "--json"] + kafka)
+        #expect(dry.exitCode == 0)
+        #expect(try records(dry.output)[0]["left"] as? Int == 40)
+        let run = try smsbridge(["spool", "drain", "--path", folder.path, "--give-up-after", "1s", "--json"] + kafka)
+        #expect(run.exitCode == 4, "\(run.errors)")
+        let figures = try records(run.output)[0]
+        #expect(figures["left"] as? Int == 40 && figures["published"] as? Int == 0)
+    }
+
+    @Test(.enabled(if: realBootstrapServers != nil))
+    func whatKafkaRefusesStaysParkedWithItsReasonAndIsCounted() throws {
+        let servers = try #require(realBootstrapServers)
+        let prefix = uniqueName("spool-refused")
+        let admin = try Admin(ClientConfiguration(bootstrapServers: servers, properties: [:]))
+        defer { admin.close() }
+        _ = try admin.create(
+            EventTopic.allCases.map {
+                NewTopic(
+                    name: $0.name(prefix: prefix), partitions: 1, replication: 1,
+                    configuration: ["max.message.bytes": "200"])
+            }, timeout: 30_000)
+        let folder = try TemporaryFolder()
+        killed(try bridge(folder, rows: 20))
+        let run = try smsbridge([
+            "spool", "drain", "--path", folder.path, "--kafka-bootstrap-servers", servers, "--topics-prefix", prefix,
+            "--json",
+        ])
+        #expect(run.exitCode == 4, "\(run.errors)")
+        let figures = try records(run.output)[0]
+        #expect(figures["parked"] as? Int == 20 && figures["published"] as? Int == 0, "\(run.output)")
+        let rows = try records(smsbridge(["spool", "export", "--path", folder.path]).output)
+        #expect(rows.count == 20)
+        #expect(rows.allSatisfy { $0["state"] as? String == "parked" && ($0["reason"] as? String)?.isEmpty == false })
+        let status = try smsbridge(["spool", "status", "--path", folder.path])
+        #expect(status.output.contains("parked  20 rows: "), "\(status.output)")
+    }
+
+    @Test(.enabled(if: realBootstrapServers != nil)) func aDrainThatIsKilledAgainAndAgainLosesNothingAndKeepsTheOrder()
+        throws
+    {
+        let servers = try #require(realBootstrapServers)
+        let prefix = uniqueName("spool-drain")
+        let admin = try Admin(ClientConfiguration(bootstrapServers: servers, properties: [:]))
+        defer { admin.close() }
+        let topics = EventTopic.allCases.map { $0.name(prefix: prefix) }
+        _ = try admin.create(
+            topics.map { NewTopic(name: $0, partitions: 1, replication: 1) }, timeout: 30_000)
+        let folder = try TemporaryFolder()
+        killed(try bridge(folder, rows: 12_000))
+        let export = try smsbridge(["spool", "export", "--path", folder.path])
+        var expected: [String: [String]] = [:]
+        for row in try records(export.output) {
+            let topic = try #require((row["topic"] as? String)?.split(separator: ".").last.map(String.init))
+            expected[topic, default: []].append(try #require((row["headers"] as? [String: Any])?["ce_id"] as? String))
+        }
+        let drain = [
+            "spool", "drain", "--path", folder.path, "--kafka-bootstrap-servers", servers, "--topics-prefix", prefix,
+            "--json",
+        ]
+        // Ever later, until one has published a part; a fast machine may be done with all of it then.
+        var left = 12_000
+        var delay = 0.2
+        while left == 12_000 {
+            _ = try smsbridge(drain, timeout: delay)
+            let status = try smsbridge(["spool", "status", "--path", folder.path, "--json"])
+            left = try #require(try records(status.output)[0]["rows"] as? Int)
+            delay += 0.05
+        }
+        let last = try smsbridge(drain)
+        #expect(last.exitCode == 0, "\(last.errors)")
+        let status = try records(smsbridge(["spool", "status", "--path", folder.path, "--json"]).output)[0]
+        #expect(status["rows"] as? Int == 0)
+
+        for (topic, ids) in expected {
+            // Until it is killed: how many records there are depends on what came twice.
+            let tail = try smsbridge(
+                [
+                    "tail", "--kafka-bootstrap-servers", servers, "--topics-prefix", prefix, "--type", topic,
+                    "--from-beginning", "--show-content",
+                ], timeout: 5)
+            var seen: Set<String> = []
+            var first: [String] = []
+            for line in tail.output.split(separator: "\n") {
+                let words = line.split(separator: " ")
+                guard let place = words.firstIndex(of: "id"), place + 1 < words.count else { continue }
+                let id = String(words[place + 1])
+                if seen.insert(id).inserted { first.append(id) }
+            }
+            var known: Set<String> = []
+            #expect(first == ids.filter { known.insert($0).inserted }, "\(topic)")
+        }
+    }
+}
