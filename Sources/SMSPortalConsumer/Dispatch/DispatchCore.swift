@@ -34,6 +34,7 @@ struct DispatchCore {
     private var isStopped = false
     /// Whether the polling thread waits for room.
     private var isThrottled = false
+    private var spansHaveChanged = false
     private(set) var records = 0
     private(set) var bytes = 0
     private(set) var running = 0
@@ -66,6 +67,7 @@ struct DispatchCore {
         guard isOpen(assignment), !places[assignment.index].isFenced,
             places[assignment.index].offsets.received(record.offset)
         else { return false }
+        if places[assignment.index].offsets.span >= limits.maxSpan { spansHaveChanged = true }
         records += 1
         bytes += record.size
         if let lane = lanes.append(record, to: assignment) { ready.append(lane) }
@@ -82,6 +84,20 @@ struct DispatchCore {
             ready.append(lane)
         }
         return timers.soonest
+    }
+
+    /// Where the polling thread stands: what it needs to know between two polls, in one look.
+    struct Standing {
+        /// When the next lane goes on, in the clock of whoever asked.
+        var nextTimer: UInt64?
+        var isFull: Bool
+        /// Whether a partition's span has become full, or has got room, since this was asked last.
+        var spansHaveChanged: Bool
+    }
+
+    mutating func standing(now: UInt64) -> Standing {
+        defer { spansHaveChanged = false }
+        return Standing(nextTimer: fireTimers(now: now), isFull: isFull, spansHaveChanged: spansHaveChanged)
     }
 
     var isFull: Bool { records >= limits.maxRecords || bytes >= limits.maxBytes }
@@ -115,6 +131,7 @@ struct DispatchCore {
     /// Forgets a partition: what of it waits is dropped, what runs is not heard any more.
     mutating func close(_ assignment: AssignmentID) {
         guard isOpen(assignment), places[assignment.index].isOpen else { return }
+        spansHaveChanged = true
         places[assignment.index] = Place(generation: assignment.generation &+ 1)
         lanes.removeAll(of: assignment) {
             records -= 1
@@ -194,7 +211,10 @@ struct DispatchCore {
             bytes -= work.record.size
             let wasFull = places[place].offsets.span >= limits.maxSpan
             places[place].offsets.finished(work.record.offset)
-            if wasFull, places[place].offsets.span < limits.maxSpan { wakesLoop = true }
+            if wasFull, places[place].offsets.span < limits.maxSpan {
+                spansHaveChanged = true
+                wakesLoop = true
+            }
             if isThrottled, hasRoom {
                 isThrottled = false
                 wakesLoop = true

@@ -13,7 +13,7 @@ protocol WorkProcessor: Sendable {
 /// handlers run at once as there are keys with work, up to the bound.
 ///
 /// While handlers are quick a worker takes several records at once, each the first of its key. The polling thread takes
-/// away what a worker does not get to (``reclaim(now:)``): a handler that is slow after all holds back its own key only.
+/// away what a worker does not get to (``serve(now:)``): a handler that is slow after all holds back its own key only.
 final class Dispatcher<Processor: WorkProcessor>: Sendable {
     private let state: Mutex<State>
     private let processor: Processor
@@ -66,14 +66,19 @@ final class Dispatcher<Processor: WorkProcessor>: Sendable {
         for task in tasks { task.cancel() }
     }
 
-    /// Takes from workers that do not get on what others could do.
+    /// Puts lanes whose waiting is over back to the others, and takes from workers that do not get on what others could
+    /// do. All that the polling thread does between two polls takes the lock once: every time costs it a turn.
     ///
-    /// - Returns: when to look again, in the clock of `now`; nil when no worker has more than it is at, nor will have
-    ///   before `wakeLoop` is called.
-    func reclaim(now: UInt64) -> UInt64? {
-        let (next, worker) = state.withLock { state in (state.reclaim(now: now), state.hire()) }
+    /// - Returns: how things stand, and when to come again, in the clock of `now`. `nil`: when a lane's waiting is over, or
+    ///   `wakeLoop` is called.
+    func serve(now: UInt64) -> (standing: DispatchCore.Standing, nextLook: UInt64?) {
+        let (standing, next, worker) = state.withLock { state in
+            let next = state.reclaim(now: now)
+            let standing = state.core.standing(now: now)
+            return (standing, next, state.hire())
+        }
         if let worker { start(worker) }
-        return next
+        return (standing, next)
     }
 
     // MARK: The workers

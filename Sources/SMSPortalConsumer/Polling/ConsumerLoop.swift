@@ -22,6 +22,8 @@ final class ConsumerLoop {
     private var revocation: Revocation?
     /// Whether all partitions are paused, because there is no room for more records.
     private var isPaused = false
+    /// Whether the span of a partition has become full, or has got room.
+    private var spansHaveChanged = false
     private var nextCommit: UInt64
     private var nextLook: UInt64
 
@@ -34,7 +36,7 @@ final class ConsumerLoop {
     }
 
     /// At most so many records are taken in at once; handlers begin in between.
-    private static let batch = 64
+    private static let batch = 128
     /// How long handlers that were cancelled may take to notice.
     private static let cancelGrace = Duration.seconds(1)
     /// How often lag is measured.
@@ -89,19 +91,27 @@ final class ConsumerLoop {
 
     private func turn() throws(EventConsumerError) {
         try answer()
-        let timeout = serveTimers()
-        makeRoom()
+        let now = monotonicNow()
+        let (isFull, due) = serveDispatcher(now: now)
+        let timeout = serveTimers(now: now, due: due)
+        makeRoom(isFull: isFull)
         guard let event = consumer.poll(timeout: timeout) else { return }
         try take(event)
     }
 
-    /// What is due: retries, commits, a look at the lag.
+    /// Retries that are due, and workers that do not get on.
+    ///
+    /// - Returns: whether there is room for more records, and when the dispatcher is to be served again.
+    private func serveDispatcher(now: UInt64) -> (isFull: Bool, due: UInt64?) {
+        let (standing, nextLook) = dispatcher.serve(now: now)
+        if standing.spansHaveChanged { spansHaveChanged = true }
+        return (standing.isFull, [standing.nextTimer, nextLook].compactMap(\.self).min())
+    }
+
+    /// What is due: commits, a look at the lag.
     ///
     /// - Returns: how long the next poll may take, in milliseconds.
-    private func serveTimers() -> Int32 {
-        let now = monotonicNow()
-        let retry = dispatcher.update { $0.fireTimers(now: now) }
-        let reclaim = dispatcher.reclaim(now: now)
+    private func serveTimers(now: UInt64, due: UInt64?) -> Int32 {
         if now >= nextCommit {
             nextCommit = now + configuration.commitInterval.nanoseconds
             commitLater()
@@ -111,8 +121,7 @@ final class ConsumerLoop {
             look()
         }
         var next = min(nextCommit, nextLook)
-        if let retry { next = min(next, retry) }
-        if let reclaim { next = min(next, reclaim) }
+        if let due { next = min(next, due) }
         if let revocation { next = min(next, revocation.deadline) }
         if pendingAssignment != nil { next = min(next, now + 100_000_000) }
         return Int32(clamping: next > now ? (next - now + 999_999) / 1_000_000 : 0)
@@ -187,23 +196,25 @@ final class ConsumerLoop {
     // MARK: Room
 
     /// Reads no more while too much is held, and goes on when half of it is done.
-    private func makeRoom() {
+    private func makeRoom(isFull: Bool) {
         if isPaused {
             guard dispatcher.update({ !$0.throttle() }) else { return }
             isPaused = false
             resume(partitions.filter { !$0.isPausedForSpan })
-        } else if dispatcher.read({ $0.isFull }) {
+        } else if isFull {
             let deadline = monotonicNow() + Self.roomPatience.nanoseconds
             while dispatcher.update({ $0.throttle() }) {
                 let now = monotonicNow()
                 guard now < deadline, control.stopWanted == nil else { break }
-                let next = min(deadline, dispatcher.reclaim(now: now) ?? deadline)
+                let next = min(deadline, serveDispatcher(now: now).due ?? deadline)
                 control.waitForRoom(milliseconds: Int32((next - min(now, next)) / 1_000_000 + 1))
             }
             guard dispatcher.read({ $0.isFull }) else { return }
             isPaused = true
             pause(partitions)
         }
+        guard spansHaveChanged else { return }
+        spansHaveChanged = false
         for index in partitions.indices {
             let assignment = partitions[index].assignment
             let isFull = dispatcher.read { $0.isSpanFull(of: assignment) }

@@ -45,7 +45,20 @@ final class ConsumedRecord: Sendable {
         }
         self.keyCount = keyCount
         self.valueCount = valueCount
-        order = keyCount >= 0 ? Self.order(ofKey: bytes, keyCount) : UInt64(bitPattern: offset) &* 0x9E37_79B9_7F4A_7C15
+        order = Self.order(of: bytes, keyCount: keyCount, offset: offset)
+    }
+
+    /// A record without headers that has not come from Kafka.
+    init(topic: String, partition: Int32, offset: Int64, key: [UInt8]?, value: [UInt8]?) {
+        self.topic = topic
+        self.partition = partition
+        self.offset = offset
+        timestamp = nil
+        isCreateTime = false
+        bytes = (key ?? []) + (value ?? [])
+        keyCount = key?.count ?? -1
+        valueCount = value?.count ?? -1
+        order = Self.order(of: bytes, keyCount: keyCount, offset: offset)
     }
 
     private struct Writer {
@@ -105,9 +118,10 @@ final class ConsumedRecord: Sendable {
         }
     }
 
-    private static func order(ofKey bytes: [UInt8], _ count: Int) -> UInt64 {
+    private static func order(of bytes: [UInt8], keyCount: Int, offset: Int64) -> UInt64 {
+        guard keyCount >= 0 else { return UInt64(bitPattern: offset) &* 0x9E37_79B9_7F4A_7C15 }
         var hasher = Hasher()
-        bytes.withUnsafeBytes { hasher.combine(bytes: UnsafeRawBufferPointer(rebasing: $0[..<count])) }
+        bytes.withUnsafeBytes { hasher.combine(bytes: UnsafeRawBufferPointer(rebasing: $0[..<keyCount])) }
         return UInt64(bitPattern: Int64(hasher.finalize()))
     }
 

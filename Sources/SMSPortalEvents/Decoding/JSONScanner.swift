@@ -9,13 +9,20 @@ struct JSONScanner {
 
     private let bytes: Bytes
     private var at = 0
+    /// Objects that are open outside of what is being skipped.
+    private var level = 1
 
     init(_ bytes: Bytes) { self.bytes = bytes }
 
     /// Appends the object's members to `list`. What needs unescaping goes to `scratch`, which must have room for as many bytes
     /// as there are in the source: unescaping never makes text longer, and the scratch memory must not move.
+    ///
+    /// - Parameter opens: Says by its name whether the members of an object are read, too; they follow it in the list. An object
+    ///   with more of them than the list holds is left closed.
+    @inline(__always)
     mutating func readObject(
-        into list: inout ParameterList, scratch: inout ByteWriter, isFromBody: Bool = true
+        into list: inout ParameterList, scratch: inout ByteWriter, isFromBody: Bool = true,
+        opens: (Bytes) -> Bool = { _ in false }
     ) throws(ScanFailure) {
         if bytes.count >= 3, bytes[0] == 0xEF, bytes[1] == 0xBB, bytes[2] == 0xBF { at = 3 }
         skipWhitespace()
@@ -25,11 +32,20 @@ struct JSONScanner {
             try end()
             throw ScanFailure(reason: .notAnObject, offset: 0)
         }
+        try members(into: &list, scratch: &scratch, isFromBody: isFromBody, opens: opens)
+        try end()
+    }
+
+    /// Reads an object from its brace on.
+    @inline(__always)
+    private mutating func members(
+        into list: inout ParameterList, scratch: inout ByteWriter, isFromBody: Bool, opens: (Bytes) -> Bool
+    ) throws(ScanFailure) {
         at += 1
         skipWhitespace()
         if at < bytes.count, bytes[at] == 0x7D {
             at += 1
-            return try end()
+            return
         }
         while true {
             guard at < bytes.count, bytes[at] == 0x22 else { throw failure() }
@@ -39,6 +55,8 @@ struct JSONScanner {
             if bytes[at] == 0x22 {
                 let text = try string(into: &scratch)
                 try list.append(name: name, value: text, kind: .text, isFromBody: isFromBody)
+            } else if bytes[at] == 0x7B, opens(name) {
+                try nested(name, into: &list, scratch: &scratch, isFromBody: isFromBody)
             } else {
                 let start = at
                 let kind = try value()
@@ -51,11 +69,32 @@ struct JSONScanner {
             if next == 0x2C {
                 skipWhitespace()
             } else if next == 0x7D {
-                return try end()
+                return
             } else {
                 at -= 1
                 throw failure()
             }
+        }
+    }
+
+    /// Reads an object inside the outermost one together with its members.
+    private mutating func nested(
+        _ name: Bytes, into list: inout ParameterList, scratch: inout ByteWriter, isFromBody: Bool
+    ) throws(ScanFailure) {
+        let start = at
+        let position = try list.open(name: name, isFromBody: isFromBody)
+        do throws(ScanFailure) {
+            level += 1
+            try members(into: &list, scratch: &scratch, isFromBody: isFromBody, opens: { _ in false })
+            level -= 1
+            list.close(position, value: bytes[start..<at])
+        } catch {
+            guard error.reason == .tooMany else { throw error }
+            list.removeAll(from: position)
+            level -= 1
+            at = start
+            let kind = try value()
+            try list.append(name: name, value: bytes[start..<at], kind: kind, isFromBody: isFromBody)
         }
     }
 
@@ -267,6 +306,7 @@ struct JSONScanner {
     private mutating func skipContainer() throws(ScanFailure) {
         var objects: UInt64 = 0
         var level = 0
+        let deepest = Self.deepest - self.level
         var expected = Expected.value
         while true {
             skipWhitespace()
@@ -275,7 +315,7 @@ struct JSONScanner {
             switch expected {
             case .value, .valueOrEnd:
                 if byte == 0x7B || byte == 0x5B {
-                    guard level < Self.deepest - 1 else { throw failure(.tooDeep) }
+                    guard level < deepest else { throw failure(.tooDeep) }
                     objects = objects << 1 | (byte == 0x7B ? 1 : 0)
                     level += 1
                     at += 1

@@ -19,6 +19,8 @@ struct Parameter {
     var isFromBody: Bool
     /// Position in a ``NameTable``; ``NameTable/unknown`` where the name means nothing to us.
     var nameIndex: UInt8
+    /// Of an object whose members were read, too: how many follow it in the list; -1 for anything else.
+    var members: Int32 = -1
     /// The ``Bytes/lowercaseSortKey`` of the name; set together with the index.
     var nameKey: UInt64
 }
@@ -41,6 +43,32 @@ struct ParameterList: ~Copyable {
     deinit { base.deallocate() }
 
     mutating func removeAll() { count = 0 }
+
+    /// Takes back everything from a position on.
+    mutating func removeAll(from position: Int) {
+        precondition(position >= 0 && position <= count)
+        count = position
+    }
+
+    /// Appends a parameter of another list.
+    mutating func append(_ other: Parameter) throws(ScanFailure) {
+        try append(name: other.name, value: other.value, kind: other.kind, isFromBody: other.isFromBody)
+    }
+
+    /// Appends an object whose members follow it; ``close(_:value:)`` says where it ends.
+    ///
+    /// - Returns: its position.
+    mutating func open(name: Bytes, isFromBody: Bool) throws(ScanFailure) -> Int {
+        try append(name: name, value: .empty, kind: .nested, isFromBody: isFromBody)
+        return count - 1
+    }
+
+    /// Everything after the object at a position is one of its members.
+    mutating func close(_ position: Int, value: Bytes) {
+        precondition(UInt(bitPattern: position) < UInt(bitPattern: count))
+        base[position].value = value
+        base[position].members = Int32(truncatingIfNeeded: count - position - 1)
+    }
 
     /// - Throws: at once when there are too many: the rest is not even looked at.
     @inline(__always)

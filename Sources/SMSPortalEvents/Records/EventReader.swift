@@ -185,7 +185,11 @@ private struct ReaderState: ~Copyable {
     private mutating func open(_ key: Key) throws(EventDecodingError) -> Bool {
         guard let object = try top.object(key) else { return false }
         do throws(ScanFailure) {
-            try inner.read(object, scratch: &scratch, names: names)
+            if object.members >= 0 {
+                try inner.takeMembers(of: key, in: top, names: names)
+            } else {
+                try inner.read(object.value, scratch: &scratch, names: names)
+            }
         } catch {
             throw EventDecodingError(.invalidField, field: key.text)
         }
@@ -256,13 +260,31 @@ private struct Members: ~Copyable {
 
     mutating func read(_ source: Bytes, scratch: inout ByteWriter, names: NameTable) throws(ScanFailure) {
         list.removeAll()
-        for index in positions.indices { positions[index] = 0 }
         var scanner = JSONScanner(source)
-        try scanner.readObject(into: &list, scratch: &scratch)
-        for index in 0..<list.count {
-            let name = list[index].name
-            let key = names.index(of: name, key: name.lowercaseSortKey)
+        try scanner.readObject(into: &list, scratch: &scratch) {
+            $0.equals("raw") || $0.equals("network") || $0.equals("group") || $0.equals("landingPage")
+        }
+        index(names)
+    }
+
+    /// Takes over the members of an object that were read together with the object around it.
+    mutating func takeMembers(of key: Key, in other: borrowing Members, names: NameTable) throws(ScanFailure) {
+        list.removeAll()
+        let position = other.positions[Int(key.rawValue)]
+        for index in position..<position + Int(other.list[position - 1].members) {
+            try list.append(other.list[index])
+        }
+        index(names)
+    }
+
+    private mutating func index(_ names: NameTable) {
+        for index in positions.indices { positions[index] = 0 }
+        var index = 0
+        while index < list.count {
+            let parameter = list[index]
+            let key = names.index(of: parameter.name, key: parameter.name.lowercaseSortKey)
             if key != NameTable.unknown { positions[Int(key)] = index + 1 }
+            index += 1 + Int(max(0, parameter.members))
         }
     }
 
@@ -310,10 +332,10 @@ private struct Members: ~Copyable {
         return value
     }
 
-    func object(_ key: Key) throws(EventDecodingError) -> Bytes? {
+    func object(_ key: Key) throws(EventDecodingError) -> Parameter? {
         guard let member = member(key) else { return nil }
         guard member.kind == .nested, member.value[0] == 0x7B else { throw invalid(key) }
-        return member.value
+        return member
     }
 
     func bytes(_ key: Key, base64: Key) throws(EventDecodingError) -> [UInt8] {
