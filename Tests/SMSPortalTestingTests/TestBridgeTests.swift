@@ -106,6 +106,32 @@ struct TestBridgeTests {
         #expect(seen.all == [reply.id, reply.id])
     }
 
+    @Test func aStoreOfProcessedEventsHandlesRepeatsOnce() async throws {
+        let bridge = try await TestBridge()
+        let seen = Seen()
+        var configuration = bridge.configuration(group: "g")
+        configuration.processedEvents = InMemoryProcessedEvents()
+        let consumer = EventConsumer(configuration: configuration)
+            .onReply { _, context in seen.add(context.eventID) }
+        let reply = Event.reply(.sample())
+        try await bridge.publish(reply, reply)
+        try await bridge.run(consumer)
+        #expect(seen.all == [reply.id])
+    }
+
+    @Test func aSequenceIsFedAsWell() async throws {
+        let bridge = try await TestBridge()
+        try await bridge.publish((0..<5).map { .reply(.sample(text: "\($0)")) })
+        let consumer = EventConsumer(configuration: bridge.configuration(group: "g"))
+        var texts: [String] = []
+        for try await delivery in consumer.events(.reply) {
+            if case .reply(let reply) = delivery.event { texts.append(reply.text) }
+            delivery.acknowledge()
+            if texts.count == 5 { break }
+        }
+        #expect(texts == ["0", "1", "2", "3", "4"])
+    }
+
     // MARK: Faults
 
     @Test func aBrokerGoesAwayAndComesBack() async throws {
