@@ -42,6 +42,13 @@ let package = Package(
         .library(name: "SMSPortalTesting", targets: ["SMSPortalTesting"]),
         .library(name: "SMSPortalConsumerSQLite", targets: ["SMSPortalConsumerSQLite"]),
     ],
+    traits: [
+        // Off by default: what only a trait uses is neither resolved nor fetched.
+        .trait(name: "ServiceLifecycle", description: "EventConsumer is a Service of swift-service-lifecycle.")
+    ],
+    dependencies: [
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle.git", from: "2.6.0")
+    ],
     targets: [
         // C libraries of the system, one module map each.
         system("CRDKafka", pkgConfig: "rdkafka", apt: "librdkafka-dev", brew: "librdkafka"),
@@ -67,7 +74,14 @@ let package = Package(
         module("Ingress", uses: ["EventLoop", "HTTPServer", "SMSPortalEvents", "Publisher", "Telemetry", "COpenSSL"]),
 
         // What reacts to events.
-        module("SMSPortalConsumer", uses: ["Kafka", "SMSPortalEvents", "Telemetry", "Threads"]),
+        module(
+            "SMSPortalConsumer",
+            uses: [
+                "Kafka", "SMSPortalEvents", "Telemetry", "Threads",
+                .product(
+                    name: "ServiceLifecycle", package: "swift-service-lifecycle",
+                    condition: .when(traits: ["ServiceLifecycle"])),
+            ]),
         module("SMSPortalTesting", uses: ["Kafka", "SMSPortalConsumer", "SMSPortalEvents", "Threads"]),
         module("SMSPortalConsumerSQLite", uses: ["CSQLite", "SMSPortalConsumer", "Telemetry", "Threads"]),
 

@@ -168,7 +168,7 @@ public final class EventConsumer: Sendable {
         let observers = PartitionObservers(assigned: begun.onAssigned, revoked: begun.onRevoked, lost: begun.onLost)
         let run = ConsumerRun(configuration, handlers: begun.handlers, observers: observers, control: control)
         try await withTaskCancellationHandler {
-            try await run.untilEnd()
+            try await shuttingDownGracefully { try await run.untilEnd() }
         } onCancel: {
             control.stop(.cancelled)
         }

@@ -48,7 +48,7 @@ extension TestBridge {
         try consumer.assign([TopicPartition(topic, 0, offset: offsets.lowerBound)])
         var letters: [DeadLetter] = []
         let clock = ContinuousClock()
-        let deadline = clock.now + .seconds(10)
+        let deadline = clock.now + .seconds(60)
         while letters.count < offsets.count, clock.now < deadline {
             guard let event = consumer.poll(timeout: 100) else { continue }
             if case .message(let message) = consume event { letters.append(DeadLetter(message)) }

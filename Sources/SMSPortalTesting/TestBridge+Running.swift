@@ -8,7 +8,7 @@ extension TestBridge {
     ///   - consumer: Not run before.
     ///   - timeout: How long it may take.
     /// - Throws: What the consumer throws; ``TestBridgeError`` when it takes longer, with how far it came.
-    public func run(_ consumer: EventConsumer, timeout: Duration = .seconds(10)) async throws {
+    public func run(_ consumer: EventConsumer, timeout: Duration = .seconds(60)) async throws {
         try await run(consumer, timeout: timeout) {}
     }
 
@@ -34,7 +34,7 @@ extension TestBridge {
     /// - Throws: What the consumer throws, else what `body` throws; ``TestBridgeError`` when it takes longer, with how far
     ///   it came.
     public func run<R>(
-        _ consumer: EventConsumer, timeout: Duration = .seconds(10), isolation: isolated (any Actor)? = #isolation,
+        _ consumer: EventConsumer, timeout: Duration = .seconds(60), isolation: isolated (any Actor)? = #isolation,
         _ body: () async throws -> R
     ) async throws -> R {
         let run = RunningConsumer(consumer)
@@ -63,7 +63,7 @@ extension TestBridge {
     ///   - consumer: With a configuration of this bridge.
     ///   - timeout: How long it may take.
     /// - Throws: ``TestBridgeError`` when it takes longer, or when the consumer ends before, with how far it came.
-    public func untilHandled(by consumer: EventConsumer, timeout: Duration = .seconds(10)) async throws {
+    public func untilHandled(by consumer: EventConsumer, timeout: Duration = .seconds(60)) async throws {
         let run = runs.withLock { $0[ObjectIdentifier(consumer)] }
         let isCancelled = Flag()
         let outcome = try await withTaskCancellationHandler {
@@ -98,7 +98,7 @@ extension TestBridge {
     ///   - condition: Asked every few milliseconds.
     /// - Throws: ``TestBridgeError`` when it takes longer; what `condition` throws.
     public func until(
-        _ what: String, timeout: Duration = .seconds(10), isolation: isolated (any Actor)? = #isolation,
+        _ what: String, timeout: Duration = .seconds(60), isolation: isolated (any Actor)? = #isolation,
         _ condition: () async throws -> Bool
     ) async throws {
         let clock = ContinuousClock()

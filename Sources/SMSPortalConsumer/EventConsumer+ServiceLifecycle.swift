@@ -1,0 +1,21 @@
+#if ServiceLifecycle
+public import ServiceLifecycle
+
+/// With the package trait `ServiceLifecycle`: a consumer runs in a `ServiceGroup`, and the group's graceful shutdown is
+/// ``shutdown()``.
+extension EventConsumer: Service {
+    func shuttingDownGracefully(_ body: @Sendable () async throws -> Void) async throws {
+        try await withGracefulShutdownHandler {
+            try await body()
+        } onGracefulShutdown: {
+            self.shutdown()
+        }
+    }
+}
+#else
+extension EventConsumer {
+    func shuttingDownGracefully(_ body: @Sendable () async throws -> Void) async throws {
+        try await body()
+    }
+}
+#endif
