@@ -4,13 +4,15 @@ import Testing
 
 /// Samples are the events that the bridge would make.
 struct SampleTests {
-    static let samples: [Event] = [
-        .deliveryStatus(.sample()), .deliveryStatus(.sample(state: .failed, sentText: "Hello & goodbye")),
-        .reply(.sample(text: "Ja, 100 % + ☎️", campaign: "spring", sentMessageID: "42", sentText: "Interested?")),
-        .shortCode(.sample(keyword: "WIN")), .urlPreview(.sample()),
-        .urlClick(.sample(landingPage: LandingPage(name: "Offer", version: "2", componentID: "button_77"))),
-        .unrecognised(.sample()),
-    ]
+    static var samples: [Event] {
+        [
+            .deliveryStatus(.sample()), .deliveryStatus(.sample(state: .failed, sentText: "Hello & goodbye")),
+            .reply(.sample(text: "Ja, 100 % + ☎️", campaign: "spring", sentMessageID: "42", sentText: "Interested?")),
+            .shortCode(.sample(keyword: "WIN")), .urlPreview(.sample()),
+            .urlClick(.sample(landingPage: LandingPage(name: "Offer", version: "2", componentID: "button_77"))),
+            .unrecognised(.sample()),
+        ]
+    }
 
     @Test(arguments: samples)
     func surviveTheirRecord(_ event: Event) throws {
