@@ -112,6 +112,11 @@ let package = Package(
         example("FollowUps"),
         example("CampaignStatistics"),
 
+        // What the documentation shows, compiled.
+        .target(
+            name: "DocumentationSamples", dependencies: ["SMSPortalConsumer", "SMSPortalEvents"],
+            path: "Tests/DocumentationSamples", swiftSettings: settings),
+
         tests(of: "Threads"),
         tests(of: "Kafka", uses: ["Threads"]),
         tests(of: "EventLoop", uses: ["Threads"]),

@@ -207,7 +207,7 @@ public struct EventPartition: Sendable, Hashable, CustomStringConvertible {
 
 /// A reply or a message to a short code that is an opt-out phrase.
 public struct OptOut: Sendable, Hashable {
-    /// What it came as: ``Event/reply(_:)`` or ``Event/shortCode(_:)``.
+    /// What it came as: a reply or a message to a short code.
     public let event: Event
     /// What the subscriber wrote.
     public let text: String

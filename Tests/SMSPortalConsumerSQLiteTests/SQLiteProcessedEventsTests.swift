@@ -240,22 +240,24 @@ struct SplitMix: RandomNumberGenerator {
             let key = EventClaimKey(group: "g", eventID: "a")
             let first = try SQLiteProcessedEvents(path: path)
             let second = try SQLiteProcessedEvents(path: path)
-            guard case .claimed(let claim) = try await first.claim(key, expiry: .seconds(60)) else {
+            guard case .claimed(let claim) = try await first.claim(key, expiry: .seconds(36_000)) else {
                 Issue.record("not claimed")
                 return
             }
-            guard case .processing = try await second.claim(key, expiry: .seconds(60)) else {
+            guard case .processing = try await second.claim(key, expiry: .seconds(36_000)) else {
                 Issue.record("claimed twice")
                 return
             }
             #expect(try await first.complete(claim))
-            #expect(try await second.claim(key, expiry: .seconds(60)) == .processed)
+            #expect(try await second.claim(key, expiry: .seconds(36_000)) == .processed)
             first.close()
             second.close()
             let third = try SQLiteProcessedEvents(path: path)
-            #expect(try await third.claim(key, expiry: .seconds(60)) == .processed)
+            #expect(try await third.claim(key, expiry: .seconds(36_000)) == .processed)
             third.close()
-            await #expect(throws: SQLiteProcessedEventsError.self) { try await third.claim(key, expiry: .seconds(60)) }
+            await #expect(throws: SQLiteProcessedEventsError.self) {
+                try await third.claim(key, expiry: .seconds(36_000))
+            }
         }
     }
 
@@ -268,7 +270,7 @@ struct SplitMix: RandomNumberGenerator {
                     for store in stores {
                         group.addTask {
                             let key = EventClaimKey(group: "g", eventID: "\(number)")
-                            guard case .claimed(let claim) = try await store.claim(key, expiry: .seconds(60)) else {
+                            guard case .claimed(let claim) = try await store.claim(key, expiry: .seconds(36_000)) else {
                                 return
                             }
                             won.add(key.eventID)

@@ -2,6 +2,7 @@
 
 /// As `ServiceLifecycle.Service`.
 public protocol Service: Sendable {
+    /// Runs until it is told to end.
     func run() async throws
 }
 
@@ -10,10 +11,12 @@ public final class Shutdown: Sendable {
     private let stream: AsyncStream<Void>
     private let continuation: AsyncStream<Void>.Continuation
 
+    /// Nothing is shut down yet.
     public init() {
         (stream, continuation) = AsyncStream.makeStream()
     }
 
+    /// Begins the shutdown.
     public func trigger() { continuation.finish() }
 
     func wait() async {
@@ -22,6 +25,7 @@ public final class Shutdown: Sendable {
 
     @TaskLocal static var current: Shutdown?
 
+    /// Runs a service until it ends.
     public func run(_ service: any Service) async throws {
         try await Self.$current.withValue(self) { try await service.run() }
     }
