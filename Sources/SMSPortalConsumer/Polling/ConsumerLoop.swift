@@ -100,8 +100,9 @@ final class ConsumerLoop {
     /// - Returns: how long the next poll may take, in milliseconds.
     private func serveTimers() -> Int32 {
         let now = monotonicNow()
-        let retry = dispatcher.update { $0.fireTimers(now: now) }
+        // What is reclaimed may be retries that are due before any other.
         let reclaim = dispatcher.reclaim(now: now)
+        let retry = dispatcher.update { $0.fireTimers(now: now) }
         if now >= nextCommit {
             nextCommit = now + configuration.commitInterval.nanoseconds
             commitLater()
@@ -358,6 +359,8 @@ final class ConsumerLoop {
                 ["topic": place.topic, "partition": place.partition, "error": error.message])
             return
         }
+        // A partition that is being given up is the next member's, who meets the same.
+        if let revocation, revocation.assignments.contains(partitions[index].assignment) { return }
         metrics.offsetsOutOfRange.increment()
         log.error(
             "offset out of range: events may have been missed",
@@ -376,6 +379,8 @@ final class ConsumerLoop {
         }
         // Another place in the partition is another assignment: what was read at the old one is not counted at the new.
         let old = partitions[index].assignment
+        // What workers have taken and not begun must not run beside the same key's records from the new place.
+        dispatcher.fence([old])
         dispatcher.update { $0.close(old) }
         let place = TopicPartition(place.topic, place.partition, offset: offset)
         let assignment = dispatcher.update { $0.open() }
@@ -476,8 +481,7 @@ final class ConsumerLoop {
     /// Lets handlers finish, within their time, and commits what is done.
     private func finish(isCancelled: Bool) {
         dispatcher.stop()
-        var isCancelled = isCancelled
-        if case .cancelled = control.stopWanted { isCancelled = true }
+        var isCancelled = isCancelled || control.isCancelled
         let all = partitions.map(\.assignment)
         if isCancelled { dispatcher.cancel(all) }
         var deadline =
@@ -486,9 +490,7 @@ final class ConsumerLoop {
             let running = dispatcher.read { $0.running(in: all) }
             guard running > 0, !consumer.isAssignmentLost else { break }
             let now = monotonicNow()
-            var mustCancel = now >= deadline
-            if !isCancelled, case .cancelled = control.stopWanted { mustCancel = true }
-            if mustCancel {
+            if now >= deadline || (!isCancelled && control.isCancelled) {
                 guard !isCancelled else {
                     log.warning("handlers did not end in time; their events are handled again", ["count": running])
                     break

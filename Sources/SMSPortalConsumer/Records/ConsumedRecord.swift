@@ -45,7 +45,31 @@ final class ConsumedRecord: Sendable {
         }
         self.keyCount = keyCount
         self.valueCount = valueCount
-        order = keyCount >= 0 ? Self.order(ofKey: bytes, keyCount) : UInt64(bitPattern: offset) &* 0x9E37_79B9_7F4A_7C15
+        order = keyCount >= 0 ? Self.order(ofKey: bytes, keyCount) : Self.order(ofOffset: offset)
+    }
+
+    /// A record of these parts.
+    init(
+        topic: String, partition: Int32, offset: Int64, timestamp: Int64? = nil, isCreateTime: Bool = true,
+        key: [UInt8]?, value: [UInt8]?, headers: [(name: String, value: [UInt8]?)] = []
+    ) {
+        self.topic = topic
+        self.partition = partition
+        self.offset = offset
+        self.timestamp = timestamp
+        self.isCreateTime = isCreateTime
+        var bytes = (key ?? []) + (value ?? [])
+        for (name, value) in headers {
+            for count in [name.utf8.count, value?.count ?? -1] {
+                withUnsafeBytes(of: Int32(truncatingIfNeeded: count)) { bytes.append(contentsOf: $0) }
+            }
+            bytes.append(contentsOf: name.utf8)
+            bytes.append(contentsOf: value ?? [])
+        }
+        keyCount = key?.count ?? -1
+        valueCount = value?.count ?? -1
+        order = keyCount >= 0 ? Self.order(ofKey: bytes, keyCount) : Self.order(ofOffset: offset)
+        self.bytes = bytes
     }
 
     private struct Writer {
@@ -103,6 +127,10 @@ final class ConsumedRecord: Sendable {
                 valueCount < 0 ? nil : UnsafeRawBufferPointer(rebasing: rest[nameEnd..<end])
             )
         }
+    }
+
+    private static func order(ofOffset offset: Int64) -> UInt64 {
+        UInt64(bitPattern: offset) &* 0x9E37_79B9_7F4A_7C15
     }
 
     private static func order(ofKey bytes: [UInt8], _ count: Int) -> UInt64 {
