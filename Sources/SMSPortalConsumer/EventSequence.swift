@@ -100,6 +100,8 @@ public final class DeliveredEvent: Sendable {
         self.receipt = receipt
     }
 
+    var isSettled: Bool { receipt.isSettled }
+
     deinit {
         receipt.settle(.failure(NotAcknowledged()))
     }
@@ -130,6 +132,10 @@ final class DeliveryReceipt: Sendable {
     }
 
     private let state = Mutex(State.open)
+
+    var isSettled: Bool {
+        state.withLock { if case .settled = $0 { true } else { false } }
+    }
 
     func settle(_ result: Result<Void, any Error>) {
         let waiter = state.withLock { state -> CheckedContinuation<Void, any Error>? in
@@ -173,9 +179,18 @@ final class DeliveryChannel: Sendable {
 
     private let state = Mutex(State())
 
+    /// How many wait for a reader.
+    var waitingCount: Int { state.withLock { $0.waiting.count } }
+
     /// Hands an event over and waits for what becomes of it. At most as many wait as handlers run at once.
     func deliver(_ event: Event, _ context: EventContext) async throws {
         let receipt = DeliveryReceipt()
+        try handOver(event, context, receipt)
+        try await receipt.wait()
+    }
+
+    /// Does not suspend: what waits for the receipt must not keep the delivery alive, for one that is let go of has failed.
+    private func handOver(_ event: Event, _ context: EventContext, _ receipt: DeliveryReceipt) throws {
         let reader = try state.withLock { state -> (CheckedContinuation<DeliveredEvent?, any Error>, DeliveredEvent)? in
             guard !state.isAbandoned else { throw DeliveryAbandoned() }
             let delivered = DeliveredEvent(event, context, receipt)
@@ -187,13 +202,15 @@ final class DeliveryChannel: Sendable {
             return nil
         }
         if let (reader, delivered) = reader { reader.resume(returning: delivered) }
-        try await receipt.wait()
     }
 
     func next() async throws -> DeliveredEvent? {
         try await withCheckedThrowingContinuation { continuation in
             let result = state.withLock { state -> Result<DeliveredEvent?, any Error>? in
-                if let delivered = state.waiting.popFirst() { return .success(delivered) }
+                // One that was cancelled while it waited belongs to whoever has its partition now.
+                while let delivered = state.waiting.popFirst() {
+                    if !delivered.isSettled { return .success(delivered) }
+                }
                 if let end = state.end { return end }
                 if state.isAbandoned || state.reader != nil { return .success(nil) }
                 state.reader = continuation

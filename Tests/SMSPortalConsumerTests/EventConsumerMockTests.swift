@@ -84,4 +84,45 @@ struct EventConsumerMockTests {
                     #"smsportal_consumer_events_total{group="g",type="delivery-status",outcome="dead-lettered"} 2"#))
         }
     }
+
+    /// Notes whether its caller was cancelled, as a database's driver would by throwing.
+    private final class Store: ProcessedEvents {
+        let released = Mutex<[Bool]>([])
+        private let memory = InMemoryProcessedEvents()
+
+        func claim(_ key: EventClaimKey, expiry: Duration) async throws -> EventClaimOutcome {
+            try await memory.claim(key, expiry: expiry)
+        }
+
+        func complete(_ claim: EventClaim) async throws -> Bool {
+            try Task.checkCancellation()
+            return try await memory.complete(claim)
+        }
+
+        func release(_ claim: EventClaim) async throws {
+            released.withLock { $0.append(Task.isCancelled) }
+            try Task.checkCancellation()
+            try await memory.release(claim)
+        }
+    }
+
+    @Test func aCancelledHandlersClaimIsReleased() async throws {
+        try await withCluster { servers in
+            try await publish([status(1, 0)], to: servers)
+            let store = Store()
+            let began = Mutex(false)
+            var configuration = configuration(servers)
+            configuration.processedEvents = store
+            let consumer = EventConsumer(configuration: configuration)
+                .onDeliveryStatus { _, _ in
+                    began.withLock { $0 = true }
+                    try await Task.sleep(for: .seconds(3_600))
+                }
+            let run = Task { try await consumer.run() }
+            #expect(await eventually { began.withLock { $0 } })
+            run.cancel()
+            try? await run.value
+            #expect(store.released.withLock { $0 } == [false], "whoever gets the partition would wait for the expiry")
+        }
+    }
 }

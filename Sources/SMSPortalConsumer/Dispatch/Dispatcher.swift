@@ -112,7 +112,8 @@ final class Dispatcher<Processor: WorkProcessor>: Sendable {
     private func takeBatch(_ worker: Worker) -> Bool {
         let (goesOn, wakesLoop, other) = state.withLock { state in
             let (goesOn, wakesLoop) = state.takeBatch(worker, now: monotonicNow())
-            return (goesOn, wakesLoop, goesOn ? state.hire() : nil)
+            // One that ends because it was cancelled leaves work behind that others can do.
+            return (goesOn, wakesLoop, state.hire())
         }
         if wakesLoop { wakeLoop() }
         if let other { start(other) }

@@ -47,9 +47,19 @@ package enum DeadLetterHeaders {
             all.append(("\(originalGroup)", Array(group.utf8)))
         }
         all.append(("\(errorKind)", Array(failure.kind.utf8)))
-        all.append(("\(errorMessage)", Array(failure.message.utf8.prefix(maxMessageBytes))))
+        all.append(("\(errorMessage)", cut(failure.message)))
         all.append(("\(attempts)", bigEndian(Int32(clamping: earlierAttempts(record) + failure.attempts))))
         return all
+    }
+
+    /// The beginning of a text, cut between characters.
+    private static func cut(_ text: String) -> [UInt8] {
+        let bytes = Array(text.utf8.prefix(maxMessageBytes + 1))
+        guard bytes.count > maxMessageBytes else { return bytes }
+        // A byte that continues a character has 10 in front.
+        var end = maxMessageBytes
+        while end > 0, bytes[end] & 0xC0 == 0x80 { end -= 1 }
+        return Array(bytes[..<end])
     }
 
     private static func bigEndian(_ value: some FixedWidthInteger) -> [UInt8] {

@@ -76,8 +76,10 @@ public struct RetryBackoff: Sendable {
     ///   - chance: 0 to 1.
     func delay(after attempt: Int, chance: Double) -> Duration {
         var delay = initial
-        // Capped at each step: the power itself may be larger than a Duration.
-        for _ in 1..<max(1, min(attempt, 1_000)) where delay < maximum { delay = min(delay * multiplier, maximum) }
+        // Compared before each step: the product itself may be larger than a Duration.
+        for _ in 1..<max(1, min(attempt, 1_000)) where delay < maximum && delay > .zero {
+            delay = multiplier < maximum / delay ? delay * multiplier : maximum
+        }
         return min(delay, maximum) * (1 - jitter * chance)
     }
 }

@@ -169,7 +169,7 @@ struct EventProcessor: WorkProcessor {
         // again: at least once.
         for attempt in 1...3 {
             do {
-                try await configuration.processedEvents?.complete(claim)
+                _ = try await uncancelled { try await configuration.processedEvents?.complete(claim) }
                 return
             } catch {
                 metrics.claimFailures.increment()
@@ -181,7 +181,15 @@ struct EventProcessor: WorkProcessor {
 
     private func release(_ claim: EventClaim?) async {
         guard let claim else { return }
-        do { try await configuration.processedEvents?.release(claim) } catch { metrics.claimFailures.increment() }
+        do { try await uncancelled { try await configuration.processedEvents?.release(claim) } } catch {
+            metrics.claimFailures.increment()
+        }
+    }
+
+    /// What a store must hear also from a handler that was cancelled: a database's driver would throw at once, and whoever
+    /// gets the partition would wait until the claim expires.
+    private func uncancelled<R: Sendable>(_ body: @escaping @Sendable () async throws -> R) async throws -> R {
+        try await Task { try await body() }.value
     }
 
     private func chance() -> Double { Double.random(in: 0...1) }

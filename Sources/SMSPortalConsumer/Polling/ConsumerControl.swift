@@ -15,6 +15,7 @@ final class ConsumerControl: Sendable {
 
     private struct State {
         var stop: Stop?
+        var isCancelled = false
         var waker: ConsumerWaker?
     }
 
@@ -25,6 +26,7 @@ final class ConsumerControl: Sendable {
     /// The first failure counts; a cancellation counts whenever it comes.
     func stop(_ wanted: Stop) {
         let waker = state.withLock { state in
+            if case .cancelled = wanted { state.isCancelled = true }
             switch (state.stop, wanted) {
             case (nil, _), (.graceful, _): state.stop = wanted
             case (.failed, _), (.cancelled, _): break
@@ -36,6 +38,9 @@ final class ConsumerControl: Sendable {
     }
 
     var stopWanted: Stop? { state.withLock { $0.stop } }
+
+    /// Whether handlers are to be cancelled, whatever else is wanted.
+    var isCancelled: Bool { state.withLock { $0.isCancelled } }
 
     func wake() {
         doorbell?.ring()

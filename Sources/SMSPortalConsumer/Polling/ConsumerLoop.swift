@@ -369,6 +369,8 @@ final class ConsumerLoop {
                 ["topic": place.topic, "partition": place.partition, "error": error.message])
             return
         }
+        // A partition that is being given up is the next member's, who meets the same.
+        if let revocation, revocation.assignments.contains(partitions[index].assignment) { return }
         metrics.offsetsOutOfRange.increment()
         log.error(
             "offset out of range: events may have been missed",
@@ -387,6 +389,8 @@ final class ConsumerLoop {
         }
         // Another place in the partition is another assignment: what was read at the old one is not counted at the new.
         let old = partitions[index].assignment
+        // What workers have taken and not begun must not run beside the same key's records from the new place.
+        dispatcher.fence([old])
         dispatcher.update { $0.close(old) }
         let place = TopicPartition(place.topic, place.partition, offset: offset)
         let assignment = dispatcher.update { $0.open() }
@@ -487,8 +491,7 @@ final class ConsumerLoop {
     /// Lets handlers finish, within their time, and commits what is done.
     private func finish(isCancelled: Bool) {
         dispatcher.stop()
-        var isCancelled = isCancelled
-        if case .cancelled = control.stopWanted { isCancelled = true }
+        var isCancelled = isCancelled || control.isCancelled
         let all = partitions.map(\.assignment)
         if isCancelled { dispatcher.cancel(all) }
         var deadline =
@@ -497,9 +500,7 @@ final class ConsumerLoop {
             let running = dispatcher.read { $0.running(in: all) }
             guard running > 0, !consumer.isAssignmentLost else { break }
             let now = monotonicNow()
-            var mustCancel = now >= deadline
-            if !isCancelled, case .cancelled = control.stopWanted { mustCancel = true }
-            if mustCancel {
+            if now >= deadline || (!isCancelled && control.isCancelled) {
                 guard !isCancelled else {
                     log.warning("handlers did not end in time; their events are handled again", ["count": running])
                     break

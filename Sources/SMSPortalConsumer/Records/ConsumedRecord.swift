@@ -48,17 +48,28 @@ final class ConsumedRecord: Sendable {
         order = Self.order(of: bytes, keyCount: keyCount, offset: offset)
     }
 
-    /// A record without headers that has not come from Kafka.
-    init(topic: String, partition: Int32, offset: Int64, key: [UInt8]?, value: [UInt8]?) {
+    /// A record of these parts.
+    init(
+        topic: String, partition: Int32, offset: Int64, timestamp: Int64? = nil, isCreateTime: Bool = true,
+        key: [UInt8]?, value: [UInt8]?, headers: [(name: String, value: [UInt8]?)] = []
+    ) {
         self.topic = topic
         self.partition = partition
         self.offset = offset
-        timestamp = nil
-        isCreateTime = false
-        bytes = (key ?? []) + (value ?? [])
+        self.timestamp = timestamp
+        self.isCreateTime = isCreateTime
+        var bytes = (key ?? []) + (value ?? [])
+        for (name, value) in headers {
+            for count in [name.utf8.count, value?.count ?? -1] {
+                withUnsafeBytes(of: Int32(truncatingIfNeeded: count)) { bytes.append(contentsOf: $0) }
+            }
+            bytes.append(contentsOf: name.utf8)
+            bytes.append(contentsOf: value ?? [])
+        }
         keyCount = key?.count ?? -1
         valueCount = value?.count ?? -1
         order = Self.order(of: bytes, keyCount: keyCount, offset: offset)
+        self.bytes = bytes
     }
 
     private struct Writer {
