@@ -80,6 +80,8 @@ public struct RetryBackoff: Sendable {
         for _ in 1..<max(1, min(attempt, 1_000)) where delay < maximum && delay > .zero {
             delay = multiplier < maximum / delay ? delay * multiplier : maximum
         }
-        return min(delay, maximum) * (1 - jitter * chance)
+        // A policy for certain errors is not checked beforehand.
+        let share = jitter.isNaN ? 0 : min(max(jitter, 0), 1)
+        return min(delay, maximum) * (1 - share * chance)
     }
 }

@@ -264,6 +264,7 @@ final class ConsumerLoop {
             let assignments = assignments(of: partitions)
             log.warning("partitions lost", ["count": partitions.count])
             revocation = nil
+            pendingAssignment = nil
             dispatcher.fence(assignments)
             dispatcher.cancel(assignments)
             giveUp(partitions)
@@ -318,7 +319,8 @@ final class ConsumerLoop {
         }
         do {
             try consumer.assign(incrementally: places)
-            if isPaused { try consumer.pause(places) }
+            // A partition that comes back may still be paused from the last time.
+            if isPaused { try consumer.pause(places) } else { try consumer.resume(places) }
         } catch {
             log.warning("partitions could not be assigned", ["error": error.message])
         }
