@@ -275,6 +275,7 @@ import Testing
             for key in -1..<100 { core.add(record(Int64(2_001 + key), key: key), to: assignment) }
         }
         #expect(await eventually { dispatcher.read { $0.running > 0 } })
+        #expect(dispatcher.handlers <= 1, "there is one worker")
         dispatcher.fence([assignment])
         #expect(dispatcher.read { $0.running(in: [assignment]) } <= 1, "the one that the worker is at")
         processor.letGo()

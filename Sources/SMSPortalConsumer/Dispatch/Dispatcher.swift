@@ -44,6 +44,9 @@ final class Dispatcher<Processor: WorkProcessor>: Sendable {
         state.withLock { body($0.core) }
     }
 
+    /// How many records are being handled at this moment: what workers have taken and not begun does not count.
+    var handlers: Int { state.withLock { $0.handlers } }
+
     /// Begins nothing more of these partitions; of what workers have taken, only what they are at goes on.
     func fence(_ assignments: [AssignmentID]) {
         state.withLock { state in
@@ -164,6 +167,8 @@ private struct State {
         members[worker.id] = Member(worker: worker)
         return worker
     }
+
+    var handlers: Int { members.values.count { $0.worker.batch.withLock { $0.current != nil } } }
 
     /// The task of a worker that has been started. It may have ended already.
     ///

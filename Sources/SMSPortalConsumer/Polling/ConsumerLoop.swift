@@ -461,10 +461,10 @@ final class ConsumerLoop {
     // MARK: Looking
 
     private func look() {
-        let state = dispatcher.read { ($0.running, $0.records, $0.bytes) }
-        metrics.running.set(Double(state.0))
-        metrics.bufferedEvents.set(Double(state.1))
-        metrics.bufferedBytes.set(Double(state.2))
+        let state = dispatcher.read { ($0.records, $0.bytes) }
+        metrics.running.set(Double(dispatcher.handlers))
+        metrics.bufferedEvents.set(Double(state.0))
+        metrics.bufferedBytes.set(Double(state.1))
         metrics.pausedPartitions.set(
             Double(isPaused ? partitions.count : partitions.count { $0.isPausedForSpan }))
         var isAnswering = true
