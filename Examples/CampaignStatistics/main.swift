@@ -9,7 +9,7 @@ let prices = CampaignStatistics.Prices(
     costPerMessage: price("COST_PER_MESSAGE", "0.20"), valuePerReply: price("VALUE_PER_REPLY", "0"),
     valuePerClick: price("VALUE_PER_CLICK", "0"))
 let statistics = try CampaignStatistics(Service.environment("DATABASE", default: "campaigns.sqlite"))
-try await Service.run(statistics.consumer(Service.configuration(group: "campaign-statistics")))
+await Service.run(statistics.consumer(Service.configuration(group: "campaign-statistics")))
 for campaign in try await statistics.campaigns() {
     let report = try await statistics.report(on: campaign)
     let roi = report.roi(prices).map(percent) ?? "-"

@@ -2,4 +2,4 @@
 import ExampleSupport
 
 let records = try CustomerRecords(Service.environment("DATABASE", default: "customers.sqlite"))
-try await Service.run(records.consumer(Service.configuration(group: "customer-records")))
+await Service.run(records.consumer(Service.configuration(group: "customer-records")))

@@ -2,4 +2,4 @@
 import ExampleSupport
 
 let followUps = try FollowUps(Service.environment("DATABASE", default: "follow-ups.sqlite"))
-try await Service.run(followUps.consumer(Service.configuration(group: "follow-ups")))
+await Service.run(followUps.consumer(Service.configuration(group: "follow-ups")))

@@ -2,4 +2,4 @@
 import ExampleSupport
 
 let optOuts = try OptOuts(Service.environment("DATABASE", default: "subscribers.sqlite"))
-try await Service.run(optOuts.consumer(Service.configuration(group: "opt-outs")))
+await Service.run(optOuts.consumer(Service.configuration(group: "opt-outs")))

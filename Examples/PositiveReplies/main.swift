@@ -8,4 +8,4 @@ struct PrintingDesk: CallBackDesk {
 }
 
 let replies = PositiveReplies(desk: PrintingDesk())
-try await Service.run(replies.consumer(Service.configuration(group: "positive-replies")))
+await Service.run(replies.consumer(Service.configuration(group: "positive-replies")))

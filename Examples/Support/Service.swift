@@ -23,17 +23,24 @@ package enum Service {
         return value.isEmpty ? standard : value
     }
 
-    /// Reads `KAFKA_BOOTSTRAP_SERVERS` (`localhost:9092`), `TOPIC_PREFIX` (`smsportal`) and `GROUP`.
+    /// Reads `KAFKA_BOOTSTRAP_SERVERS` (`localhost:9092`), `TOPIC_PREFIX` (`smsportal`), `GROUP`, and from
+    /// `KAFKA_PROPERTIES_FILE` further properties of librdkafka, a line `name=value` each.
     package static func configuration(group: String) -> EventConsumer.Configuration {
         var configuration = EventConsumer.Configuration(
             bootstrapServers: environment("KAFKA_BOOTSTRAP_SERVERS", default: "localhost:9092"),
             group: environment("GROUP", default: group))
         configuration.topicPrefix = environment("TOPIC_PREFIX", default: "smsportal")
+        let file = environment("KAFKA_PROPERTIES_FILE", default: "/dev/null")
+        for line in (try? String(contentsOfFile: file, encoding: .utf8))?.split(separator: "\n") ?? [] {
+            let parts = line.split(separator: "=", maxSplits: 1).map(String.init)
+            if parts.count == 2, !line.hasPrefix("#") { configuration.kafkaProperties[parts[0]] = parts[1] }
+        }
         return configuration
     }
 
-    /// Runs a consumer until SIGTERM or SIGINT, and lets what has begun finish.
-    package static func run(_ consumer: EventConsumer) async throws {
+    /// Runs a consumer until SIGTERM or SIGINT, and lets what has begun finish. An error ends the process with its text and
+    /// exit code 1.
+    package static func run(_ consumer: EventConsumer) async {
         let sources = [SIGTERM, SIGINT].map { number in
             signal(number, SIG_IGN)
             let source = DispatchSource.makeSignalSource(signal: number)
@@ -42,6 +49,10 @@ package enum Service {
             return source
         }
         defer { for source in sources { source.cancel() } }
-        try await consumer.run()
+        do { try await consumer.run() } catch {
+            let line = Array("\(error)\n".utf8)
+            _ = write(2, line, line.count)
+            exit(1)
+        }
     }
 }
