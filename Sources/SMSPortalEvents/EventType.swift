@@ -22,7 +22,7 @@ extension EventType {
     package static let recognised: [EventType] = [.deliveryStatus, .reply, .shortCode, .urlPreview, .urlClick]
 
     /// Position in tables: 0 to 4 for what is understood, 5 for ``unrecognised``.
-    var index: Int {
+    package var index: Int {
         switch self {
         case .deliveryStatus: 0
         case .reply: 1
@@ -58,7 +58,7 @@ extension EventType {
     }
 
     /// The topic of an event of this type that is not a test.
-    var topic: EventTopic {
+    package var topic: EventTopic {
         switch self {
         case .deliveryStatus: .deliveryStatus
         case .reply: .reply

@@ -10,8 +10,8 @@ struct EventHandlers: Sendable {
 
     /// - Returns: false when the type has a handler already.
     mutating func set(_ type: EventType, _ handler: @escaping Handler) -> Bool {
-        defer { ofType[type.position] = handler }
-        return ofType[type.position] == nil
+        defer { ofType[type.index] = handler }
+        return ofType[type.index] == nil
     }
 
     mutating func setOptOut(_ handler: @escaping Handler) -> Bool {
@@ -24,27 +24,14 @@ struct EventHandlers: Sendable {
     /// Who handles an event; nil when nobody does.
     func handler(of event: Event) -> Handler? {
         if event.isOptOut, let ofOptOut { return ofOptOut }
-        return ofType[event.type.position]
+        return ofType[event.type.index]
     }
 
     /// The topics that bring events for these handlers.
     func topics(prefix: String, includesTest: Bool) -> [String] {
-        var topics = Set(EventType.allCases.filter { ofType[$0.position] != nil }.map(\.eventTopic))
+        var topics = Set(EventType.allCases.filter { ofType[$0.index] != nil }.map(\.topic))
         if ofOptOut != nil { topics.formUnion([.reply, .shortCode]) }
         if includesTest { topics.insert(.test) }
         return EventTopic.allCases.filter(topics.contains).map { $0.name(prefix: prefix) }
-    }
-}
-
-extension EventType {
-    fileprivate var eventTopic: EventTopic {
-        switch self {
-        case .deliveryStatus: .deliveryStatus
-        case .reply: .reply
-        case .shortCode: .shortCode
-        case .urlPreview: .urlPreview
-        case .urlClick: .urlClick
-        case .unrecognised: .quarantine
-        }
     }
 }

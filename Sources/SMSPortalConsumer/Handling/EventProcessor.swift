@@ -64,7 +64,8 @@ struct EventProcessor: WorkProcessor {
                 return .done
             case .processing(let remaining):
                 // Its fate is open: done by the other, or left behind.
-                return .later(.init(delay: min(max(remaining, .milliseconds(10)), Self.claimPoll), countsAttempt: false))
+                return .later(
+                    .init(delay: min(max(remaining, .milliseconds(10)), Self.claimPoll), countsAttempt: false))
             }
         } catch {
             if Task.isCancelled { return .abandoned }

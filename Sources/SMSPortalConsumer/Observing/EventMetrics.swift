@@ -98,18 +98,18 @@ struct ConsumerMetrics: Sendable {
     }
 
     func count(_ outcome: Outcome, _ type: EventType) {
-        types[type.position].outcomes[outcome.rawValue].increment()
+        types[type.index].outcomes[outcome.rawValue].increment()
     }
 
-    func failed(_ type: EventType) { types[type.position].failed.increment() }
-    func retried(_ type: EventType) { types[type.position].retried.increment() }
+    func failed(_ type: EventType) { types[type.index].failed.increment() }
+    func retried(_ type: EventType) { types[type.index].retried.increment() }
 
     func handled(_ type: EventType, nanoseconds: UInt64) {
-        types[type.position].handlerTime.observe(nanoseconds: nanoseconds)
+        types[type.index].handlerTime.observe(nanoseconds: nanoseconds)
     }
 
     func aged(_ type: EventType, milliseconds: Int64) {
-        types[type.position].age.observe(nanoseconds: UInt64(max(0, milliseconds)) &* 1_000_000)
+        types[type.index].age.observe(nanoseconds: UInt64(max(0, milliseconds)) &* 1_000_000)
     }
 
     /// How far a partition is behind: unfinished events included.
@@ -128,19 +128,5 @@ struct ConsumerMetrics: Sendable {
     func forget(topic: String, partition: Int32) {
         let labels = [("group", group), ("topic", topic), ("partition", String(partition))]
         for name in ["smsportal_consumer_lag", "smsportal_consumer_span"] { registry.remove(name, labels: labels) }
-    }
-}
-
-extension EventType {
-    /// A place in tables, from 0.
-    var position: Int {
-        switch self {
-        case .deliveryStatus: 0
-        case .reply: 1
-        case .shortCode: 2
-        case .urlPreview: 3
-        case .urlClick: 4
-        case .unrecognised: 5
-        }
     }
 }
