@@ -9,6 +9,9 @@ extension SpoolWriter {
     /// A damaged file is set aside: yesterday's trouble must not keep today's events out.
     func openStore(in directory: SpoolDirectory) throws(SpoolError) -> SpoolStore {
         do throws(SpoolError) {
+            if let damage = try LogCheck.damage(of: directory.file) {
+                return try salvagedStore(in: directory, because: damage)
+            }
             let store = try SpoolStore(path: directory.file, laneNames: configuration.lanes)
             do throws(SpoolError) { try store.verify() } catch {
                 // SQLite goes by names: closed later, it would delete the log of the new file.
@@ -23,13 +26,38 @@ extension SpoolWriter {
         }
     }
 
+    /// What stood before the damage goes on in the new file; what was delivered since is delivered once more.
+    private func salvagedStore(
+        in directory: SpoolDirectory, because error: SpoolError
+    ) throws(SpoolError) -> SpoolStore {
+        let aside = try setAside(in: directory, because: error)
+        let fresh = try freshStore(in: directory, lanes: configuration.lanes)
+        guard let aside else { return fresh }
+        do throws(SpoolError) {
+            let file = try SpoolFile(aside)
+            defer { file.close() }
+            try SpoolSalvage.fill(fresh, lanes: configuration.lanes, names: file.lanes) {
+                table, last throws(SpoolError) in try file.rows(of: table, after: last, count: SpoolSalvage.batchRows)
+            }
+            return fresh
+        } catch {
+            // A part is better than nothing, and all of it is in the file that was set aside.
+            fresh.rollback()
+            fresh.close()
+            return try SpoolStore(path: directory.file, laneNames: configuration.lanes)
+        }
+    }
+
     private func freshStore(in directory: SpoolDirectory, lanes: [String]) throws(SpoolError) -> SpoolStore {
         try directory.makeFile()
         return try SpoolStore(path: directory.file, laneNames: lanes)
     }
 
-    private func setAside(in directory: SpoolDirectory, because error: SpoolError) throws(SpoolError) {
-        if let aside = try directory.setAside() { events.append(.setAside(aside, error)) }
+    @discardableResult
+    private func setAside(in directory: SpoolDirectory, because error: SpoolError) throws(SpoolError) -> String? {
+        let aside = try directory.setAside()
+        if let aside { events.append(.setAside(aside, error)) }
+        return aside
     }
 
     /// The file is gone from its folder, but it is still open here, and everything that was answered for is in it: it is
