@@ -50,8 +50,10 @@ struct KafkaLog {
             ["error": error.code.rawValue, "reason": error.message, "repeated": suppressed])
     }
 
-    func setAside(_ name: String) {
-        logger.error("the spool's file was damaged and is set aside; a new one takes its place", ["file": name])
+    func setAside(_ name: String, _ error: SpoolError) {
+        logger.error(
+            "the spool's file was damaged and is set aside; a new one takes its place",
+            ["file": name, "reason": error.message])
     }
 
     func notInspectable(_ error: SpoolError) {

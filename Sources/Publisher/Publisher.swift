@@ -216,7 +216,7 @@ package final class Publisher {
             core.spoolFailed()
             log.spoolFailed(error)
             spoolSettled()
-        case .setAside(let name): log.setAside(name)
+        case .setAside(let name, let error): log.setAside(name, error)
         case .notInspectable(let error): log.notInspectable(error)
         }
         perform()

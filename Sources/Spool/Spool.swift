@@ -55,8 +55,8 @@ package enum SpoolEvent: Sendable {
     case totals([SpoolTotals], oldest: [Int64?], parked: Int64, freeBytes: Int64)
     /// Nothing can be stored now; it is tried again every second.
     case failed(SpoolError)
-    /// The file was damaged and now has this name.
-    case setAside(String)
+    /// The file was damaged, as the error says, and now has this name.
+    case setAside(String, SpoolError)
     /// Other processes cannot ask about the spool.
     case notInspectable(SpoolError)
 }

@@ -36,12 +36,14 @@ final class SpoolDirectory: Sendable {
             close(lock)
             throw SpoolError(.locked, "spool.path: another process holds \(path)")
         }
-        // SQLite gives its log the permissions of the file, so it is made before, for its owner only.
-        let descriptor = open(path + "/spool.db", O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+        try makeFile()
+    }
+
+    /// Makes an empty file where there is none, for its owner only: SQLite gives its log the same permissions.
+    func makeFile() throws(SpoolError) {
+        let descriptor = open(file, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
         guard descriptor >= 0 else {
-            let reason = Self.reason
-            close(lock)
-            throw SpoolError(.directory, "spool.path: cannot write to \(path): \(reason)")
+            throw SpoolError(.directory, "spool.path: cannot write to \(path): \(Self.reason)")
         }
         close(descriptor)
     }
@@ -91,17 +93,41 @@ final class SpoolDirectory: Sendable {
     /// - Returns: whether there was any.
     func dropBallast() -> Bool { unlink(ballast) == 0 }
 
+    /// The log first: a file without its log is still one that can be opened, but beside an empty file SQLite deletes a log.
+    private static let suffixes = ["-wal", "-shm", "-journal", ""]
+
     /// Removes a file that was set aside and is not needed.
     func discard(_ aside: String) {
-        for suffix in ["", "-wal", "-shm", "-journal"] { unlink(aside + suffix) }
+        for suffix in Self.suffixes { unlink(aside + suffix) }
     }
 
-    /// Renames a damaged file and its log, so that a new one can take their place.
+    /// Renames a damaged file and its log, so that a new one can take their place. What has been set aside before is
+    /// never overwritten: the folder's lock keeps everybody else from choosing the same name. Nothing may have the file open.
     ///
-    /// - Returns: the new name.
-    func setAside() -> String {
-        let aside = path + "/spool-damaged-\(time(nil))-\(getpid()).db"
-        for suffix in ["", "-wal", "-shm", "-journal"] { rename(file + suffix, aside + suffix) }
-        return aside
+    /// - Returns: the new name, nil when there was nothing to rename.
+    /// - Throws: `SpoolError`, `.io` when it cannot be renamed.
+    func setAside() throws(SpoolError) -> String? {
+        let base = "\(path)/spool-damaged-\(time(nil))-\(getpid())"
+        var aside = base + ".db"
+        var count = 1
+        while Self.suffixes.contains(where: { Self.isTaken(aside + $0) }) {
+            count += 1
+            aside = "\(base)-\(count).db"
+        }
+        var isAny = false
+        for suffix in Self.suffixes {
+            if rename(file + suffix, aside + suffix) == 0 {
+                isAny = true
+            } else if errno != ENOENT {
+                throw SpoolError(.io, "cannot rename \(file + suffix): \(Self.reason)")
+            }
+        }
+        return isAny ? aside : nil
+    }
+
+    /// Anything counts but the certainty that there is nothing.
+    private static func isTaken(_ path: String) -> Bool {
+        var status = stat()
+        return lstat(path, &status) == 0 || errno != ENOENT
     }
 }

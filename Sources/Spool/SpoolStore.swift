@@ -34,7 +34,7 @@ final class SpoolStore {
     static let formatVersion: Int64 = 1
     /// "SMSP", so that `file` and people can tell what it is.
     private static let applicationID = 0x534D_5350
-    private static let pageBytes = 4_096
+    static let pageBytes = 4_096
     /// Pages of the log after which it is carried over into the file, between two batches: 4 MiB. A transaction writes
     /// whole pages, many times what its records have, so pages are counted and not records.
     private static let checkpointPages = 1_024

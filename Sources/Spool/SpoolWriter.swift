@@ -6,14 +6,18 @@ internal import Darwin
 
 /// The thread of a spool: applies batches, tells what came of them, and mends the file when it fails.
 final class SpoolWriter {
-    private let configuration: SpoolConfiguration
+    let configuration: SpoolConfiguration
     private let tell: @Sendable ([SpoolEvent]) -> Void
     private var directory: SpoolDirectory?
     private var store: SpoolStore?
+    /// A file that was deleted, and is still open: it has what was answered for until that is in a new one.
+    private var orphan: SpoolStore?
+    /// What has stood in the place of the orphan's copy.
+    var leftover: String?
     private var failure: SpoolError?
     /// Deletes of a batch that failed: rows that nobody needs any more must not stay for ever.
     private var owed: [(lane: Int, number: Int64)] = []
-    private var events: [SpoolEvent] = []
+    var events: [SpoolEvent] = []
     private var lastReport = ContinuousClock.now
 
     private let ask: SpoolServer.Ask
@@ -31,9 +35,9 @@ final class SpoolWriter {
 
     /// - Parameter next: the next batch after waiting at most so many milliseconds; empty when none came, nil at the end.
     func run(next: (_ milliseconds: Int32) -> [SpoolCommand]?) {
-        open(isFirst: true)
+        open()
         while let batch = next(1_000) {
-            if store == nil { open(isFirst: false) }
+            if store == nil { open() }
             if !batch.isEmpty { apply(batch) }
             if batch.isEmpty { store?.tidy() }
             if lastReport.duration(to: .now) >= .seconds(1) { report() }
@@ -53,7 +57,7 @@ final class SpoolWriter {
 
     // MARK: - Opening and mending
 
-    private func open(isFirst: Bool) {
+    private func open() {
         do throws(SpoolError) {
             let directory: SpoolDirectory
             if let held = self.directory {
@@ -64,6 +68,11 @@ final class SpoolWriter {
             }
             self.directory = directory
             listen(in: directory)
+            if let orphan {
+                try rescue(orphan, in: directory)
+                orphan.close()
+                self.orphan = nil
+            }
             let store = try openStore(in: directory)
             self.store = store
             failure = nil
@@ -84,19 +93,6 @@ final class SpoolWriter {
             server = try SpoolServer(folder: directory.path, ask: ask)
         } catch {
             if failure == nil { events.append(.notInspectable(error)) }
-        }
-    }
-
-    /// A damaged file is set aside: yesterday's trouble must not keep today's events out.
-    private func openStore(in directory: SpoolDirectory) throws(SpoolError) -> SpoolStore {
-        do throws(SpoolError) {
-            let store = try SpoolStore(path: directory.file, laneNames: configuration.lanes)
-            try store.verify()
-            return store
-        } catch {
-            guard error.code == .damaged else { throw error }
-            events.append(.setAside(directory.setAside()))
-            return try SpoolStore(path: directory.file, laneNames: configuration.lanes)
         }
     }
 
@@ -210,49 +206,11 @@ final class SpoolWriter {
         owe(batch)
         let old = store
         store = nil
-        if error.code == .moved, let old { rescue(old) }
         // With this room the deletes come through at the next batch.
         if error.code == .full { _ = directory?.dropBallast() }
-        old?.close()
+        if error.code == .moved { orphan = old } else { old?.close() }
         reject(batch, error)
-        open(isFirst: false)
-    }
-
-    /// The file is gone from its folder, but it is still open here, and everything that was answered for is in it: it is
-    /// copied into a new one. Whoever deletes files may be at it still, so it is tried more than once.
-    private func rescue(_ old: SpoolStore) {
-        guard let directory else { return }
-        for attempt in 1...10 {
-            // Only the log may be gone: what is left of the old file makes room for the new one.
-            let leftover = directory.setAside()
-            do throws(SpoolError) {
-                let fresh = try SpoolStore(path: directory.file, laneNames: configuration.lanes)
-                defer { fresh.close() }
-                try copy(old, to: fresh)
-                directory.discard(leftover)
-                return
-            } catch {
-                if attempt == 10 {
-                    events.append(.failed(error))
-                    events.append(.setAside(leftover))
-                }
-                usleep(20_000)
-            }
-        }
-    }
-
-    private func copy(_ old: SpoolStore, to fresh: SpoolStore) throws(SpoolError) {
-        try fresh.beginTransaction()
-        for lane in configuration.lanes.indices {
-            var last: Int64 = 0
-            while true {
-                let rows = try old.read(lane: lane, after: last, count: 1_000, bytes: 8 << 20)
-                guard let end = rows.last else { break }
-                for row in rows { try fresh.insert(row.record, number: row.number) }
-                last = end.number
-            }
-        }
-        try fresh.commit()
+        open()
     }
 
     private func owe(_ batch: ArraySlice<SpoolCommand>) {

@@ -69,7 +69,7 @@ final class Desk: Sendable {
                         told.answers += 1
                     case .totals(let totals, _, _, _): told.totals = totals
                     case .failed(let error): told.failed.append(error)
-                    case .setAside(let name): told.aside.append(name)
+                    case .setAside(let name, _): told.aside.append(name)
                     case .notInspectable(let error): Issue.record("\(error)")
                     }
                 }

@@ -42,6 +42,7 @@ package final class SpoolFile: SpoolSource {
             )
         }
         names = try laneNames()
+        if let error = try LogCheck.damage(of: path) { damage.append(error.message) }
     }
 
     private static func open(_ path: String) throws(SpoolError) -> Database {

@@ -26,32 +26,8 @@ package enum SpoolSalvage {
         for name in ["/spool.db", "/spool.db-wal", "/lock"] { unlink(part + name) }
         let directory = try SpoolDirectory(part, allowsAnyFileSystem: true)
         let store = try SpoolStore(path: directory.file, laneNames: lanes)
-        var outcome = Outcome()
-        let tables = file.lanes.map { SpoolTable.lane($0.id) } + [.parked]
-        for table in tables {
-            var last = Int64.min
-            while true {
-                let rows = try file.rows(of: table, after: last, count: 1_000)
-                guard let end = rows.last else { break }
-                last = end.number
-                try store.beginTransaction()
-                for row in rows {
-                    let name = file.lanes.first { $0.id == row.lane }?.name ?? "lane_\(row.lane)"
-                    guard let lane = lanes.firstIndex(of: name) else {
-                        outcome.unknown[name, default: 0] += 1
-                        continue
-                    }
-                    let record = row.record.inLane(lane)
-                    if let reason = row.reason {
-                        try store.park(record, number: row.number, reason: reason)
-                    } else {
-                        try store.insert(record, number: row.number)
-                    }
-                    outcome.rows += 1
-                }
-                try store.commit()
-                progress(outcome.rows)
-            }
+        let outcome = try fill(store, lanes: lanes, names: file.lanes, progress: progress) {
+            table, last throws(SpoolError) in try file.rows(of: table, after: last, count: batchRows)
         }
         store.close()
         guard rename(part, folder) == 0 else {
@@ -65,10 +41,58 @@ package enum SpoolSalvage {
         return outcome
     }
 
+    /// Copies all rows, the parked ones with their reasons, under the numbers that they have; a batch is a transaction.
+    ///
+    /// - Parameters:
+    ///   - lanes: the lanes' names in the store; rows of others are left out and counted.
+    ///   - names: the lanes of the source.
+    ///   - rows: the next rows of a table behind a number, empty at its end.
+    @discardableResult
+    static func fill(
+        _ store: SpoolStore, lanes: [String], names: [(id: Int64, name: String)],
+        progress: (Int64) -> Void = { _ in },
+        from rows: (SpoolTable, _ last: Int64) throws(SpoolError) -> [InspectedRow]
+    ) throws(SpoolError) -> Outcome {
+        var outcome = Outcome()
+        for table in names.map({ SpoolTable.lane($0.id) }) + [.parked] {
+            var last = Int64.min
+            while true {
+                let batch = try rows(table, last)
+                guard let end = batch.last else { break }
+                last = end.number
+                try store.beginTransaction()
+                for row in batch {
+                    let name = names.first { $0.id == row.lane }?.name ?? "lane_\(row.lane)"
+                    guard let lane = lanes.firstIndex(of: name) else {
+                        outcome.unknown[name, default: 0] += 1
+                        continue
+                    }
+                    let record = row.record.inLane(lane)
+                    if let reason = row.reason {
+                        try store.park(record, number: row.number, reason: reason)
+                    } else {
+                        try store.insert(record, number: row.number)
+                    }
+                    outcome.rows += 1
+                }
+                try store.commit()
+                store.tidy()
+                progress(outcome.rows)
+            }
+        }
+        return outcome
+    }
+
+    static let batchRows = 1_000
+    static let batchBytes = 8 << 20
+
     /// Gives the damaged file of a folder another name, as a bridge does at its start.
     ///
     /// - Returns: the new path.
     package static func setAside(in folder: String) throws(SpoolError) -> String {
-        try SpoolDirectory(folder, allowsAnyFileSystem: true).setAside()
+        guard let aside = try SpoolDirectory(folder, allowsAnyFileSystem: true).setAside() else {
+            throw SpoolError(.io, "\(folder): there is no file to set aside")
+        }
+        return aside
     }
 }

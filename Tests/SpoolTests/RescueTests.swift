@@ -1,0 +1,99 @@
+import Foundation
+import Synchronization
+import Testing
+
+@testable import Spool
+
+/// What becomes of the rows when the file is lost under a running spool, or is set aside.
+@Suite struct RescueTests {
+    private func names(_ scratch: Scratch, _ prefix: String) throws -> [String] {
+        try FileManager.default.contentsOfDirectory(atPath: scratch.path).filter { $0.hasPrefix(prefix) }.sorted()
+    }
+
+    /// Rows that wait for nobody (parked), and rows of a topic that this version does not know, are data all the same.
+    @Test func aDeletedFileIsRescuedWithParkedRowsAndLanesOfOtherVersions() throws {
+        let scratch = Scratch()
+        let old = Desk()
+        // The lanes get other numbers in the new file than they have here.
+        let first = try old.spool(scratch, lanes: ["gone", "b", "a"])
+        #expect(first.submit([.insert(record("of another version", lane: 0), number: 1, token: 1)]))
+        #expect(old.wait { $0.durable == [1] })
+        first.stop()
+
+        let desk = Desk()
+        let spool = try desk.spool(scratch)
+        #expect(
+            spool.submit([
+                .insert(record("kept"), number: 2, token: 2), .insert(record("refused", lane: 1), number: 3, token: 3),
+            ]))
+        #expect(desk.wait { $0.durable.count == 2 })
+        #expect(spool.submit([.park(record("refused", lane: 1), number: 3, reason: "MSG_SIZE_TOO_LARGE")]))
+        #expect(spool.submit([.insert(record("and then"), number: 4, token: 4)]))
+        #expect(desk.wait { $0.durable.contains(4) })
+        for name in try names(scratch, "spool.db") {
+            try FileManager.default.removeItem(atPath: scratch.path + "/" + name)
+        }
+        #expect(spool.submit([.insert(record("late"), number: 5, token: 5)]))
+        #expect(desk.wait { $0.rejected[5]?.code == .moved })
+        #expect(spool.submit([.insert(record("after"), number: 6, token: 6)]))
+        #expect(desk.wait { $0.durable.contains(6) })
+        spool.stop()
+
+        let file = try SpoolFile(scratch.file)
+        defer { file.close() }
+        let parked = try file.rows(of: .parked, after: 0, count: 10)
+        #expect(parked.map(\.number) == [3])
+        #expect(parked.map(\.reason) == ["MSG_SIZE_TOO_LARGE"])
+        #expect(parked.map { String(decoding: $0.record.value, as: UTF8.self) } == ["refused"])
+        #expect(parked.map { row in file.lanes.first { $0.id == row.lane }?.name } == ["b"])
+        let gone = try #require(file.lanes.first { $0.name == "gone" })
+        #expect(try file.rows(of: .lane(gone.id), after: 0, count: 10).map(\.number) == [1])
+        let lane = try #require(file.lanes.first { $0.name == "a" })
+        #expect(try Set(file.rows(of: .lane(lane.id), after: 0, count: 10).map(\.number)).isSuperset(of: [2, 4, 6]))
+        #expect(try names(scratch, "spool-damaged-").isEmpty)
+        let mode = try FileManager.default.attributesOfItem(atPath: scratch.file)[.posixPermissions] as? Int
+        #expect(mode == 0o600, "the new file is the owner's alone, too")
+    }
+
+    @Test func whatIsSetAsideIsNeverOverwritten() throws {
+        let scratch = Scratch()
+        let directory = try SpoolDirectory(scratch.path, allowsAnyFileSystem: true)
+        var names: Set<String> = []
+        for number in 1...20 {
+            try Data("file \(number)".utf8).write(to: URL(fileURLWithPath: scratch.file))
+            try Data("log \(number)".utf8).write(to: URL(fileURLWithPath: scratch.file + "-wal"))
+            let name = try #require(try directory.setAside())
+            names.insert(name)
+            #expect(FileManager.default.contents(atPath: name) == Data("file \(number)".utf8))
+            #expect(FileManager.default.contents(atPath: name + "-wal") == Data("log \(number)".utf8))
+        }
+        #expect(names.count == 20)
+        #expect(try directory.setAside() == nil, "there is nothing left to rename")
+    }
+
+    /// SQLite deletes the log by its old name when it closes a file: that would be the log of the new one.
+    @Test func aFileThatFailsItsCheckIsClosedBeforeItIsSetAside() throws {
+        let scratch = Scratch()
+        let first = Desk()
+        let spool = try first.spool(scratch)
+        #expect(spool.submit((1...400).map { .insert(record("\($0)", padding: 500), number: Int64($0), token: 1) }))
+        #expect(first.wait { $0.durable == [1] })
+        spool.stop()
+        var bytes = try Data(contentsOf: URL(fileURLWithPath: scratch.file))
+        bytes.replaceSubrange(40_960..<45_056, with: Data(repeating: 0xA5, count: 4_096))
+        try bytes.write(to: URL(fileURLWithPath: scratch.file))
+
+        let desk = Desk()
+        let again = try desk.spool(scratch)
+        #expect(again.submit([.insert(record("x"), number: 1_000, token: 2)]))
+        #expect(desk.wait { $0.durable == [2] })
+        let aside = try #require(desk.told.withLock { $0.aside.first })
+        let open = try FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd").compactMap {
+            try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/fd/\($0)")
+        }
+        #expect(!open.contains { $0.hasPrefix(aside) })
+        #expect(FileManager.default.contents(atPath: aside)?.count == bytes.count)
+        #expect(FileManager.default.fileExists(atPath: scratch.file + "-wal"))
+        again.stop()
+    }
+}
