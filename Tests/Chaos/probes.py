@@ -39,9 +39,10 @@ class Probe:
         self.ended = now()
         self.process.terminate()
 
-    def errors(self):
+    def errors(self, length=1_500):
+        """The end of its log; None for all of it."""
         with open(self.log, encoding="utf-8", errors="replace") as file:
-            return file.read()[-1500:]
+            return file.read()[-length if length else None:]
 
     def metrics(self, name):
         """Asks for the metrics; the values of one by its labels' text."""
@@ -88,7 +89,7 @@ class Flock:
     def begin(self, group):
         """A group that has handled nothing."""
         self.group, self.ledger = group, os.path.join(self.folder, f"{group}.ledger")
-        self.lines, self.handled, self.rest = [], set(), ""
+        self.lines, self.handled, self.place = [], set(), 0
         with open(self.ledger, "wb"):
             pass
 
@@ -102,12 +103,13 @@ class Flock:
         return self.members[-1]
 
     def read(self):
-        """What has been handled since. Whole lines: a process that was killed has written all of a line or nothing."""
-        with open(self.ledger, encoding="ascii") as file:
-            file.seek(getattr(self, "_place", 0) if self.lines else 0)
+        """What has been handled since. A line that is being written may be seen in part: it comes whole the next time."""
+        with open(self.ledger, "rb") as file:
+            file.seek(self.place)
             text = file.read()
-            self._place = file.tell()
-        for line in text.splitlines():
+        text = text[:text.rfind(b"\n") + 1]
+        self.place += len(text)
+        for line in text.decode().splitlines():
             pid, partition, offset, number, reference, at = line.split()
             one = Handled(int(pid), int(partition), int(offset), number, int(reference.removeprefix("order-")), int(at))
             self.lines.append(one)
@@ -160,6 +162,10 @@ class Flock:
     def check_all_handled(self):
         missing = [index for index in range(self.events) if index not in self.handled]
         check(not missing, f"{len(missing)} events were never handled: {missing[:5]}")
+
+    def lost(self):
+        """How often a member heard that its partitions had gone to others without its consent."""
+        return sum(probe.errors(None).count("partitions lost") for probe in self.all)
 
     def repeats(self):
         """How many events were handled again, by what became of the process that had handled them: `killed`, `ended`

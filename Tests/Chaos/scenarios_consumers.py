@@ -56,7 +56,7 @@ def consumer_group(suite):
         flock.read()
         kinds, oldest = flock.repeats()
         print(f"      consumer-group: {len(flock.lines)} handled, {kills} kills, {ends} SIGTERMs; handled again: after kills "
-              f"{kinds['killed']} (at most {oldest} ms old), after SIGTERM {kinds['ended']}, else {kinds['alive']}", flush=True)
+              f"{kinds['killed']} (at most {oldest} ms old), after SIGTERM {kinds['ended']}, else {kinds['alive']}; partitions lost {flock.lost()} times", flush=True)
         with suite.report.case("consumer-group: every event was handled"):
             flock.check_all_handled()
         with suite.report.case("consumer-group: the events of a number were handled in order"):
