@@ -102,6 +102,11 @@ let package = Package(
             name: "ConsumerBench", dependencies: ["Kafka", "SMSPortalConsumer", "SMSPortalEvents"],
             path: "Benchmarks/ConsumerBench", swiftSettings: settings),
 
+        // A consumer to be killed; `scripts/chaos` runs several of it.
+        .executableTarget(
+            name: "ConsumerProbe", dependencies: ["SMSPortalConsumer", "SMSPortalEvents"],
+            path: "Tests/ConsumerProbe", swiftSettings: settings),
+
         // Reactions to start from: one small service each.
         .target(
             name: "ExampleSupport", dependencies: ["CSQLite", "SMSPortalConsumer"], path: "Examples/Support",

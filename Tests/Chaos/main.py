@@ -14,6 +14,7 @@ ROOT = os.path.dirname(os.path.dirname(HERE))
 sys.path.insert(1, os.path.join(os.path.dirname(HERE), "Contract"))
 
 import scenarios_clients as clients  # noqa: E402
+import scenarios_consumers as consumers  # noqa: E402
 import scenarios_kafka as kafka  # noqa: E402
 import scenarios_spool as spool  # noqa: E402
 from cluster import Cluster  # noqa: E402
@@ -48,6 +49,8 @@ SCENARIOS = [
     ("many-connections", clients.many_connections, 120, 120),
     ("overload", clients.overload, 180, 300),
     ("overload-without-kafka", clients.overload_without_kafka, 240, 400),
+    ("consumer-group", consumers.consumer_group, 300, 600),
+    ("consumer-failures", consumers.consumer_failures, 240, 300),
     ("soak", clients.soak, 300, 4200),
 ]
 

@@ -1,0 +1,119 @@
+// A consumer to be killed: `scripts/chaos --only consumer-group` runs several of it and judges what they write down.
+//
+//     ConsumerProbe BOOTSTRAP GROUP PREFIX FILE [OPTION VALUE…]
+//
+// A line of FILE for each delivery status that was handled, in one write each: process id, partition, offset, number,
+// reference, monotonic milliseconds. SIGTERM is `shutdown()`; SIGUSR1 prints the metrics, as the end does.
+import Dispatch
+import SMSPortalConsumer
+import SMSPortalEvents
+
+#if canImport(Glibc)
+import Glibc
+#else
+import Darwin
+#endif
+
+let usage = """
+    ConsumerProbe BOOTSTRAP GROUP PREFIX FILE [OPTION VALUE…]
+      --work MS            how long each event takes (0)
+      --concurrency N      handlers at once (16)
+      --commit-interval MS between commits (1000)
+      --fail-key NUMBER    its events always fail: three attempts, 10 ms and 20 ms apart, then the dead letters
+      --sleep-key NUMBER   its events take as long as --sleep says
+      --sleep SECONDS      (60)
+      --property NAME=VALUE of librdkafka; may be given several times
+    """
+
+struct Failing: Error {}
+
+struct Options {
+    var work = Duration.zero
+    var concurrency = 16
+    var commitInterval = Duration.seconds(1)
+    var failKey: String?
+    var sleepKey: String?
+    var sleep = Duration.seconds(60)
+    var properties: [String: String] = [:]
+
+    /// - Parameter arguments: Names and values in turn.
+    /// - Returns: nil for what is no option.
+    init?(_ arguments: ArraySlice<String>) {
+        guard arguments.count.isMultiple(of: 2) else { return nil }
+        for index in stride(from: arguments.startIndex, to: arguments.endIndex, by: 2) {
+            let value = arguments[index + 1]
+            let number = Int(value)
+            switch (arguments[index], number) {
+            case ("--work", let number?): work = .milliseconds(number)
+            case ("--concurrency", let number?): concurrency = number
+            case ("--commit-interval", let number?): commitInterval = .milliseconds(number)
+            case ("--sleep", let number?): sleep = .seconds(number)
+            case ("--fail-key", _): failKey = value
+            case ("--sleep-key", _): sleepKey = value
+            case ("--property", _):
+                let parts = value.split(separator: "=", maxSplits: 1).map(String.init)
+                guard parts.count == 2 else { return nil }
+                properties[parts[0]] = parts[1]
+            default: return nil
+            }
+        }
+    }
+}
+
+func fail(_ text: String) -> Never {
+    let line = Array("\(text)\n".utf8)
+    _ = write(2, line, line.count)
+    exit(2)
+}
+
+func monotonicMilliseconds() -> Int {
+    var time = timespec()
+    clock_gettime(CLOCK_MONOTONIC, &time)
+    return time.tv_sec * 1_000 + time.tv_nsec / 1_000_000
+}
+
+let arguments = CommandLine.arguments
+guard arguments.count >= 5, let options = Options(arguments[5...]) else { fail(usage) }
+let ledger = open(arguments[4], O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o644)
+guard ledger >= 0 else { fail("\(arguments[4]) cannot be opened: \(String(cString: strerror(errno)))") }
+let process = getpid()
+
+var configuration = EventConsumer.Configuration(bootstrapServers: arguments[1], group: arguments[2])
+configuration.topicPrefix = arguments[3]
+configuration.concurrency = options.concurrency
+configuration.commitInterval = options.commitInterval
+configuration.kafkaProperties = options.properties
+configuration.failure = FailurePolicy(
+    maxAttempts: 3, backoff: RetryBackoff(initial: .milliseconds(10)), finally: .deadLetter)
+let metrics = configuration.metrics
+
+let consumer = EventConsumer(configuration: configuration)
+    .onDeliveryStatus { status, context in
+        let number = status.msisdn ?? "-"
+        if number == options.failKey { throw Failing() }
+        let time = number == options.sleepKey ? options.sleep : options.work
+        if time > .zero { try await Task.sleep(for: time) }
+        let line = Array(
+            "\(process) \(context.partition) \(context.offset) \(number) \(status.reference ?? "-") \(monotonicMilliseconds())\n"
+                .utf8)
+        // One write appends a whole line, whoever else appends.
+        guard write(ledger, line, line.count) == line.count else { fail("the ledger takes no line") }
+    }
+
+func tell() {
+    print("\(metrics.prometheusText())# end")
+    fflush(nil)
+}
+
+let sources = [SIGTERM, SIGUSR1].map { number in
+    signal(number, SIG_IGN)
+    let source = DispatchSource.makeSignalSource(signal: number, queue: .main)
+    source.setEventHandler {
+        if number == SIGTERM { consumer.shutdown() } else { tell() }
+    }
+    source.resume()
+    return source
+}
+try await consumer.run()
+tell()
+withExtendedLifetime(sources) {}
