@@ -31,7 +31,7 @@ def check(condition, name, detail=""):
 
 def asyncapi():
     """The document names every topic, its references lead to schemas, and its examples are valid."""
-    document = json.loads((ROOT / "schemas/asyncapi.json").read_text())
+    document = json.loads((ROOT / "docs/asyncapi.json").read_text())
     swift = (ROOT / "Sources/SMSPortalEvents/EventTopic.swift").read_text()
     topics = {f"smsportal.{name}" for name in re.findall(r'case \.\w+: "([a-z-]+)"', swift)}
     addresses = {channel["address"] for channel in document["channels"].values()}
@@ -43,7 +43,7 @@ def asyncapi():
             for part in reference[2:].split("/"):
                 place = place[part]
             return place
-        return json.loads((ROOT / "schemas" / reference.removeprefix("./")).read_text())
+        return json.loads((ROOT / "docs" / reference).read_text())
 
     for name, message in document["components"]["messages"].items():
         schema = resolve(message["payload"]["schema"]["$ref"])
