@@ -48,6 +48,22 @@ struct DispatchCoreTests {
         #expect(core.watermark(of: partition) == 1)
     }
 
+    /// What is done beyond the watermark is handled again after a rebalance: so the line is that of arrival, and a key's
+    /// second record does not go behind every other key.
+    @Test func recordsAreTakenInTheOrderInWhichTheyCame() {
+        var core = DispatchCore(limits: Self.limits)
+        let partition = core.open()
+        for (offset, key) in [(0, 1), (1, 1), (2, 2), (3, 3), (4, 1), (5, 2)] {
+            core.add(record(Int64(offset), key: key), to: partition)
+        }
+        for offset in 0..<6 {
+            let work = core.next()!
+            #expect(work.record.offset == Int64(offset))
+            _ = core.finish(work, .done, now: 0)
+            #expect(core.watermark(of: partition) == Int64(offset) + 1)
+        }
+    }
+
     @Test func reportsRoomOnlyWhenHalfIsDone() {
         var core = DispatchCore(limits: Self.limits)
         let partition = core.open()

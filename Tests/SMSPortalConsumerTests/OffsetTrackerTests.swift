@@ -59,7 +59,7 @@ struct OffsetTrackerTests {
     @Test(arguments: 0..<5) func timersComeInTheirOrder(_ run: Int) {
         let seed = UInt64.random(in: 0...UInt64.max)
         var random = SeededGenerator(state: seed)
-        var heap = TimerHeap()
+        var heap = LaneHeap()
         let deadlines = (0..<500).map { _ in UInt64.random(in: 0..<1_000, using: &random) }
         for (index, deadline) in deadlines.enumerated() {
             heap.insert(LaneReference(index: index, generation: 0), at: deadline)

@@ -2,9 +2,11 @@ internal import Threads
 
 /// Who is next: the state of everything that has been read and is not done. Pure, without clock and threads.
 ///
-/// A record joins the lane of its key. Lanes whose first record may be handled stand in one queue, from which workers
-/// take; a lane stands there once, so its records are handled one after the other, whatever the number of workers. A
-/// record that is tried again later holds back its own lane and nothing else, and keeps no worker.
+/// A record joins the lane of its key. Lanes whose first record may be handled stand in one line, from which workers
+/// take; a lane stands there once, so its records are handled one after the other, whatever the number of workers. The
+/// line is in the order in which the records came: what is done lies close together, and little of it lies above the
+/// watermark, to be handled again by whoever gets the partition. A record that is tried again later holds back its own
+/// lane and nothing else, and keeps no worker.
 struct DispatchCore {
     struct Limits: Sendable {
         /// Handlers that run at once.
@@ -29,8 +31,9 @@ struct DispatchCore {
     let limits: Limits
     private var places: [Place] = []
     private var lanes: LaneTable
-    private var ready = Queue<LaneReference>()
-    private var timers = TimerHeap()
+    private var ready = LaneHeap()
+    private var nextPlace: UInt64 = 0
+    private var timers = LaneHeap()
     private var isStopped = false
     /// Whether the polling thread waits for room.
     private var isThrottled = false
@@ -70,7 +73,8 @@ struct DispatchCore {
         if places[assignment.index].offsets.span >= limits.maxSpan { spansHaveChanged = true }
         records += 1
         bytes += record.size
-        if let lane = lanes.append(record, to: assignment) { ready.append(lane) }
+        nextPlace += 1
+        if let lane = lanes.append(record, place: nextPlace, to: assignment) { ready.insert(lane, at: nextPlace) }
         return true
     }
 
@@ -81,7 +85,7 @@ struct DispatchCore {
         while let lane = timers.pop(until: now) {
             guard lanes.isCurrent(lane) else { continue }
             lanes[lane].state = .ready
-            ready.append(lane)
+            ready.insert(lane, at: lanes[lane].place)
         }
         return timers.soonest
     }
@@ -160,7 +164,7 @@ struct DispatchCore {
     /// The next piece of work; nil when there is none.
     mutating func next() -> Work? {
         guard !isStopped else { return nil }
-        while let lane = ready.popFirst() {
+        while let lane = ready.pop(until: .max) {
             guard lanes.isCurrent(lane) else { continue }
             let place = lanes[lane].assignment.index
             guard !places[place].isFenced else {
@@ -185,7 +189,7 @@ struct DispatchCore {
             return
         }
         lanes[work.lane].state = .ready
-        ready.append(work.lane)
+        ready.insert(work.lane, at: lanes[work.lane].place)
     }
 
     /// What became of a piece of work.
@@ -219,7 +223,7 @@ struct DispatchCore {
                 isThrottled = false
                 wakesLoop = true
             }
-            if lanes.advance(work.lane) { ready.append(work.lane) }
+            if lanes.advance(work.lane) { ready.insert(work.lane, at: lanes[work.lane].place) }
         }
         return wakesLoop
     }

@@ -19,19 +19,22 @@ struct Lane {
     var failure: Failure?
     /// The first record; most lanes never have another.
     private var first: ConsumedRecord?
-    private var rest: [ConsumedRecord] = []
+    /// The first record's place in the line of all records.
+    private(set) var place: UInt64
+    private var rest: [(record: ConsumedRecord, place: UInt64)] = []
     private var taken = 0
 
-    init(_ record: ConsumedRecord, assignment: AssignmentID) {
+    init(_ record: ConsumedRecord, place: UInt64, assignment: AssignmentID) {
         first = record
+        self.place = place
         order = record.order
         self.assignment = assignment
     }
 
     var count: Int { (first == nil ? 0 : 1) + rest.count - taken }
 
-    mutating func append(_ record: ConsumedRecord) {
-        rest.append(record)
+    mutating func append(_ record: ConsumedRecord, place: UInt64) {
+        rest.append((record, place))
     }
 
     /// Its first record's turn has come.
@@ -59,7 +62,7 @@ struct Lane {
             first = nil
             return false
         }
-        first = rest[taken]
+        (first, place) = rest[taken]
         taken += 1
         if taken == rest.count || taken >= 64 {
             // Now and then, so that taking from the front costs nothing much.
@@ -79,6 +82,6 @@ struct Lane {
     /// Visits all records that wait.
     func forEach(_ body: (ConsumedRecord) -> Void) {
         if let first { body(first) }
-        for record in rest[taken...] { body(record) }
+        for waiting in rest[taken...] { body(waiting.record) }
     }
 }

@@ -39,18 +39,19 @@ struct LaneTable {
 
     /// Appends a record to the lane of its order.
     ///
+    /// - Parameter place: its place in the line of all records.
     /// - Returns: the lane when it is a new one.
-    mutating func append(_ record: ConsumedRecord, to assignment: AssignmentID) -> LaneReference? {
+    mutating func append(_ record: ConsumedRecord, place: UInt64, to assignment: AssignmentID) -> LaneReference? {
         let bucket = bucket(record.order)
         var index = buckets[bucket]
         while index >= 0 {
             if slots[index].lane.order == record.order, slots[index].lane.assignment == assignment {
-                slots[index].lane.append(record)
+                slots[index].lane.append(record, place: place)
                 return nil
             }
             index = slots[index].next
         }
-        let lane = Lane(record, assignment: assignment)
+        let lane = Lane(record, place: place, assignment: assignment)
         if firstFree >= 0 {
             index = firstFree
             firstFree = slots[index].next

@@ -1,8 +1,11 @@
-/// When lanes that wait may go on, the soonest first: a binary heap.
-struct TimerHeap {
+/// Lanes by a number, the lowest first: when they may go on, or the place in line of their first record. A binary heap.
+struct LaneHeap {
     private var entries: [(deadline: UInt64, lane: LaneReference)] = []
 
-    /// Monotonic nanoseconds; nil when nothing waits.
+    var count: Int { entries.count }
+    var isEmpty: Bool { entries.isEmpty }
+
+    /// The lowest number; nil when there is none.
     var soonest: UInt64? { entries.first?.deadline }
 
     mutating func insert(_ lane: LaneReference, at deadline: UInt64) {
@@ -16,7 +19,7 @@ struct TimerHeap {
         }
     }
 
-    /// Takes the soonest, if its time has come.
+    /// Takes the lowest, if it is not above `now`.
     mutating func pop(until now: UInt64) -> LaneReference? {
         guard let first = entries.first, first.deadline <= now else { return nil }
         let last = entries.removeLast()
