@@ -56,6 +56,11 @@ struct KafkaLog {
             ["file": name, "reason": error.message])
     }
 
+    func inContainerLayer(_ path: String) {
+        logger.warning(
+            "the spool is in the container's own layer and goes with the container: mount a volume", ["path": path])
+    }
+
     func notInspectable(_ error: SpoolError) {
         logger.warning("the spool commands cannot ask this bridge", ["reason": error.message])
     }

@@ -217,6 +217,7 @@ package final class Publisher {
             log.spoolFailed(error)
             spoolSettled()
         case .setAside(let name, let error): log.setAside(name, error)
+        case .inContainerLayer(let path): log.inContainerLayer(path)
         case .notInspectable(let error): log.notInspectable(error)
         }
         perform()
@@ -380,13 +381,22 @@ package final class Publisher {
     private static let replacementRetry: UInt64 = 1_000_000_000
     private static let longestReplacementDelay: UInt64 = 30_000_000_000
 
-    /// A producer's client that is to be destroyed, and the records that it may touch until then.
+    /// What ends in its own time: a producer's client with the records that it may touch until then, and a spool that
+    /// writes what it was given.
     package struct Remains: Sendable {
         fileprivate let client: Client?
         fileprivate let records: [SpoolRecord]
+        fileprivate var spool: Spool?
 
-        /// Ends the client. Blocks, so not on an event loop.
+        /// Waits for the spool's end. Blocks, for ever where its disk does not answer, so not on an event loop.
+        package func endSpool() { spool?.stop() }
+
+        /// Whether the spool's file is closed.
+        package var hasSpoolEnded: Bool { spool?.hasEnded ?? true }
+
+        /// Ends all of it. Blocks, so not on an event loop.
         package func destroy() {
+            endSpool()
             withExtendedLifetime(records) { client?.destroy() }
         }
     }
@@ -456,10 +466,9 @@ package final class Publisher {
     /// Takes no more events. What is on its way goes on to its end, and the spool is drained as far as Kafka answers.
     package func stop() { core.stop() }
 
-    /// Lets go of everything. Callers that still wait are answered as unavailable; what the spool has stays there. Blocks
-    /// until the spool's thread has written what it was given.
+    /// Lets go of everything. Callers that still wait are answered as unavailable; what the spool has stays there.
     ///
-    /// - Returns: what is to be destroyed by a thread that may block.
+    /// - Returns: what is to be destroyed by a thread that may block; until then the spool has its folder.
     package func close() -> Remains {
         guard !isClosed else { return Remains(client: nil, records: []) }
         core.stop()
@@ -471,11 +480,10 @@ package final class Publisher {
         retryTimer?.cancel()
         replacements?.close()
         replacements = nil
-        spool?.stop()
-        spool = nil
+        spool?.requestStop()
         spoolEvents?.close()
-        let client = release()
-        return Remains(client: client, records: core.sentRecords)
+        defer { spool = nil }
+        return Remains(client: release(), records: core.sentRecords, spool: spool)
     }
 
     /// Makes the producer fail fatally, as a test.

@@ -57,6 +57,8 @@ package enum SpoolEvent: Sendable {
     case failed(SpoolError)
     /// The file was damaged, as the error says, and now has this name.
     case setAside(String, SpoolError)
+    /// This folder goes when its container does: told once, when it is taken.
+    case inContainerLayer(String)
     /// Other processes cannot ask about the spool.
     case notInspectable(SpoolError)
 }
@@ -76,6 +78,7 @@ package final class Spool: Sendable {
     private let bell: Doorbell
     private let maxQueuedBytes: Int
     private let thread = Mutex<NamedThread?>(nil)
+    private let isOver = Atomic<Bool>(false)
 
     /// Starts the writer; the file is opened on its thread, and `tell` gets `.opened` or `.failed`.
     ///
@@ -90,6 +93,7 @@ package final class Spool: Sendable {
                 _ = self?.submit([.inspect(SpoolInquiry(question: question, reply: reply))])
             }
             writer.run(next: { [self] wait in take(waiting: wait) })
+            isOver.store(true, ordering: .releasing)
         }
         thread.withLock { $0 = started }
     }
@@ -111,12 +115,20 @@ package final class Spool: Sendable {
         return isTaken
     }
 
-    /// Writes what is queued and ends; blocks until then.
-    package func stop() {
+    /// Tells the writer to end once it has written what is queued. Never blocks.
+    package func requestStop() {
         queue.withLock { $0.isStopping = true }
         bell.ring()
+    }
+
+    /// Writes what is queued and ends; blocks until then, without a bound where the disk does not answer.
+    package func stop() {
+        requestStop()
         thread.withLock { $0 }?.join()
     }
+
+    /// Whether the writer has ended and let go of the file.
+    package var hasEnded: Bool { isOver.load(ordering: .acquiring) }
 
     /// - Returns: what has gathered; nil when the spool is to end and nothing is left.
     private func take(waiting milliseconds: Int32) -> [SpoolCommand]? {

@@ -65,6 +65,7 @@ final class SpoolWriter {
             } else {
                 directory = try SpoolDirectory(
                     configuration.path, allowsAnyFileSystem: configuration.allowsAnyFileSystem)
+                if directory.isInContainerLayer { events.append(.inContainerLayer(directory.path)) }
             }
             self.directory = directory
             listen(in: directory)

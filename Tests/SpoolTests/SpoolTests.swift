@@ -47,6 +47,7 @@ final class Desk: Sendable {
         var failed: [SpoolError] = []
         var aside: [String] = []
         var totals: [SpoolTotals] = []
+        var inContainerLayer: [String] = []
     }
 
     let told = Mutex(Told())
@@ -70,6 +71,7 @@ final class Desk: Sendable {
                     case .totals(let totals, _, _, _): told.totals = totals
                     case .failed(let error): told.failed.append(error)
                     case .setAside(let name, _): told.aside.append(name)
+                    case .inContainerLayer(let path): told.inContainerLayer.append(path)
                     case .notInspectable(let error): Issue.record("\(error)")
                     }
                 }
@@ -314,6 +316,61 @@ final class Desk: Sendable {
         #expect(spool.submit([.insert(record("x"), number: 1, token: 1)]))
         #expect(desk.wait { $0.rejected[1]?.code == .directory })
         spool.stop()
+    }
+
+    /// A disk may never answer: whoever ends the process must not wait for it.
+    @Test func theEndCanBeAskedForWithoutWaitingForIt() throws {
+        let scratch = Scratch()
+        var configuration = SpoolConfiguration(path: scratch.path, lanes: ["a"])
+        configuration.allowsAnyFileSystem = true
+        let isHeld = Mutex(true)
+        let isOpen = DispatchSemaphore(value: 0)
+        let spool = try Spool(configuration) { events in
+            for case .opened in events { isOpen.signal() }
+            while isHeld.withLock({ $0 }) { usleep(1_000) }
+        }
+        isOpen.wait()
+        #expect(spool.submit([.insert(record("x"), number: 1, token: 1)]))
+        spool.requestStop()
+        #expect(!spool.hasEnded)
+        isHeld.withLock { $0 = false }
+        spool.stop()
+        #expect(spool.hasEnded)
+        let desk = Desk()
+        let again = try desk.spool(scratch)
+        #expect(desk.wait { $0.opened.first?.next == 2 }, "what was queued has been written")
+        again.stop()
+    }
+
+    /// What is written there goes with the container; only root can make such a folder here.
+    @Test(.enabled(if: geteuid() == 0)) func theLayerOfAContainerIsTold() throws {
+        let scratch = Scratch()
+        for name in ["lower", "upper", "work", "merged"] {
+            try FileManager.default.createDirectory(
+                atPath: scratch.path + "/" + name, withIntermediateDirectories: true)
+        }
+        func run(_ arguments: [String]) throws -> Bool {
+            let process = Process()
+            process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+            process.arguments = arguments
+            try process.run()
+            process.waitUntilExit()
+            return process.terminationStatus == 0
+        }
+        let path = scratch.path
+        let options = "lowerdir=\(path)/lower,upperdir=\(path)/upper,workdir=\(path)/work"
+        guard try run(["mount", "-t", "overlay", "overlay", "-o", options, path + "/merged"]) else { return }
+        defer { _ = try? run(["umount", path + "/merged"]) }
+        let desk = Desk()
+        let spool = try desk.spool(scratch) { $0.path = path + "/merged/spool" }
+        #expect(desk.wait { !$0.opened.isEmpty })
+        spool.stop()
+        #expect(desk.told.withLock { $0.inContainerLayer } == [path + "/merged/spool"])
+        let plain = Desk()
+        let other = try plain.spool(Scratch())
+        #expect(plain.wait { !$0.opened.isEmpty })
+        other.stop()
+        #expect(plain.told.withLock { $0.inContainerLayer }.isEmpty)
     }
 
     @Test func memoryFileSystemsAreRefusedUnlessAllowed() throws {

@@ -265,8 +265,8 @@ final class Bridge {
     /// How much later than `shutdown.deadline` the process may end.
     private static let lateness = Duration.seconds(1)
 
-    /// Ends everything that `run` has made. What may block on librdkafka is waited for until the process is to have ended,
-    /// or somebody asks for its end once more.
+    /// Ends everything that `run` has made. What may block on the disk or on librdkafka is waited for until the process is
+    /// to have ended, or somebody asks for its end once more.
     private func tearDown() {
         shutdown = .ended
         let waitsUntil = endsBy ?? .now + settings.shutdown.deadline + Self.lateness
@@ -278,11 +278,17 @@ final class Bridge {
         server?.close()
         operations?.stop()
         leavesThreads = !ends(by: waitsUntil) { [monitor, topics] in
+            remains.endSpool()
             topics?.stop()
             monitor?.stop()
             remains.destroy()
         }
-        if leavesThreads { logger.warning("librdkafka's threads had not ended, the process ends without them") }
+        if !remains.hasSpoolEnded {
+            // Nobody was answered 200 for what is still to be written.
+            logger.error("the spool's disk does not answer: the process ends without closing the spool")
+        } else if leavesThreads {
+            logger.warning("librdkafka's threads had not ended, the process ends without them")
+        }
         loop.destroy()
         logger.info("stopped")
     }

@@ -155,6 +155,8 @@ enum SpoolDrain {
         timer.cancel()
         let isDone = publisher.isIdle
         let remains = publisher.close()
+        // Its file is looked at next.
+        remains.endSpool()
         if isDone { remains.destroy() }
         loop.destroy()
         return isDone
