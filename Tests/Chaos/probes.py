@@ -39,10 +39,16 @@ class Probe:
         self.ended = now()
         self.process.terminate()
 
-    def errors(self, length=1_500):
-        """The end of its log; None for all of it."""
+    def errors(self):
+        """All of its log."""
         with open(self.log, encoding="utf-8", errors="replace") as file:
-            return file.read()[-length if length else None:]
+            return file.read()
+
+    def last_words(self, length=1_500):
+        """Where it crashed: the log from the line that tells why; else the end of the log."""
+        text = self.errors()
+        why = re.search(r"^.*(Assertion|\*\*\*|Fatal error)", text, re.M)
+        return text[why.start():why.start() + length] if why else text[-length:]
 
     def metrics(self, name):
         """Asks for the metrics; the values of one by its labels' text."""
@@ -118,7 +124,7 @@ class Flock:
     def alive(self):
         for probe in self.members:
             status = probe.process.poll()
-            check(status is None, f"{probe.name} ended with {status}: {probe.errors()}")
+            check(status is None, f"{probe.name} ended with {status}: {probe.last_words()}")
 
     def await_all(self, limit, without=()):
         """Until every event was handled, but those of some numbers."""
@@ -144,7 +150,7 @@ class Flock:
             status = probe.process.wait(limit)
         except subprocess.TimeoutExpired:
             status = f"lives {limit} s after SIGTERM"
-        check(status == 0, f"{probe.name}: {status}: {probe.errors()}")
+        check(status == 0, f"{probe.name}: {status}: {probe.last_words()}")
 
     # ---- the judge
 
@@ -165,7 +171,7 @@ class Flock:
 
     def lost(self):
         """How often a member heard that its partitions had gone to others without its consent."""
-        return sum(probe.errors(None).count("partitions lost") for probe in self.all)
+        return sum(probe.errors().count("partitions lost") for probe in self.all)
 
     def repeats(self):
         """How many events were handled again, by what became of the process that had handled them: `killed`, `ended`
