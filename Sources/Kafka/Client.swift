@@ -1,4 +1,5 @@
 internal import CRDKafka
+internal import Synchronization
 
 /// A client handle of librdkafka.
 ///
@@ -27,6 +28,11 @@ package final class Client: @unchecked Sendable {
     /// Ends the client; blocks until librdkafka's threads are gone. What is still queued in a producer is dropped.
     package func destroy() {
         rd_kafka_destroy(handle)
+    }
+
+    /// Leaves a client that cannot be ended as it is, until the process ends, with what it still calls.
+    func abandon(keeping watcher: any Sendable & AnyObject) {
+        abandonedClients.withLock { $0.append((self, watcher)) }
     }
 
     /// Asks the cluster for its brokers and topics. Blocks up to `timeout` milliseconds.
@@ -70,6 +76,8 @@ package final class Client: @unchecked Sendable {
         return list.elements
     }
 }
+
+private let abandonedClients = Mutex<[(Client, any Sendable & AnyObject)]>([])
 
 /// The brokers and topics of a cluster.
 package struct ClusterMetadata: Sendable {

@@ -62,6 +62,7 @@ package final class Consumer {
     /// Ends a blocked `poll`.
     package let waker: ConsumerWaker
     private let callbacks: Callbacks
+    private let membership = GroupMembership()
     private var isClosed = false
     /// What the owner has not answered yet.
     private var unanswered: Rebalance?
@@ -71,6 +72,7 @@ package final class Consumer {
     private final class Callbacks {
         var rebalances: [Rebalance] = []
         var isClosing = false
+        var hasBeenAssigned = false
         var commits: [(offsets: [TopicPartition], error: KafkaError?)] = []
         var errors: [KafkaError] = []
         var logs: [(level: Int32, facility: String, text: String)] = []
@@ -101,6 +103,7 @@ package final class Consumer {
                 }
                 let elements = TopicPartitionList.elements(of: partitions)
                 if error == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
+                    callbacks.hasBeenAssigned = true
                     callbacks.rebalances.append(.assigned(elements))
                 } else {
                     let lost = rd_kafka_assignment_lost(handle) != 0
@@ -128,7 +131,7 @@ package final class Consumer {
             }
         }
         self.callbacks = callbacks
-        client = try conf.makeClient(RD_KAFKA_CONSUMER)
+        client = try conf.makeClient(RD_KAFKA_CONSUMER, watch: membership.watch)
         _ = rd_kafka_poll_set_consumer(client.handle)
         _ = rd_kafka_set_log_queue(client.handle, nil)
         waker = ConsumerWaker(rd_kafka_queue_get_consumer(client.handle))
@@ -172,6 +175,10 @@ package final class Consumer {
 
     /// Whether what this member was assigned has gone to others without its consent, so that it must not commit.
     package var isAssignmentLost: Bool { rd_kafka_assignment_lost(client.handle) != 0 }
+
+    /// Whether this member is joining its group anew, so that a commit would be refused. It ends with a rebalance that
+    /// brings or takes partitions, or none.
+    package var isJoining: Bool { membership.isJoining }
 
     /// Reads assigned partitions from other offsets. Blocks up to `timeout` milliseconds.
     package func seek(_ partitions: [TopicPartition], timeout: Int32) throws(KafkaError) {
@@ -286,8 +293,16 @@ package final class Consumer {
         callbacks.isClosing = true
         waker.close()
         _ = rd_kafka_consumer_close(client.handle)
-        client.destroy()
+        guard membership.hasJoined, !callbacks.hasBeenAssigned, rd_kafka_version() < Self.survivesEarlyEnd else {
+            return client.destroy()
+        }
+        _ = Unmanaged.passRetained(callbacks)
+        client.abandon(keeping: membership)
     }
+
+    /// Before version 2.3, librdkafka aborts the process when a member of a group ends that has joined and not been
+    /// assigned anything yet (librdkafka#4312).
+    private static let survivesEarlyEnd: Int32 = 0x0203_0000
 
     private func check(_ error: rd_kafka_resp_err_t) throws(KafkaError) {
         guard error == RD_KAFKA_RESP_ERR_NO_ERROR else { throw KafkaError(error) }

@@ -16,9 +16,12 @@ extension ConsumerLoop {
         }
     }
 
+    /// Whether the group's generation is certain. In the middle of a rebalance it is not; what is given up is committed
+    /// once, at the end of it.
+    var canCommit: Bool { revocation == nil && pendingAssignment == nil && !consumer.isJoining }
+
     func commitLater() {
-        // In the middle of a rebalance the group's generation is not certain; what is given up is committed once, below.
-        guard revocation == nil, pendingAssignment == nil else { return }
+        guard canCommit else { return }
         let offsets = offsets(of: partitions)
         guard !offsets.isEmpty else { return }
         do { try consumer.commitLater(offsets) } catch { committed(offsets, error) }

@@ -39,6 +39,8 @@ final class ConsumerLoop {
     static let batch = 128
     /// How long handlers that were cancelled may take to notice.
     static let cancelGrace = Duration.seconds(1)
+    /// How often a commit looks whether the member has joined its group again, in nanoseconds.
+    static let joiningPause: UInt64 = 50_000_000
     /// How often lag is measured.
     static let lookInterval = Duration.seconds(5)
     /// How long the thread waits for room before it pauses the partitions: most often there soon is some, and a pause
@@ -113,7 +115,7 @@ final class ConsumerLoop {
     /// - Returns: how long the next poll may take, in milliseconds.
     func serveTimers(now: UInt64, due: UInt64?) -> Int32 {
         if now >= nextCommit {
-            nextCommit = now + configuration.commitInterval.nanoseconds
+            nextCommit = now + (canCommit ? configuration.commitInterval.nanoseconds : Self.joiningPause)
             commitLater()
         }
         if now >= nextLook {
@@ -203,6 +205,7 @@ final class ConsumerLoop {
         if isCancelled { dispatcher.cancel(all) }
         var deadline =
             monotonicNow() + (isCancelled ? Self.cancelGrace : configuration.shutdownTimeout).nanoseconds
+        let lastCommit = deadline
         while true {
             let running = dispatcher.read { $0.running(in: all) }
             guard running > 0, !consumer.isAssignmentLost else { break }
@@ -218,6 +221,9 @@ final class ConsumerLoop {
             }
             // What comes is dropped: it has not been begun.
             _ = consumer.poll(timeout: 50)
+        }
+        while consumer.isJoining, !consumer.isAssignmentLost, monotonicNow() < lastCommit {
+            _ = consumer.poll(timeout: 10)
         }
         if !consumer.isAssignmentLost { commitNow(partitions.map(\.topicPartition)) }
         look()
