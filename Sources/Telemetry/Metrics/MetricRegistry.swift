@@ -1,5 +1,37 @@
 internal import Synchronization
 
+/// What a registry keeps: it can write its samples.
+protocol Instrument: AnyObject, Sendable {
+    func write(
+        _ name: String, labels: [(name: String, value: String)], dividedBy divisor: UInt64,
+        to text: inout PrometheusText)
+}
+
+extension Counter: Instrument {
+    func write(
+        _ name: String, labels: [(name: String, value: String)], dividedBy divisor: UInt64,
+        to text: inout PrometheusText
+    ) {
+        text.sample(name, labels: labels, value, dividedBy: divisor)
+    }
+}
+
+extension Gauge: Instrument {
+    func write(
+        _ name: String, labels: [(name: String, value: String)], dividedBy _: UInt64, to text: inout PrometheusText
+    ) {
+        text.sample(name, labels: labels, value)
+    }
+}
+
+extension Histogram: Instrument {
+    func write(
+        _ name: String, labels: [(name: String, value: String)], dividedBy _: UInt64, to text: inout PrometheusText
+    ) {
+        text.histogram(name, labels: labels, self)
+    }
+}
+
 /// The instruments of a process, and their text for Prometheus.
 ///
 /// Instruments are made once, at start, and kept by whoever counts; the registry is touched again only when the text is
@@ -7,15 +39,9 @@ internal import Synchronization
 /// buckets, is a programmer's error and traps at once, so that any test that builds the process finds it. The same
 /// name with the same labels is the same instrument.
 package final class MetricRegistry: Sendable {
-    private enum Instrument: Sendable {
-        case counter(Counter)
-        case gauge(Gauge)
-        case histogram(Histogram)
-    }
-
     private struct Child: Sendable {
         let labels: [(name: String, value: String)]
-        let instrument: Instrument
+        let instrument: any Instrument
 
         var values: [String] { labels.map(\.value) }
     }
@@ -46,19 +72,13 @@ package final class MetricRegistry: Sendable {
         _ name: String, help: String, labels: [(String, String)] = [], divisor: UInt64 = 1
     ) -> Counter {
         precondition(name.hasSuffix("_total"), "the name of a counter ends in _total: \(name)")
-        let instrument = register(name, type: "counter", help: help, labels: labels, divisor: divisor) {
-            .counter(Counter())
-        }
-        guard case .counter(let counter) = instrument else { preconditionFailure("\(name) is not a counter") }
-        return counter
+        return register(name, type: "counter", help: help, labels: labels, divisor: divisor) { Counter() }
     }
 
     /// A gauge.
     package func gauge(_ name: String, help: String, labels: [(String, String)] = []) -> Gauge {
         precondition(!name.hasSuffix("_total"), "only the name of a counter ends in _total: \(name)")
-        let instrument = register(name, type: "gauge", help: help, labels: labels) { .gauge(Gauge()) }
-        guard case .gauge(let gauge) = instrument else { preconditionFailure("\(name) is not a gauge") }
-        return gauge
+        return register(name, type: "gauge", help: help, labels: labels) { Gauge() }
     }
 
     /// A histogram; one of times is named `…_seconds`.
@@ -69,17 +89,18 @@ package final class MetricRegistry: Sendable {
         precondition(
             !["_total", "_bucket", "_sum", "_count"].contains { name.hasSuffix($0) },
             "a histogram's name does not end like one of its samples: \(name)")
-        let instrument = register(name, type: "histogram", help: help, labels: labels, bounds: buckets) {
-            .histogram(Histogram(bounds: buckets))
+        return register(name, type: "histogram", help: help, labels: labels, bounds: buckets) {
+            Histogram(bounds: buckets)
         }
-        guard case .histogram(let histogram) = instrument else { preconditionFailure("\(name) is not a histogram") }
-        return histogram
     }
 
     /// Takes an instrument out, because what it measured is gone; whoever still holds it may go on counting.
     package func remove(_ name: String, labels: [(String, String)]) {
         let values = labels.map(\.1)
-        state.withLock { $0.families[name]?.children.removeAll { $0.values == values } }
+        state.withLock { state in
+            guard let index = state.families[name]?.children.firstIndex(where: { $0.values == values }) else { return }
+            _ = state.families[name]?.children.remove(at: index)
+        }
     }
 
     /// Adds work to be done before every rendering: figures that are read rather than counted.
@@ -100,23 +121,16 @@ package final class MetricRegistry: Sendable {
         for (name, family) in families.sorted(by: { $0.key < $1.key }) {
             text.header(name: name, type: family.type, help: family.help)
             for child in family.children {
-                switch child.instrument {
-                case .counter(let counter):
-                    text.sample(name, labels: child.labels, counter.value, dividedBy: family.divisor)
-                case .gauge(let gauge):
-                    text.sample(name, labels: child.labels, gauge.value)
-                case .histogram(let histogram):
-                    text.histogram(name, labels: child.labels, histogram)
-                }
+                child.instrument.write(name, labels: child.labels, dividedBy: family.divisor, to: &text)
             }
         }
         return text.bytes
     }
 
-    private func register(
+    private func register<Kind: Instrument>(
         _ name: String, type: String, help: String, labels: [(String, String)], bounds: [Double] = [],
-        divisor: UInt64 = 1, make: () -> Instrument
-    ) -> Instrument {
+        divisor: UInt64 = 1, make: () -> Kind
+    ) -> Kind {
         precondition(PrometheusText.isMetricName(name), "not a metric's name: \(name)")
         precondition(!help.isEmpty, "a metric has a help text: \(name)")
         precondition(divisor > 0, "the divisor of \(name) is above zero")
@@ -141,7 +155,10 @@ package final class MetricRegistry: Sendable {
                     type: type, help: help, labelNames: names, bounds: bounds, divisor: divisor, children: [])
             }
             let values = labels.map(\.1)
-            if let known = family.children.first(where: { $0.values == values }) { return known.instrument }
+            if let known = family.children.first(where: { $0.values == values }) {
+                guard let instrument = known.instrument as? Kind else { preconditionFailure("\(name) is no \(type)") }
+                return instrument
+            }
             let instrument = make()
             let place = family.children.firstIndex { values.lexicographicallyPrecedes($0.values) }
             family.children.insert(
