@@ -73,11 +73,14 @@ let package = Package(
         module("Publisher", uses: ["EventLoop", "Kafka", "SMSPortalEvents", "Spool", "Telemetry", "Threads"]),
         module("Ingress", uses: ["EventLoop", "HTTPServer", "SMSPortalEvents", "Publisher", "Telemetry", "COpenSSL"]),
 
+        // What reads a stretch of the topics again.
+        module("Replaying", uses: ["Kafka"]),
+
         // What reacts to events.
         module(
             "SMSPortalConsumer",
             uses: [
-                "Kafka", "SMSPortalEvents", "Telemetry", "Threads",
+                "Kafka", "Replaying", "SMSPortalEvents", "Telemetry", "Threads",
                 .product(
                     name: "ServiceLifecycle", package: "swift-service-lifecycle",
                     condition: .when(traits: ["ServiceLifecycle"])),
@@ -92,7 +95,7 @@ let package = Package(
         .executableTarget(
             name: "smsbridge",
             dependencies: [
-                "EventLoop", "HTTPServer", "Ingress", "Kafka", "Operations", "Publisher", "Settings",
+                "EventLoop", "HTTPServer", "Ingress", "Kafka", "Operations", "Publisher", "Replaying", "Settings",
                 "SMSPortalEvents", "SMSPortalSimulator", "Spool", "Telemetry", "Threads",
             ],
             swiftSettings: settings),
@@ -124,6 +127,7 @@ let package = Package(
 
         tests(of: "Threads"),
         tests(of: "Kafka", uses: ["Threads"]),
+        tests(of: "Replaying", uses: ["Kafka"]),
         tests(of: "EventLoop", uses: ["Threads"]),
         // Runs the request parser in every way that bytes can come; for tests, comparisons and fuzzing.
         .target(name: "ParserProbe", dependencies: ["HTTPServer"], path: "Tests/ParserProbe", swiftSettings: settings),

@@ -1,6 +1,14 @@
 internal import CRDKafka
 internal import Synchronization
 
+#if canImport(Glibc)
+internal import Glibc
+#elseif canImport(Musl)
+internal import Musl
+#else
+internal import Darwin
+#endif
+
 /// A client handle of librdkafka.
 ///
 /// `@unchecked Sendable`: librdkafka guards the handle with its own locks and every call on it may come from any thread,
@@ -153,11 +161,14 @@ package struct TopicPartition: Sendable, Hashable, CustomStringConvertible {
     /// An offset, a time in milliseconds where a call asks for one, or nil for none.
     package var offset: Int64?
     package var error: KafkaError.Code?
+    /// What a commit keeps beside the offset, 4,096 bytes at most; nil for nothing.
+    package var metadata: String?
 
-    package init(_ topic: String, _ partition: Int32, offset: Int64? = nil) {
+    package init(_ topic: String, _ partition: Int32, offset: Int64? = nil, metadata: String? = nil) {
         self.topic = topic
         self.partition = partition
         self.offset = offset
+        self.metadata = metadata
     }
 
     package var description: String {
@@ -181,6 +192,11 @@ struct TopicPartitionList: ~Copyable {
         for element in elements {
             let added = rd_kafka_topic_partition_list_add(pointer, element.topic, element.partition)
             added?.pointee.offset = element.offset ?? Int64(RD_KAFKA_OFFSET_INVALID)
+            if let metadata = element.metadata {
+                // librdkafka frees it with the list.
+                added?.pointee.metadata = UnsafeMutableRawPointer(strdup(metadata))
+                added?.pointee.metadata_size = metadata.utf8.count
+            }
         }
     }
 
@@ -203,6 +219,10 @@ struct TopicPartitionList: ~Copyable {
         UnsafeBufferPointer(start: list.pointee.elems, count: Int(list.pointee.cnt)).map {
             var element = TopicPartition(String(cString: $0.topic), $0.partition)
             if $0.offset >= 0 { element.offset = $0.offset }
+            if let metadata = $0.metadata, $0.metadata_size > 0 {
+                let bytes = UnsafeRawBufferPointer(start: metadata, count: $0.metadata_size)
+                element.metadata = String(decoding: bytes, as: UTF8.self)
+            }
             if $0.err != RD_KAFKA_RESP_ERR_NO_ERROR { element.error = KafkaError.Code($0.err) }
             return element
         }

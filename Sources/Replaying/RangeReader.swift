@@ -1,0 +1,137 @@
+package import Kafka
+
+/// Reads the records of a plan, and ends by itself. It joins no group, so it disturbs nobody.
+///
+/// One thread owns it and blocks there.
+package final class RangeReader {
+    package let consumer: Consumer
+    package private(set) var plan: ReplayPlan
+    /// How many offsets of the plan have been passed.
+    package private(set) var passed: Int64 = 0
+    /// The next offset of each partition of the plan.
+    private var places: [Int64] = []
+    private var unfinished = 0
+    private var last = 0
+
+    /// - Parameters:
+    ///   - window: which records.
+    ///   - checkpoint: goes on where the replay of this name left off; nil keeps nothing.
+    /// - Throws: `ReplayError`, as ``ReplayPlan`` and ``ReplayCheckpoint`` do.
+    package init(
+        _ client: ClientConfiguration, topics: [String], window: ReplayWindow, checkpoint: ReplayCheckpoint? = nil,
+        timeout: Int32 = 10_000
+    ) throws(ReplayError) {
+        do throws(KafkaError) {
+            consumer = try Consumer(.range(client, group: checkpoint?.group ?? "smsbridge-replay"))
+        } catch {
+            throw ReplayError(.kafka, "\(error)")
+        }
+        do throws(ReplayError) {
+            plan = try ReplayPlan(window, topics: topics, client: consumer.client, timeout: timeout)
+            isResumed = try checkpoint?.take(&plan, consumer, timeout: timeout) ?? false
+            places = plan.partitions.map(\.offsets.lowerBound)
+            unfinished = plan.partitions.count { !$0.offsets.isEmpty }
+            do throws(KafkaError) {
+                try consumer.assign(
+                    plan.partitions.filter { !$0.offsets.isEmpty }.map {
+                        TopicPartition($0.topic, $0.partition, offset: $0.offsets.lowerBound)
+                    })
+            } catch {
+                throw ReplayError(.kafka, "\(error)")
+            }
+        } catch {
+            consumer.close()
+            throw error
+        }
+    }
+
+    /// Whether the checkpoint's replay had been begun before.
+    package private(set) var isResumed = false
+
+    /// Whether everything has been read.
+    package var isDone: Bool { unfinished == 0 }
+
+    /// The next record of the plan, whether or not the window contains it; nil when none came in `timeout` milliseconds,
+    /// or everything has been read.
+    ///
+    /// - Parameter onError: called with what librdkafka goes on from by itself.
+    /// - Throws: `ReplayError` when records have been deleted before they could be read, or the client cannot go on.
+    package func next(timeout: Int32, onError: (KafkaError) -> Void = { _ in }) throws(ReplayError) -> Message? {
+        while !isDone {
+            guard let event = consumer.poll(timeout: timeout) else { return nil }
+            switch consume event {
+            case .message(let message):
+                guard let index = index(topic: message.topic, partition: message.partition) else { continue }
+                let end = plan.partitions[index].offsets.upperBound
+                // What came behind the end, since the plan was made, is not of this replay.
+                let isMeant = message.offset < end && places[index] < end
+                pass(index, to: message.offset + 1)
+                if isMeant { return message }
+            case .partitionEnd(let place):
+                guard let index = index(topic: place.topic, partition: place.partition) else { continue }
+                // The last offsets may be markers of transactions, or compacted away: no record brings them.
+                pass(index, to: place.offset ?? 0)
+            case .partitionError(let place, let error):
+                if error.code == .offsetReset {
+                    throw ReplayError(
+                        .deleted,
+                        "\(place): records were deleted before they could be read; what is left begins later")
+                }
+                onError(error)
+            case .error(let error):
+                if error.isFatal { throw ReplayError(.kafka, "Kafka's client cannot go on: \(error)") }
+                onError(error)
+            default: continue
+            }
+        }
+        return nil
+    }
+
+    private func pass(_ index: Int, to offset: Int64) {
+        let end = plan.partitions[index].offsets.upperBound
+        let place = min(offset, end)
+        guard place > places[index] else { return }
+        passed += place - places[index]
+        places[index] = place
+        guard place == end else { return }
+        unfinished -= 1
+        let partition = plan.partitions[index]
+        try? consumer.pause([TopicPartition(partition.topic, partition.partition)])
+    }
+
+    private func index(topic: String, partition: Int32) -> Int? {
+        func isIt(_ index: Int) -> Bool {
+            plan.partitions[index].partition == partition && plan.partitions[index].topic == topic
+        }
+        if last < plan.partitions.count, isIt(last) { return last }
+        guard let index = plan.partitions.indices.first(where: isIt) else { return nil }
+        last = index
+        return index
+    }
+
+    /// The next offset of each partition: everything below has been handed over.
+    package var positions: [Int64] { places }
+
+    /// Keeps in Kafka that everything below these offsets is done; blocks until Kafka has them.
+    package func commit(_ positions: [Int64], to checkpoint: ReplayCheckpoint) throws(ReplayError) {
+        let places = plan.partitions.indices.map {
+            checkpoint.place(of: plan.partitions[$0], in: plan, at: positions[$0])
+        }
+        do throws(KafkaError) { try consumer.commit(places) } catch {
+            throw ReplayError(.kafka, "the replay's checkpoint in the group \(checkpoint.group): \(error)")
+        }
+    }
+
+    package func close() { consumer.close() }
+}
+
+extension ConsumerConfiguration {
+    /// A reader of stretches, not a member of its group.
+    package static func range(_ client: ClientConfiguration, group: String) -> ConsumerConfiguration {
+        var configuration = ConsumerConfiguration(client: client, group: group)
+        configuration.client.properties["fetch.wait.max.ms"] = "100"
+        configuration.offsetReset = .error
+        configuration.reportsPartitionEnd = true
+        return configuration
+    }
+}
