@@ -98,7 +98,12 @@ import Testing
         #expect(bridge.exitCode(within: 60) == 0)
         let file = folder.path + "/spool.db"
         var bytes = try Data(contentsOf: URL(fileURLWithPath: file))
-        let page = bytes.count / 4_096 / 2
+        // A page of rows: any other may be of the list of tables, without which nothing can be read.
+        let marker = Data("\"receivedAt\"".utf8)
+        let page = try #require(
+            (1..<bytes.count / 4_096).last { page in
+                bytes[page * 4_096] == 0x0D && bytes.range(of: marker, in: page * 4_096..<(page + 1) * 4_096) != nil
+            })
         bytes.replaceSubrange(page * 4_096..<(page + 1) * 4_096, with: Data(repeating: 0xA5, count: 4_096))
         let aside = folder.path + "/spool-damaged-1-1.db"
         try bytes.write(to: URL(fileURLWithPath: aside))

@@ -266,7 +266,7 @@ final class Bridge {
     private static let lateness = Duration.seconds(1)
 
     /// Ends everything that `run` has made. What may block on the disk or on librdkafka is waited for until the process is
-    /// to have ended, or somebody asks for its end once more.
+    /// to have ended, or somebody asks for its end once more; the spool gets a second to close its file in any case.
     private func tearDown() {
         shutdown = .ended
         let waitsUntil = endsBy ?? .now + settings.shutdown.deadline + Self.lateness
@@ -277,7 +277,9 @@ final class Bridge {
         if unanswered > 0 { logger.warning("requests were answered 503 at the end", ["requests": unanswered]) }
         server?.close()
         operations?.stop()
-        leavesThreads = !ends(by: waitsUntil) { [monitor, topics] in
+        let closesBy = ContinuousClock.now + Self.lateness
+        leavesThreads = !ends(by: waitsUntil, once: { remains.hasSpoolEnded || .now >= closesBy }) {
+            [monitor, topics] in
             remains.endSpool()
             topics?.stop()
             monitor?.stop()
@@ -295,8 +297,11 @@ final class Bridge {
 
     /// Does what may block on a thread of its own.
     ///
+    /// - Parameter mayEnd: what must be so, too, before an end without it.
     /// - Returns: whether it was done in time. The loop turns meanwhile, for the sake of signals.
-    private func ends(by instant: ContinuousClock.Instant, _ work: @escaping @Sendable () -> Void) -> Bool {
+    private func ends(
+        by instant: ContinuousClock.Instant, once mayEnd: @escaping () -> Bool, _ work: @escaping @Sendable () -> Void
+    ) -> Bool {
         var isDone = false
         do {
             let done = try loop.makeMailbox(of: Void.self) { [unowned self] _ in
@@ -310,7 +315,7 @@ final class Bridge {
             }
             // The loop's own time is from before what has blocked until here; it is read again in its next turn.
             let clock = try loop.timer(after: 0, repeating: 10_000_000) { [unowned self] in
-                if ContinuousClock.now >= min(instant, endsBy ?? instant) { loop.stop() }
+                if ContinuousClock.now >= min(instant, endsBy ?? instant), mayEnd() { loop.stop() }
             }
             loop.run()
             clock.cancel()
