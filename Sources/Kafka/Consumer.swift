@@ -59,6 +59,7 @@ package enum Rebalance: Sendable {
 /// may come from any thread.
 package final class Consumer {
     package let client: Client
+    package let group: String
     /// Ends a blocked `poll`.
     package let waker: ConsumerWaker
     private let callbacks: Callbacks
@@ -131,6 +132,7 @@ package final class Consumer {
             }
         }
         self.callbacks = callbacks
+        group = configuration.group
         client = try conf.makeClient(RD_KAFKA_CONSUMER, watch: membership.watch)
         _ = rd_kafka_poll_set_consumer(client.handle)
         _ = rd_kafka_set_log_queue(client.handle, nil)

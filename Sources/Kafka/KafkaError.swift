@@ -37,6 +37,14 @@ package struct KafkaError: Error, Sendable, Hashable, CustomStringConvertible {
             }
         }
 
+        /// Whether a partition has no leader that is known here, which passes.
+        package var isOfLeadership: Bool {
+            [
+                RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION, RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE,
+                RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART, RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION,
+            ].contains(error)
+        }
+
         package static let unknown = Code(RD_KAFKA_RESP_ERR_UNKNOWN)
         package static let queueFull = Code(RD_KAFKA_RESP_ERR__QUEUE_FULL)
         package static let timedOut = Code(RD_KAFKA_RESP_ERR__TIMED_OUT)

@@ -1,5 +1,13 @@
 package import Kafka
 
+#if canImport(Glibc)
+internal import Glibc
+#elseif canImport(Musl)
+internal import Musl
+#else
+internal import Darwin
+#endif
+
 /// What a replay reads: of every partition a stretch of offsets, fixed before the first record is read.
 package struct ReplayPlan: Sendable {
     package struct Partition: Sendable, Hashable {
@@ -16,7 +24,7 @@ package struct ReplayPlan: Sendable {
     /// In order of topic and number, those without anything to read as well.
     package var partitions: [Partition]
     /// Topics that do not exist, or that this client may not see.
-    package let missingTopics: [String]
+    package private(set) var missingTopics: [String]
 
     /// How many offsets there are to read. As many records at most, and as many events of the window at most.
     package var count: Int64 { partitions.reduce(0) { $0 + Int64($1.offsets.count) } }
@@ -29,38 +37,57 @@ package struct ReplayPlan: Sendable {
     ) throws(ReplayError) {
         if let problem = window.problem { throw ReplayError(.window, problem) }
         self.window = window
-        do throws(KafkaError) {
-            let metadata = try client.metadata(timeout: timeout)
-            let found = metadata.topics.filter { topics.contains($0.name) && $0.error == nil }
-            missingTopics = topics.filter { name in !found.contains { $0.name == name } }
-            let places = found.flatMap { topic in topic.partitions.map { TopicPartition(topic.name, $0.id) } }
-                .sorted { ($0.topic, $0.partition) < ($1.topic, $1.partition) }
-            // First the ends: what comes while the rest is asked is not of this replay.
-            var bounds: [Range<Int64>] = []
-            for place in places {
-                bounds.append(
-                    try client.watermarks(topic: place.topic, partition: place.partition, timeout: timeout))
+        partitions = []
+        missingTopics = topics
+        var attempt = 0
+        while true {
+            do throws(KafkaError) {
+                (partitions, missingTopics) = try Self.ask(window, topics, client, timeout)
+                // One that was just made may not be told everywhere yet.
+                if missingTopics.isEmpty || attempt >= 5 { break }
+                attempt += 1
+                usleep(100_000)
+            } catch {
+                attempt += 1
+                // A topic that was just made, or a leader that has just moved.
+                guard error.code.isOfLeadership, attempt < 20 else { throw ReplayError(.kafka, "Kafka: \(error)") }
+                usleep(100_000)
             }
-            let starts = try Self.offsets(of: window.from, places, bounds, client, timeout)
-            var last = window.to
-            if case .time(let time) = window.to { last = window.late.map { .time(time + $0) } ?? .now }
-            let ends = try Self.offsets(of: last, places, bounds, client, timeout)
-            partitions = places.indices.map { index in
-                let low = bounds[index].lowerBound
-                let start = starts[index]
-                return Partition(
-                    topic: places[index].topic, partition: places[index].partition,
-                    offsets: start..<max(start, ends[index]),
-                    beginsBehindDeleted: low > 0 && start == low && window.from != .earliest)
-            }
-        } catch {
-            throw ReplayError(.kafka, "Kafka: \(error)")
         }
         guard missingTopics.count < topics.count else {
             throw ReplayError(
                 .noTopic,
                 "none of these topics exists, or may be described: \(topics.joined(separator: ", "))")
         }
+    }
+
+    private static func ask(
+        _ window: ReplayWindow, _ topics: [String], _ client: Client, _ timeout: Int32
+    ) throws(KafkaError) -> (partitions: [Partition], missingTopics: [String]) {
+        let metadata = try client.metadata(timeout: timeout)
+        let found = metadata.topics.filter { topics.contains($0.name) && $0.error == nil }
+        let missingTopics = topics.filter { name in !found.contains { $0.name == name } }
+        let places = found.flatMap { topic in topic.partitions.map { TopicPartition(topic.name, $0.id) } }
+            .sorted { ($0.topic, $0.partition) < ($1.topic, $1.partition) }
+        // First the ends: what comes while the rest is asked is not of this replay.
+        var bounds: [Range<Int64>] = []
+        for place in places {
+            bounds.append(
+                try client.watermarks(topic: place.topic, partition: place.partition, timeout: timeout))
+        }
+        let starts = try Self.offsets(of: window.from, places, bounds, client, timeout)
+        var last = window.to
+        if case .time(let time) = window.to { last = window.late.map { .time(time + $0) } ?? .now }
+        let ends = try Self.offsets(of: last, places, bounds, client, timeout)
+        let partitions = places.indices.map { index in
+            let low = bounds[index].lowerBound
+            let start = starts[index]
+            return Partition(
+                topic: places[index].topic, partition: places[index].partition,
+                offsets: start..<max(start, ends[index]),
+                beginsBehindDeleted: low > 0 && start == low && window.from != .earliest)
+        }
+        return (partitions, missingTopics)
     }
 
     private static func offsets(

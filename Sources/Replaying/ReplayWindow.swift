@@ -37,6 +37,16 @@ package struct ReplayWindow: Sendable, Hashable {
         return true
     }
 
+    /// How far the vendor's clock may be ahead of the bridge's, and its local times from UTC, in milliseconds.
+    package static let occurrenceMargin: Int64 = 3 * 3_600_000
+
+    /// The records to read for a window of times at which something occurred: the bridge receives an event after it has
+    /// occurred, by the vendor's retries hours after it.
+    package var readForOccurrence: ReplayWindow {
+        guard case .time(let time) = from else { return ReplayWindow(from: from) }
+        return ReplayWindow(from: .time(time - Self.occurrenceMargin))
+    }
+
     /// What makes no sense; nil for nothing.
     package var problem: String? {
         switch (from, to) {

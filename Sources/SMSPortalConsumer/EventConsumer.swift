@@ -174,6 +174,21 @@ public final class EventConsumer: Sendable {
         }
     }
 
+    /// Runs a replay through its handlers.
+    func replay(_ task: ReplayTask, control: ConsumerControl) async throws {
+        let handlers = state.withLock { $0.handlers }
+        var problems = configuration.problems() + task.problems()
+        if handlers.isEmpty { problems.append("no handler is registered") }
+        guard problems.isEmpty else { throw EventConsumerError(.configuration, problems.joined(separator: "; ")) }
+        let run = ConsumerRun(
+            configuration, handlers: handlers, observers: PartitionObservers(), control: control, replay: task)
+        try await withTaskCancellationHandler {
+            try await run.untilEnd()
+        } onCancel: {
+            control.stop(.cancelled)
+        }
+    }
+
     /// The topics that its handlers react to.
     package var topics: [String] {
         state.withLock {

@@ -50,3 +50,10 @@ func loop(_ consumer: EventConsumer) async throws {
         delivery.acknowledge()
     }
 }
+
+func replayLostEvents(_ consumer: EventConsumer) async throws {
+    let replay = Replay("lost-database", of: consumer, from: .ago(.seconds(24 * 3_600)))
+    async let result = replay.run()
+    for await progress in replay.progress { print(progress) }
+    print("handled again: \(try await result.handled)")
+}

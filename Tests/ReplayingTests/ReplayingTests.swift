@@ -48,13 +48,19 @@ struct RangeReaderTests {
     private let topic = "replaying-\(getpid())-\(UInt32.random(in: 0...UInt32.max))"
     private let start = Int64(time(nil)) * 1_000 - 3_600_000
 
-    /// Ten partitions' worth of seconds: record n has the time `start + n`, in seconds, but every tenth comes last.
+    private func producer() throws -> ProducerThread {
+        var configuration = ProducerConfiguration(client: client)
+        configuration.messageTimeoutMilliseconds = 30_000
+        return try ProducerThread(configuration)
+    }
+
+    /// Five minutes: record n has the time `start + n`, in seconds, but every tenth comes last.
     private func fill() async throws {
         let admin = try Admin(client)
         let made = try admin.create([NewTopic(name: topic, partitions: 3, replication: 1)], timeout: 20_000)
         admin.close()
         #expect(made.values.allSatisfy { $0 == nil })
-        let producer = try ProducerThread(ProducerConfiguration(client: client))
+        let producer = try self.producer()
         let order = (0..<300).filter { $0 % 10 != 0 } + (0..<300).filter { $0 % 10 == 0 }
         for number in order {
             try producer.send(
@@ -105,7 +111,7 @@ struct RangeReaderTests {
         var seen = try values(first, limit: 120)
         try first.commit(first.positions, to: checkpoint)
         first.close()
-        let producer = try ProducerThread(ProducerConfiguration(client: client))
+        let producer = try self.producer()
         try producer.send(topic: topic, key: nil, value: Array("9999".utf8), timestamp: start, headers: []) { _ in }
         producer.close()
         let second = try RangeReader(client, topics: [topic], window: ReplayWindow(), checkpoint: checkpoint)

@@ -276,7 +276,7 @@ import Testing
         }
         #expect(await eventually { dispatcher.read { $0.running > 0 } })
         #expect(dispatcher.handlers <= 1, "there is one worker")
-        dispatcher.fence([assignment])
+        dispatcher.fence([assignment], givingBack: true)
         #expect(dispatcher.read { $0.running(in: [assignment]) } <= 1, "the one that the worker is at")
         processor.letGo()
         #expect(await eventually { dispatcher.read { $0.running(in: [assignment]) } == 0 })

@@ -32,7 +32,7 @@ struct DispatcherTests {
         dispatcher.update { core in _ = core.add(record(0, key: 1), to: revoked) }
         #expect(await eventually { processor.begun.withLock { $0 } })
         dispatcher.update { core in _ = core.add(record(7, key: 2, partition: 1), to: kept) }
-        dispatcher.fence([revoked])
+        dispatcher.fence([revoked], givingBack: true)
         dispatcher.cancel([revoked])
         #expect(await eventually { processor.done.withLock { $0 } == [7] })
     }

@@ -78,6 +78,12 @@ struct DispatchCore {
         return true
     }
 
+    /// What lies below this offset and was not added is not wanted.
+    mutating func pass(_ offset: Int64, of assignment: AssignmentID) {
+        guard isOpen(assignment), !places[assignment.index].isFenced else { return }
+        places[assignment.index].offsets.passed(offset)
+    }
+
     /// Puts the lanes whose waiting is over back into the queue.
     ///
     /// - Returns: when the next one is due, in the clock of `now`.

@@ -47,20 +47,20 @@ final class Dispatcher<Processor: WorkProcessor>: Sendable {
     /// How many records are being handled at this moment: what workers have taken and not begun does not count.
     var handlers: Int { state.withLock { $0.handlers } }
 
-    /// Begins nothing more of these partitions; of what workers have taken, only what they are at goes on.
-    func fence(_ assignments: [AssignmentID]) {
+    /// Takes nothing more of these partitions.
+    ///
+    /// - Parameter givingBack: whether of what workers have taken only what they are at goes on. Else they do the rest,
+    ///   too, so that no hole is left between what is done, and what gets stuck is taken away by ``serve(now:)``.
+    func fence(_ assignments: [AssignmentID], givingBack: Bool) {
         state.withLock { state in
             state.core.fence(assignments)
-            state.settleAll()
+            if givingBack { state.settleAll() }
         }
     }
 
-    /// Begins nothing more at all.
+    /// Takes nothing more at all; what workers have taken they do, as far as they do not get stuck.
     func stop() {
-        state.withLock { state in
-            state.core.stop()
-            state.settleAll()
-        }
+        state.withLock { $0.core.stop() }
     }
 
     /// Cancels the handlers that work on these partitions.

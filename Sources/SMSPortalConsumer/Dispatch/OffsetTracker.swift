@@ -31,6 +31,19 @@ struct OffsetTracker {
         return true
     }
 
+    /// Everything below this offset has come or is not wanted.
+    mutating func passed(_ offset: Int64) {
+        guard watermark != nil else {
+            watermark = offset
+            head = offset
+            return
+        }
+        guard offset > head else { return }
+        let gap = head..<offset
+        head = offset
+        finish(gap)
+    }
+
     /// A record that had come is done.
     mutating func finished(_ offset: Int64) {
         finish(offset..<offset + 1)

@@ -9,6 +9,7 @@ struct EventProcessor: WorkProcessor {
     private let deadLetters: DeadLetterQueue?
     private let metrics: ConsumerMetrics
     private let control: ConsumerControl
+    private let replay: ReplayTask?
     private let readers = EventReaders()
     private let parked = ParkedKeys()
     private let log: Logger
@@ -21,13 +22,14 @@ struct EventProcessor: WorkProcessor {
 
     init(
         _ configuration: EventConsumer.Configuration, handlers: EventHandlers, deadLetters: DeadLetterQueue?,
-        metrics: ConsumerMetrics, control: ConsumerControl
+        metrics: ConsumerMetrics, control: ConsumerControl, replay: ReplayTask? = nil
     ) {
         self.configuration = configuration
         self.handlers = handlers
         self.deadLetters = deadLetters
         self.metrics = metrics
         self.control = control
+        self.replay = replay
         log = Logger(label: "consumer", sink: configuration.log.sink)
     }
 
@@ -36,6 +38,10 @@ struct EventProcessor: WorkProcessor {
         let event: Event
         do { event = try readers.event(of: work.record) } catch {
             metrics.undecodable.increment()
+            if let replay, replay.isDryRun {
+                replay.tally.failed()
+                return .done
+            }
             let failure = Failure(
                 type: .unrecognised, kind: "EventDecodingError", message: error.description, attempts: 0)
             return await end(work, failure, error, configuration.undecodable)
@@ -45,18 +51,27 @@ struct EventProcessor: WorkProcessor {
             metrics.count(.ignored, type)
             return .done
         }
+        if let replay {
+            guard replay.includes(event) else { return .done }
+            if replay.isDryRun {
+                replay.tally.handled()
+                return .done
+            }
+        }
         if parked.isParked(work) {
             return await bury(work, .parked(type))
         }
         let context = EventContext(
-            event.envelope, work.record, group: configuration.group, attempt: work.attempt, replayName: nil,
+            event.envelope, work.record, group: configuration.group, attempt: work.attempt, replayName: replay?.name,
             log: configuration.log.sink)
         guard let store = configuration.processedEvents else {
             return await handle(work, event, context, handler, claim: nil)
         }
         do {
             switch try await store.claim(
-                EventClaimKey(group: configuration.group, eventID: event.id), expiry: configuration.claimExpiry)
+                EventClaimKey(
+                    group: configuration.group, run: replay?.name ?? EventClaimKey.live, eventID: event.id),
+                expiry: configuration.claimExpiry)
             {
             case .claimed(let claim): return await handle(work, event, context, handler, claim: claim)
             case .processed:
@@ -96,6 +111,7 @@ struct EventProcessor: WorkProcessor {
         metrics.handled(type, nanoseconds: monotonicNow() - began)
         metrics.aged(type, milliseconds: wallClockMilliseconds() - event.receivedAt.millisecondsSinceEpoch)
         metrics.count(.handled, type)
+        replay?.tally.handled()
         await complete(claim)
         return .done
     }
@@ -124,6 +140,7 @@ struct EventProcessor: WorkProcessor {
         case .deadLetter, .park: return await bury(work, failure)
         case .skip:
             metrics.count(.skipped, failure.type)
+            replay?.tally.failed()
             log.log(.warning, onceIn: repeats, key: "skip \(failure.kind)", "event skipped", fields)
             return .done
         case .stop:
@@ -155,6 +172,7 @@ struct EventProcessor: WorkProcessor {
                     delay: Self.patience.delay(after: 3, chance: chance()), countsAttempt: false, failure: failure))
         }
         metrics.count(failure.isParked ? .parked : .deadLettered, failure.type)
+        replay?.tally.failed()
         log.log(.warning, onceIn: repeats, key: "buried \(failure.kind)", "event dead-lettered", fields)
         if failure.parks, !parked.park(work) {
             log.log(

@@ -1,4 +1,5 @@
 internal import Kafka
+internal import Replaying
 
 /// A partition that this member reads.
 struct AssignedPartition {
@@ -9,6 +10,13 @@ struct AssignedPartition {
     let start: Int64?
     var committed: Int64?
     var isPausedForSpan = false
+    /// Of a replay: what is read of it.
+    var planned: ReplayPlan.Partition?
+    /// Of a replay: the next offset to read.
+    var place: Int64 = 0
+
+    /// Whether a replay has read all that it wants of it.
+    var isRead: Bool { planned.map { place >= $0.offsets.upperBound } ?? false }
 
     init(_ place: TopicPartition, assignment: AssignmentID) {
         topic = place.topic
@@ -16,6 +24,14 @@ struct AssignedPartition {
         self.assignment = assignment
         start = place.offset.flatMap { $0 >= 0 ? $0 : nil }
         committed = start
+    }
+
+    init(_ planned: ReplayPlan.Partition, assignment: AssignmentID) {
+        self.init(
+            TopicPartition(planned.topic, planned.partition, offset: planned.offsets.lowerBound), assignment: assignment
+        )
+        self.planned = planned
+        place = planned.offsets.lowerBound
     }
 
     var topicPartition: TopicPartition { TopicPartition(topic, partition) }

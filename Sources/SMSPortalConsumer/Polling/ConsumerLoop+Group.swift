@@ -10,7 +10,7 @@ extension ConsumerLoop {
         case .assigned(let partitions): pendingAssignment = partitions
         case .revoked(let partitions):
             let assignments = assignments(of: partitions)
-            dispatcher.fence(assignments)
+            dispatcher.fence(assignments, givingBack: false)
             revocation = Revocation(
                 partitions: partitions, assignments: assignments,
                 deadline: monotonicNow() + configuration.revokeTimeout.nanoseconds)
@@ -19,7 +19,7 @@ extension ConsumerLoop {
             log.warning("partitions lost", ["count": partitions.count])
             revocation = nil
             pendingAssignment = nil
-            dispatcher.fence(assignments)
+            dispatcher.fence(assignments, givingBack: true)
             dispatcher.cancel(assignments)
             giveUp(partitions)
             observers.lost?(partitions.map(\.eventPartition))
@@ -36,6 +36,7 @@ extension ConsumerLoop {
             guard now >= revocation.deadline else { return }
             if !revocation.isCancelled {
                 log.warning("handlers cancelled: their partitions go to other members", ["count": running])
+                dispatcher.fence(revocation.assignments, givingBack: true)
                 dispatcher.cancel(revocation.assignments)
                 revocation.isCancelled = true
                 revocation.deadline = now + Self.cancelGrace.nanoseconds
@@ -125,6 +126,11 @@ extension ConsumerLoop {
                 ["topic": place.topic, "partition": place.partition, "error": error.message])
             return
         }
+        if replay != nil {
+            throw EventConsumerError(
+                .offsetOutOfRange,
+                "\(place.topic)[\(place.partition)]: records were deleted before they could be replayed")
+        }
         // A partition that is being given up is the next member's, who meets the same.
         if let revocation, revocation.assignments.contains(partitions[index].assignment) { return }
         metrics.offsetsOutOfRange.increment()
@@ -146,7 +152,7 @@ extension ConsumerLoop {
         // Another place in the partition is another assignment: what was read at the old one is not counted at the new.
         let old = partitions[index].assignment
         // What workers have taken and not begun must not run beside the same key's records from the new place.
-        dispatcher.fence([old])
+        dispatcher.fence([old], givingBack: true)
         dispatcher.update { $0.close(old) }
         let place = TopicPartition(place.topic, place.partition, offset: offset)
         let assignment = dispatcher.update { $0.open() }

@@ -1,4 +1,5 @@
 internal import Kafka
+internal import Replaying
 internal import Telemetry
 internal import Threads
 
@@ -10,6 +11,9 @@ extension ConsumerLoop {
             places.compactMap { place in
                 guard let watermark = core.watermark(of: place.assignment), watermark != place.committed else {
                     return nil
+                }
+                if let planned = place.planned, let plan = replay?.plan {
+                    return replay?.checkpoint?.place(of: planned, in: plan, at: watermark)
                 }
                 return TopicPartition(place.topic, place.partition, offset: watermark)
             }

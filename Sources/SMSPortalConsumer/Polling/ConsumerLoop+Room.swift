@@ -9,7 +9,7 @@ extension ConsumerLoop {
         if isPaused {
             guard dispatcher.update({ !$0.throttle() }) else { return }
             isPaused = false
-            resume(partitions.filter { !$0.isPausedForSpan })
+            resume(partitions.filter { !$0.isPausedForSpan && !$0.isRead })
         } else if isFull {
             let deadline = monotonicNow() + Self.roomPatience.nanoseconds
             while dispatcher.update({ $0.throttle() }) {

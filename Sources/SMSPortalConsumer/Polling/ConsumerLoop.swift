@@ -1,4 +1,5 @@
 internal import Kafka
+internal import Replaying
 internal import Telemetry
 internal import Threads
 
@@ -13,6 +14,8 @@ final class ConsumerLoop {
     let metrics: ConsumerMetrics
     let log: Logger
     let repeats = RepeatGuard()
+    /// What is replayed, and how fast; nil for a member of the group.
+    let replay: ReplayRun?
 
     /// What is assigned, in no order; a few dozen at most.
     var partitions: [AssignedPartition] = []
@@ -49,9 +52,12 @@ final class ConsumerLoop {
 
     init(
         _ configuration: EventConsumer.Configuration, dispatcher: Dispatcher<EventProcessor>, control: ConsumerControl,
-        observers: PartitionObservers, metrics: ConsumerMetrics, log: Logger
+        observers: PartitionObservers, metrics: ConsumerMetrics, log: Logger, replay task: ReplayTask? = nil
     ) throws(EventConsumerError) {
-        var consumer = ConsumerConfiguration(client: configuration.kafkaClient, group: configuration.group)
+        replay = task.map(ReplayRun.init)
+        var consumer =
+            task.map { .range(configuration.kafkaClient, group: $0.group(of: configuration)) }
+            ?? ConsumerConfiguration(client: configuration.kafkaClient, group: configuration.group)
         consumer.offsetReset = .error
         do { self.consumer = try Consumer(consumer) } catch { throw EventConsumerError(.kafka, error.description) }
         self.configuration = configuration
@@ -71,21 +77,24 @@ final class ConsumerLoop {
     /// - Throws: Why it cannot go on.
     func run(topics: [String]) throws(EventConsumerError) {
         defer { consumer.close() }
-        if configuration.joinsGroup {
+        if let replay {
+            guard try begin(replay, topics: topics) else { return }
+        } else if configuration.joinsGroup {
             do { try consumer.subscribe(to: topics) } catch { throw EventConsumerError(.kafka, error.description) }
         } else {
             takeAll(of: topics)
         }
-        log.info("consumer started", ["group": configuration.group, "topics": topics])
+        if replay == nil { log.info("consumer started", ["group": configuration.group, "topics": topics]) }
         var failure: EventConsumerError?
         do throws(EventConsumerError) {
-            while control.stopWanted == nil { try turn() }
+            while control.stopWanted == nil, replay?.isComplete != true { try turn() }
         } catch {
             failure = error
         }
         finish(isCancelled: failure != nil)
         if case .failed(let error) = control.stopWanted { failure = failure ?? error }
-        log.info("consumer stopped", ["group": configuration.group])
+        log.info(
+            replay == nil ? "consumer stopped" : "replay ended", ["group": consumer.group])
         if let failure { throw failure }
     }
 
@@ -95,8 +104,12 @@ final class ConsumerLoop {
         try answer()
         let now = monotonicNow()
         let (isFull, due) = serveDispatcher(now: now)
-        let timeout = serveTimers(now: now, due: due)
+        var timeout = serveTimers(now: now, due: due)
         makeRoom(isFull: isFull)
+        if let replay {
+            guard let paced = pace(replay, timeout: timeout) else { return }
+            timeout = paced
+        }
         guard let event = consumer.poll(timeout: timeout) else { return }
         try take(event)
     }
@@ -143,7 +156,7 @@ final class ConsumerLoop {
             guard level <= 4 else { return }
             log.log(
                 .debug, onceIn: repeats, key: "rdkafka \(facility)", "librdkafka", ["facility": facility, "text": text])
-        case .partitionEnd: return
+        case .partitionEnd(let place): passEnd(place)
         }
     }
 
@@ -154,7 +167,7 @@ final class ConsumerLoop {
         note(first, &records)
         // What is no record is looked at once these are on their way.
         var other: ConsumerEvent?
-        reading: while records.count < Self.batch {
+        reading: while records.count < (replay?.burst ?? Self.batch) {
             guard let event = consumer.poll(timeout: 0) else { break }
             switch consume event {
             case .message(let message): note(message, &records)
@@ -170,18 +183,24 @@ final class ConsumerLoop {
             case .error(let error):
                 other = .error(error)
                 break reading
-            default: continue
+            case .partitionEnd(let place):
+                other = .partitionEnd(place)
+                break reading
+            case .log: continue
             }
         }
         let batch = records
         dispatcher.update { core in
             for (assignment, record) in batch { core.add(record, to: assignment) }
         }
+        replay?.took(batch.count)
+        passUnwanted()
         if let other { try take(other) }
     }
 
     func note(_ message: borrowing Message, _ records: inout [(AssignmentID, ConsumedRecord)]) {
         guard let index = index(of: message) else { return }
+        if let replay, !replay.wants(message, of: &partitions[index]) { return }
         records.append((partitions[index].assignment, ConsumedRecord(message, topic: partitions[index].topic)))
     }
 
@@ -197,12 +216,17 @@ final class ConsumerLoop {
 
     // MARK: Ending
 
+    private func cancel(_ assignments: [AssignmentID]) {
+        dispatcher.fence(assignments, givingBack: true)
+        dispatcher.cancel(assignments)
+    }
+
     /// Lets handlers finish, within their time, and commits what is done.
     func finish(isCancelled: Bool) {
         dispatcher.stop()
         var isCancelled = isCancelled || control.isCancelled
         let all = partitions.map(\.assignment)
-        if isCancelled { dispatcher.cancel(all) }
+        if isCancelled { cancel(all) }
         var deadline =
             monotonicNow() + (isCancelled ? Self.cancelGrace : configuration.shutdownTimeout).nanoseconds
         let lastCommit = deadline
@@ -216,17 +240,18 @@ final class ConsumerLoop {
                     break
                 }
                 isCancelled = true
-                dispatcher.cancel(all)
+                cancel(all)
                 deadline = now + Self.cancelGrace.nanoseconds
             }
             // What comes is dropped: it has not been begun.
-            _ = consumer.poll(timeout: 50)
+            _ = consumer.poll(timeout: dispatcher.serve(now: now).nextLook == nil ? 50 : 2)
         }
         while consumer.isJoining, !consumer.isAssignmentLost, monotonicNow() < lastCommit {
             _ = consumer.poll(timeout: 10)
         }
         if !consumer.isAssignmentLost { commitNow(partitions.map(\.topicPartition)) }
         look()
+        if let replay { end(replay) }
         dispatcher.update { core in
             for assignment in all { core.close(assignment) }
         }

@@ -16,15 +16,17 @@ struct ConsumerRun: Sendable {
     private let handlers: EventHandlers
     private let observers: PartitionObservers
     private let control: ConsumerControl
+    private let replay: ReplayTask?
 
     init(
         _ configuration: EventConsumer.Configuration, handlers: EventHandlers, observers: PartitionObservers,
-        control: ConsumerControl
+        control: ConsumerControl, replay: ReplayTask? = nil
     ) {
         self.configuration = configuration
         self.handlers = handlers
         self.observers = observers
         self.control = control
+        self.replay = replay
     }
 
     /// Ends when the thread has ended.
@@ -42,23 +44,25 @@ struct ConsumerRun: Sendable {
     private func live() -> Result<Void, EventConsumerError> {
         do throws(EventConsumerError) {
             let log = Logger(label: "consumer", sink: configuration.log.sink)
-            let metrics = ConsumerMetrics(configuration.metrics, group: configuration.group)
+            let group = replay?.group(of: configuration) ?? configuration.group
+            let metrics = ConsumerMetrics(configuration.metrics, group: group)
             var deadLetters: DeadLetterQueue?
-            if configuration.usesDeadLetters {
+            if configuration.usesDeadLetters, replay?.isDryRun != true {
                 guard try GroupTopics(configuration, log: log, control: control).prepare() else { return .success(()) }
                 deadLetters = try DeadLetterQueue(configuration, log: log)
             }
             defer { deadLetters?.close() }
             let processor = EventProcessor(
-                configuration, handlers: handlers, deadLetters: deadLetters, metrics: metrics, control: control)
+                configuration, handlers: handlers, deadLetters: deadLetters, metrics: metrics, control: control,
+                replay: replay)
             let dispatcher = Dispatcher(
                 limits: configuration.limits, wakeLoop: { control.wake() }, processor: processor)
-            let topics =
+            var topics =
                 handlers.topics(prefix: configuration.topicPrefix, includesTest: configuration.includesTestEvents)
-                + (deadLetters == nil ? [] : [configuration.redriveTopic])
+            if deadLetters != nil, replay == nil { topics.append(configuration.redriveTopic) }
             let loop = try ConsumerLoop(
                 configuration, dispatcher: dispatcher, control: control, observers: observers, metrics: metrics,
-                log: log)
+                log: log, replay: replay)
             try loop.run(topics: topics)
             return .success(())
         } catch {
