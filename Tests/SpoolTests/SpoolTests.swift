@@ -345,7 +345,7 @@ final class Desk: Sendable {
     /// What is written there goes with the container; only root can make such a folder here.
     @Test(.enabled(if: geteuid() == 0)) func theLayerOfAContainerIsTold() throws {
         let scratch = Scratch()
-        for name in ["lower", "upper", "work", "merged"] {
+        for name in ["lower", "upper", "inner", "merged"] {
             try FileManager.default.createDirectory(
                 atPath: scratch.path + "/" + name, withIntermediateDirectories: true)
         }
@@ -358,7 +358,7 @@ final class Desk: Sendable {
             return process.terminationStatus == 0
         }
         let path = scratch.path
-        let options = "lowerdir=\(path)/lower,upperdir=\(path)/upper,workdir=\(path)/work"
+        let options = "lowerdir=\(path)/lower,upperdir=\(path)/upper,workdir=\(path)/inner"
         guard try run(["mount", "-t", "overlay", "overlay", "-o", options, path + "/merged"]) else { return }
         defer { _ = try? run(["umount", path + "/merged"]) }
         let desk = Desk()
