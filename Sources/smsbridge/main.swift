@@ -14,7 +14,9 @@ unblockSignals([SIGTERM, SIGINT])
 
 let tool = CommandLineTool(
     name: "smsbridge", summary: "Takes SMSPortal's callbacks and publishes them to Kafka", version: Version.text,
-    commands: [Serve.command, Demo.command, Simulate.command, Tail.command, SpoolCommands.command])
+    commands: [
+        Serve.command, Demo.command, Simulate.command, Tail.command, ReplayCommand.command, SpoolCommands.command,
+    ])
 
 switch tool.parse(Array(CommandLine.arguments.dropFirst()), environment: ProcessInfo.processInfo.environment) {
 case .print(let text):
@@ -34,6 +36,7 @@ case .run(let invocation):
     case "demo": exit(Demo.run(invocation, loaded))
     case "simulate": exit(Simulate.run(invocation, loaded.settings))
     case "tail": exit(Tail.run(invocation, loaded.settings))
+    case "replay": exit(ReplayCommand.run(invocation, loaded.settings))
     default: exit(SpoolCommands.run(invocation, loaded.settings))
     }
 }

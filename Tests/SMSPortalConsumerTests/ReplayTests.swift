@@ -137,9 +137,8 @@ struct ReplayTests {
                 (0..<40).map { status($0, 99) }, prefix: configuration.topicPrefix, to: configuration.bootstrapServers)
             let rest = try await Replay("stopped", of: consumer(configuration, seen), selection).run()
             #expect(rest.isResumed && rest.isComplete)
+            // One number may be far behind the others at the stop: what lies between comes again.
             #expect(seen.set == Set(events.map(\.id)))
-            // Where a worker was stuck at the stop, what it had not begun is a hole, and what lies above it comes again.
-            #expect(seen.count < events.count + 64)
             selection.msisdns = ["27821000001"]
             await #expect {
                 try await Replay("stopped", of: consumer(configuration, seen), selection).run()

@@ -1,0 +1,222 @@
+import Kafka
+import Synchronization
+import Threads
+
+#if canImport(Glibc)
+import Glibc
+#else
+import Darwin
+#endif
+
+/// Why a replay could not go on; for a person.
+struct ReplayFailure: Error {
+    let message: String
+}
+
+/// Where the records of a replay go.
+protocol ReplaySink {
+    /// Takes a record; may keep it for a while.
+    func put(_ record: ArchiveRecord) throws(ReplayFailure)
+    /// Waits until all that was taken is where it is to be, for good.
+    func flush() throws(ReplayFailure)
+    func close()
+}
+
+/// Counts, and does nothing.
+final class NoSink: ReplaySink {
+    func put(_ record: ArchiveRecord) {}
+    func flush() {}
+    func close() {}
+}
+
+/// A topic. A record is where it is to be when Kafka has acknowledged it.
+final class TopicSink: ReplaySink {
+    private let topic: String
+    private let name: String?
+    private let producer: ProducerThread
+    private let flight: Flight
+
+    /// What has been sent and not been acknowledged.
+    private final class Flight: Sendable {
+        private struct State {
+            var count = 0
+            var failure: KafkaError?
+        }
+
+        private let state = Mutex(State())
+        private let bell: Doorbell
+
+        init() throws { bell = try Doorbell() }
+
+        func begin() { state.withLock { $0.count += 1 } }
+
+        func end(_ code: KafkaError.Code?) {
+            let isAwaited = state.withLock { state in
+                state.count -= 1
+                if let code, state.failure == nil { state.failure = KafkaError(code) }
+                return state.count == 0 || state.count == TopicSink.window / 2
+            }
+            if isAwaited { bell.ring() }
+        }
+
+        func wait(below limit: Int) throws(KafkaError) {
+            while true {
+                let (count, failure) = state.withLock { ($0.count, $0.failure) }
+                if let failure { throw failure }
+                if count < limit { return }
+                bell.wait(milliseconds: 100)
+            }
+        }
+    }
+
+    /// How many records may wait for their acknowledgement.
+    private static let window = 20_000
+    /// How long Kafka may be away before the replay gives up.
+    private static let patience = 120_000
+
+    init(_ client: ClientConfiguration, topic: String, name: String?) throws(ReplayFailure) {
+        self.topic = topic
+        self.name = name
+        do {
+            let asker = try Client.silent(client)
+            defer { asker.destroy() }
+            if let error = try asker.metadata(topic: topic, timeout: 10_000).topics.first?.error {
+                throw KafkaError(error, "--to-topic: \(topic) does not exist, or may not be written: \(error)")
+            }
+            var configuration = ProducerConfiguration(client: client)
+            configuration.messageTimeoutMilliseconds = Self.patience
+            configuration.lingerMilliseconds = 5
+            configuration.maxQueuedMessages = Self.window * 2
+            producer = try ProducerThread(configuration)
+            flight = try Flight()
+        } catch let error as KafkaError {
+            throw ReplayFailure(message: error.message)
+        } catch {
+            throw ReplayFailure(message: "\(error)")
+        }
+    }
+
+    func put(_ record: ArchiveRecord) throws(ReplayFailure) {
+        try wait(below: Self.window)
+        var headers = record.headers.map { (name: $0.name, value: $0.value) }
+        // Of a record that was replayed before, the first place stays.
+        if !headers.contains(where: { $0.name == "replay-of" }) {
+            headers.append((name: "replay-of", value: Array(record.place.utf8)))
+        }
+        headers.removeAll { $0.name == "replay-name" }
+        if let name { headers.append((name: "replay-name", value: Array(name.utf8))) }
+        flight.begin()
+        do throws(KafkaError) {
+            try producer.send(
+                topic: topic, key: record.key, value: record.value, timestamp: record.timestamp, headers: headers
+            ) { [flight] in flight.end($0.error) }
+        } catch {
+            flight.end(nil)
+            throw ReplayFailure(message: "\(topic): \(error.message)")
+        }
+    }
+
+    private func wait(below limit: Int) throws(ReplayFailure) {
+        do throws(KafkaError) { try flight.wait(below: limit) } catch {
+            throw ReplayFailure(message: "\(topic) has refused a record: \(error.message)")
+        }
+    }
+
+    func flush() throws(ReplayFailure) { try wait(below: 1) }
+
+    func close() { producer.close() }
+}
+
+/// A file of lines, or standard output. A line is where it is to be when it is synced.
+final class FileSink: ReplaySink {
+    private let path: String?
+    private var descriptor = STDOUT_FILENO
+    private var buffer: [UInt8] = []
+
+    /// - Parameters:
+    ///   - target: `-` for standard output.
+    ///   - goesOn: appends to a file that is there, behind its last whole line.
+    init(_ target: String, goesOn: Bool) throws(ReplayFailure) {
+        path = target == "-" ? nil : target
+        guard let path else { return }
+        descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC | (goesOn ? 0 : O_EXCL), 0o600)
+        guard descriptor >= 0 else {
+            if errno == EEXIST {
+                throw ReplayFailure(message: "--to-file: \(path) exists: choose another name, or remove it")
+            }
+            throw failure()
+        }
+        guard goesOn else { return }
+        do throws(ReplayFailure) { try cut() } catch {
+            close()
+            throw error
+        }
+    }
+
+    /// Takes away the piece of a line that a crash has left at the end.
+    private func cut() throws(ReplayFailure) {
+        var end = lseek(descriptor, 0, SEEK_END)
+        var chunk = [UInt8](repeating: 0, count: 1 << 16)
+        search: while end > 0 {
+            let size = Int(min(end, off_t(chunk.count)))
+            let count = chunk.withUnsafeMutableBytes { pread(descriptor, $0.baseAddress, size, end - off_t(size)) }
+            guard count == size else { throw failure() }
+            for index in stride(from: size - 1, through: 0, by: -1) where chunk[index] == 10 {
+                end += off_t(index + 1 - size)
+                break search
+            }
+            end -= off_t(size)
+        }
+        guard ftruncate(descriptor, end) == 0, lseek(descriptor, end, SEEK_SET) == end else { throw failure() }
+    }
+
+    private func failure() -> ReplayFailure {
+        let reason = String(cString: strerror(errno))
+        return ReplayFailure(message: "--to-file: cannot write \(path ?? "standard output"): \(reason)")
+    }
+
+    func put(_ record: ArchiveRecord) throws(ReplayFailure) {
+        record.append(to: &buffer)
+        if buffer.count >= 1 << 18 { try write() }
+    }
+
+    private func write() throws(ReplayFailure) {
+        defer { buffer.removeAll(keepingCapacity: true) }
+        guard path != nil else { return Output.bytes(buffer) }
+        var done = 0
+        while done < buffer.count {
+            let count = buffer.withUnsafeBytes { systemWrite(descriptor, $0.baseAddress! + done, $0.count - done) }
+            if count < 0, errno == EINTR { continue }
+            guard count > 0 else { throw failure() }
+            done += count
+        }
+    }
+
+    func flush() throws(ReplayFailure) {
+        try write()
+        guard path != nil else { return }
+        guard fsync(descriptor) == 0 else { throw failure() }
+    }
+
+    func close() {
+        guard path != nil, descriptor >= 0 else { return }
+        systemClose(descriptor)
+        descriptor = -1
+    }
+}
+
+private func systemWrite(_ descriptor: Int32, _ bytes: UnsafeRawPointer?, _ count: Int) -> Int {
+    #if canImport(Glibc)
+    Glibc.write(descriptor, bytes, count)
+    #else
+    Darwin.write(descriptor, bytes, count)
+    #endif
+}
+
+private func systemClose(_ descriptor: Int32) {
+    #if canImport(Glibc)
+    _ = Glibc.close(descriptor)
+    #else
+    _ = Darwin.close(descriptor)
+    #endif
+}

@@ -1,0 +1,348 @@
+"""What `smsbridge replay` promises, on a real Kafka; see run."""
+
+import argparse
+import json
+import os
+import pathlib
+import random
+import resource
+import secrets
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+HOUR = 3_600_000
+passed, failed = [], []
+
+
+def check(condition, name, detail=""):
+    (passed if condition else failed).append(name)
+    if not condition:
+        print(f"FAIL  {name}: {detail}", flush=True)
+
+
+def rfc3339(milliseconds):
+    moment = time.gmtime(milliseconds // 1_000)
+    return time.strftime("%Y-%m-%dT%H:%M:%S", moment) + f".{milliseconds % 1_000:03d}Z"
+
+
+class Stand:
+    """Topics of a prefix, filled with events of two hours."""
+
+    def __init__(self, options, folder):
+        self.options, self.folder = options, pathlib.Path(folder)
+        self.prefix = f"replay-{secrets.token_hex(4)}"
+        self.admin = AdminClient({"bootstrap.servers": options.bootstrap, "broker.address.family": "v4"})
+        self.start = (int(time.time()) - 2 * 3_600 - 600) * 1_000
+        self.create("delivery-status", "reply", "back", "other")
+        document = json.loads((ROOT / "docs/asyncapi.json").read_text())
+        self.example = document["components"]["messages"]["deliveryStatus"]["examples"][0]
+
+    def topic(self, name):
+        return f"{self.prefix}.{name}"
+
+    def create(self, *names):
+        for future in self.admin.create_topics([NewTopic(self.topic(name), 6, 1) for name in names]).values():
+            future.result()
+
+    def producer(self):
+        return Producer({"bootstrap.servers": self.options.bootstrap, "broker.address.family": "v4", "linger.ms": 20,
+                         "queue.buffering.max.messages": 2_000_000, "log_level": 0})
+
+    def fill(self, name, count):
+        """Record n was received at n shares of two hours. Of the second half hour a spool has kept every third one for an
+        hour, and a second bridge, whose clock is 90 s ahead, has written every fifth."""
+        producer = self.producer()
+        rest, times = [], {}
+        body = json.dumps(self.example["payload"], separators=(",", ":")).encode()
+        for number in range(count):
+            at = self.start + number * 2 * HOUR // count
+            if number % 5 == 0:
+                at += 90_000
+            times[number] = at
+            one = (f"2782{number % 9_000_000:07d}".encode(), b"%d" % number, at)
+            if HOUR // 2 <= at - self.start < HOUR and number % 3 == 0:
+                rest.append((at + HOUR, one))
+                continue
+            while rest and rest[0][0] <= at:
+                self.send(producer, name, body, rest.pop(0)[1])
+            self.send(producer, name, body, one)
+        for _, one in rest:
+            self.send(producer, name, body, one)
+        check(producer.flush(120) == 0, "the topic could be filled")
+        return times
+
+    def send(self, producer, name, body, one):
+        key, number, at = one
+        while True:
+            try:
+                producer.produce(self.topic(name), body, key, timestamp=at, headers=[("ce_id", number), ("none", None)])
+                producer.poll(0)
+                return
+            except BufferError:
+                producer.poll(0.1)
+
+    def command(self, *arguments):
+        return [str(self.options.binary), "replay", "--kafka-bootstrap-servers", self.options.bootstrap, "--topics-prefix",
+                self.prefix, *arguments]
+
+    def replay(self, *arguments, **more):
+        return subprocess.run(self.command(*arguments), capture_output=True, text=True, timeout=240, **more)
+
+    def read(self, name):
+        """All records of a topic."""
+        consumer = Consumer({"bootstrap.servers": self.options.bootstrap, "broker.address.family": "v4", "group.id": "judge",
+                             "enable.auto.commit": False, "log_level": 0})
+        places = [TopicPartition(self.topic(name), partition, 0) for partition in range(6)]
+        left = sum(consumer.get_watermark_offsets(place, 10)[1] for place in places)
+        consumer.assign(places)
+        records = []
+        while len(records) < left:
+            some = consumer.consume(10_000, 5)
+            if not some:
+                break
+            records += [record for record in some if not record.error()]
+        consumer.close()
+        return records
+
+    def offsets(self, group, name):
+        consumer = Consumer({"bootstrap.servers": self.options.bootstrap, "broker.address.family": "v4", "group.id": group,
+                             "log_level": 0})
+        found = consumer.committed([TopicPartition(self.topic(name), partition) for partition in range(6)], 10)
+        consumer.close()
+        return [place.offset for place in found]
+
+
+class Live(threading.Thread):
+    """A group that reads along, and notes whether anything happens to it."""
+
+    def __init__(self, stand, name):
+        super().__init__(daemon=True)
+        self.group = f"{stand.prefix}-live"
+        self.assigned, self.is_over, self.handled = 0, threading.Event(), 0
+        self.consumer = Consumer({"bootstrap.servers": stand.options.bootstrap, "broker.address.family": "v4", "group.id":
+                                  self.group, "auto.offset.reset": "earliest", "log_level": 0,
+                                  "auto.commit.interval.ms": 200})
+        self.consumer.subscribe([stand.topic(name)], on_assign=self.note, on_revoke=self.note)
+
+    def note(self, *_):
+        self.assigned += 1
+
+    def run(self):
+        while not self.is_over.is_set():
+            self.handled += len(self.consumer.consume(5_000, 0.2))
+        self.consumer.close()
+
+
+def numbers(path):
+    with open(path, encoding="utf-8") as file:
+        return [int(json.loads(line)["headers"]["ce_id"]) for line in file]
+
+
+def windows(stand, times):
+    live = Live(stand, "delivery-status")
+    live.start()
+    end = time.monotonic() + 120
+    while live.handled < len(times) and time.monotonic() < end:
+        time.sleep(0.1)
+    time.sleep(1)
+    before, noted = stand.offsets(live.group, "delivery-status"), live.assigned
+    for name, low, high in (("in the outage", 40, 60), ("after it", 95, 115), ("across its end", 55, 75)):
+        low, high = stand.start + low * 60_000, stand.start + high * 60_000
+        wanted = [number for number, at in times.items() if low <= at < high]
+        file = stand.folder / f"{low}.ndjson"
+        done = stand.replay("--from", rfc3339(low), "--to", rfc3339(high), "--type", "delivery-status", "--to-file", str(file))
+        check(done.returncode == 0, f"a window {name}: exit code", done.stderr)
+        check(sorted(numbers(file)) == wanted, f"a window {name} is exact", f"{len(wanted)} wanted, {done.stderr}")
+        check(file.stat().st_mode & 0o777 == 0o600, "an archive is its owner's only")
+        counted = json.loads(stand.replay("--from", rfc3339(low), "--to", rfc3339(high), "--type", "delivery-status",
+                                          "--dry-run", "--json").stdout)
+        check(counted["records"] == len(wanted) and counted["complete"], f"a window {name}: counted", counted)
+    key = "27820000123"
+    counted = json.loads(stand.replay("--from", "earliest", "--key", key, "--dry-run", "--json").stdout)
+    check(counted["records"] == 1, "one number", counted)
+    check(stand.offsets(live.group, "delivery-status") == before, "the live group's offsets stand")
+    check(live.assigned == noted, "the live group was not rebalanced")
+    live.is_over.set()
+    live.join(20)
+
+
+def kills(stand, times):
+    """Killed at random, to a topic and to a file; what goes on is the same command."""
+    chance = random.Random(7)
+    for target, rate in (("topic", 4), ("file", 4)):
+        file = stand.folder / "killed.ndjson"
+        arguments = ["--from", rfc3339(stand.start), "--type", "delivery-status", "--name", f"kill-{target}",
+                     "--rate", str(len(times) // rate)]
+        arguments += ["--to-topic", stand.topic("back")] if target == "topic" else ["--to-file", str(file)]
+        rounds = killed = 0
+        while True:
+            rounds += 1
+            with open(stand.folder / "killed.err", "w", encoding="utf-8") as log:
+                process = subprocess.Popen(stand.command(*arguments), stderr=log)
+            if killed < 10:
+                try:
+                    process.wait(chance.uniform(0.3, 1.5))
+                except subprocess.TimeoutExpired:
+                    if chance.random() < 0.2:
+                        process.send_signal(signal.SIGINT)
+                        check(process.wait(20) == 4, "Ctrl-C ends early",
+                              (stand.folder / "killed.err").read_text()[-300:])
+                        check("to go on: " in (stand.folder / "killed.err").read_text(), "Ctrl-C says how to go on")
+                    else:
+                        process.kill()
+                        process.wait(10)
+                    killed += 1
+                    continue
+            status = process.wait(120)
+            break
+        check(status == 0, f"kills, to a {target}: it ends", f"{status} after {rounds} rounds")
+        found = numbers(file) if target == "file" else [int(dict(r.headers())["ce_id"]) for r in stand.read("back")]
+        check(set(found) == set(times), f"kills, to a {target}: the union is complete",
+              f"{len(set(found))} of {len(times)}")
+        # A checkpoint a second, and what a second brings in.
+        bound = (rounds - 1) * len(times) // rate * 3
+        check(len(found) - len(times) <= bound, f"kills, to a {target}: repeats are bounded", f"{len(found) - len(times)}")
+        print(f"      {rounds - 1} kills, to a {target}: {len(found) - len(times)} records again", flush=True)
+        again = stand.replay(*arguments)
+        check(again.returncode == 0 and " 0 records sent" in again.stderr, f"a name to a {target} is done once", again.stderr)
+
+
+def archives(stand, times):
+    file = stand.folder / "whole.ndjson"
+    stand.replay("--from", rfc3339(stand.start), "--type", "delivery-status", "--to-file", str(file))
+    done = stand.replay("--from-file", str(file), "--to-topic", stand.topic("other"))
+    check(done.returncode == 0, "an archive is sent", done.stderr)
+
+    def content(records):
+        return sorted((r.key(), r.value(), r.timestamp()[1],
+                       tuple(h for h in r.headers() if not h[0].startswith("replay-"))) for r in records)
+
+    first, second = stand.read("delivery-status"), stand.read("other")
+    check(content(first) == content(second), "what an archive brings back is what was there, byte for byte")
+    places = {f"{r.topic()}/{r.partition()}/{r.offset()}" for r in first}
+    check({dict(r.headers())["replay-of"].decode() for r in second} == places, "replay-of tells the first place")
+    lines = file.read_bytes().split(b"\n")
+    for broken, words in ((b'{"topic":1}', "topic"), (b"{", "byte"), (lines[0].replace(b'"offset":', b'"ofset":'), "offset")):
+        bad = stand.folder / "bad.ndjson"
+        bad.write_bytes(lines[0] + b"\n" + broken + b"\n")
+        done = stand.replay("--from-file", str(bad), "--to-topic", stand.topic("other"))
+        check(done.returncode == 1 and "line 2" in done.stderr and words in done.stderr, f"a broken line: {words}",
+              done.stderr)
+
+
+def groups(stand, times):
+    live = Live(stand, "delivery-status")
+    live.start()
+    time.sleep(5)
+    arguments = ("--from", rfc3339(stand.start + HOUR), "--type", "delivery-status", "--to-group", live.group)
+    done = stand.replay(*arguments, "--execute")
+    check(done.returncode == 1 and "members" in done.stderr, "a group that runs is not rewound", done.stderr)
+    live.is_over.set()
+    live.join(20)
+    before = stand.offsets(live.group, "delivery-status")
+    done = stand.replay(*arguments)
+    check(done.returncode == 0 and "--execute" in done.stderr and stand.offsets(live.group, "delivery-status") == before,
+          "a rewind is shown first", done.stderr)
+    done = stand.replay(*arguments, "--execute", "--json")
+    told = json.loads(done.stdout)
+    after = stand.offsets(live.group, "delivery-status")
+    check([place["after"] for place in told["partitions"]] == after and [place["before"] for place in told["partitions"]]
+          == before and after != before, "a rewind is done, and tells before and after", done.stdout)
+
+
+def redecoding(stand):
+    """Events that were understood wrongly are corrected under their first ids."""
+    producer = stand.producer()
+    right = stand.example["payload"]
+    for number in range(20):
+        wrong = dict(right, id=f"{number:032x}", state="failed" if number < 15 else right["state"])
+        producer.produce(stand.topic("reply"), json.dumps(wrong, separators=(",", ":"), ensure_ascii=False).encode(),
+                         b"27820000001", timestamp=stand.start, headers=[("ce_id", f"{number:032x}".encode()), ("own", b"x")])
+    producer.flush(30)
+    stand.create("corrected")
+    arguments = ("--from", "earliest", "--type", "reply", "--redecode")
+    told = json.loads(stand.replay(*arguments, "--dry-run", "--json").stdout)
+    check(told["differences"].get("delivery-status.state") == 15, "a dry run says which fields would differ", told)
+    done = stand.replay(*arguments, "--to-topic", stand.topic("corrected"))
+    records = [(json.loads(r.value()), dict(r.headers()), r.timestamp()[1]) for r in stand.read("corrected")]
+    check(sorted(value["id"] for value, _, _ in records) == [f"{number:032x}" for number in range(20)],
+          "corrected events have their first ids", done.stderr)
+    check(all(value["state"] == right["state"] and headers["ce_id"].decode() == value["id"] and headers["own"] == b"x"
+              and at == stand.start for value, headers, at in records), "corrected events are right", records[:1])
+
+
+def failures(stand, times):
+    def ends(name, code, words, *arguments, **more):
+        done = stand.replay(*arguments, **more)
+        check(done.returncode == code and all(word in done.stderr for word in words), name, f"{done.returncode} {done.stderr}")
+
+    ends("nothing in the range", 0, ["no record in this range"], "--from", rfc3339(stand.start + 3 * HOUR), "--type",
+         "delivery-status", "--dry-run")
+    ends("a missing topic", 1, ["none of these topics exists", "url-click"], "--from", "1h", "--type", "url-click", "--dry-run")
+    ends("one of two is missing", 0, ["does not exist", "url-click"], "--from", "1h", "--type", "url-click", "--type",
+         "delivery-status", "--dry-run")
+    ends("a target that is missing", 1, ["no-such-topic", "does not exist"], "--from", "1h", "--to-topic", "no-such-topic")
+    ends("a live topic", 2, ["--force"], "--from", "1h", "--to-topic", stand.topic("reply"))
+    ends("no target", 2, ["--to-topic"], "--from", "1h")
+    ends("two targets", 2, ["--to-file"], "--from", "1h", "--to-file", "x", "--to-topic", "y")
+    ends("no beginning", 2, ["--from"], "--dry-run")
+    ends("a window upside down", 2, ["not before"], "--from", "1h", "--to", "2h", "--dry-run")
+    ends("a wrong time", 2, ["UTC"], "--from", "2026-11-17T00:00:00", "--dry-run")
+    ends("a wrong type", 2, ["did you mean"], "--from", "1h", "--type", "replay", "--dry-run")
+    ends("a name that is taken", 1, ["another replay has this name"], "--from", "1h", "--name", "kill-topic", "--to-topic",
+         stand.topic("back"))
+    file = stand.folder / "exists"
+    file.write_text("mine")
+    ends("a file that is there", 1, ["exists"], "--from", "1h", "--to-file", str(file))
+    check(file.read_text() == "mine", "a file that is there stays")
+
+    def small():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+
+    target = stand.folder / "full.ndjson"
+    arguments = ("--from", rfc3339(stand.start), "--type", "delivery-status", "--name", "full", "--to-file", str(target))
+    ends("a disk that fills", 1, ["cannot write", "to go on"], *arguments, preexec_fn=small)
+    done = stand.replay(*arguments)
+    check(done.returncode == 0 and set(numbers(target)) == set(times), "after a full disk the same command loses nothing",
+          done.stderr)
+    consumer = Consumer({"bootstrap.servers": stand.options.bootstrap, "broker.address.family": "v4", "group.id": "x"})
+    ends_of = [consumer.get_watermark_offsets(TopicPartition(stand.topic("delivery-status"), p), 10)[1] for p in range(6)]
+    consumer.close()
+    for future in stand.admin.delete_records([TopicPartition(stand.topic("delivery-status"), p, end // 2)
+                                              for p, end in enumerate(ends_of)]).values():
+        future.result()
+    ends("beyond retention", 0, ["have been deleted"], "--from", rfc3339(stand.start), "--type", "delivery-status", "--dry-run")
+    done = subprocess.run([str(stand.options.binary), "replay", "--kafka-bootstrap-servers", "127.0.0.1:1", "--from", "1h",
+                           "--dry-run"], capture_output=True, text=True, timeout=60)
+    check(done.returncode == 1 and "Kafka" in done.stderr, "Kafka is away", done.stderr)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--binary", type=pathlib.Path, default=ROOT / ".build/debug/smsbridge")
+    parser.add_argument("--bootstrap", default=os.environ.get("KAFKA_BOOTSTRAP_SERVERS"))
+    parser.add_argument("--events", type=int, default=60_000)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="smsbridge-replay-") as folder:
+        stand = Stand(options, folder)
+        times = stand.fill("delivery-status", options.events)
+        for part in (windows, kills, archives, groups):
+            part(stand, times)
+        redecoding(stand)
+        failures(stand, times)
+        stand.admin.delete_topics([stand.topic(n) for n in ("delivery-status", "reply", "back", "other", "corrected")])
+        time.sleep(1)
+    print(f"{len(passed)} passed, {len(failed)} failed")
+    sys.exit(1 if failed else 0)
+
+
+main()
