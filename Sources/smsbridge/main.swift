@@ -15,7 +15,8 @@ unblockSignals([SIGTERM, SIGINT])
 let tool = CommandLineTool(
     name: "smsbridge", summary: "Takes SMSPortal's callbacks and publishes them to Kafka", version: Version.text,
     commands: [
-        Serve.command, Demo.command, Simulate.command, Tail.command, ReplayCommand.command, SpoolCommands.command,
+        Serve.command, Demo.command, Simulate.command, Tail.command, ReplayCommand.command, DeadLettersCommand.command,
+        QuarantineCommand.command, SpoolCommands.command,
     ])
 
 switch tool.parse(Array(CommandLine.arguments.dropFirst()), environment: ProcessInfo.processInfo.environment) {
@@ -37,6 +38,8 @@ case .run(let invocation):
     case "simulate": exit(Simulate.run(invocation, loaded.settings))
     case "tail": exit(Tail.run(invocation, loaded.settings))
     case "replay": exit(ReplayCommand.run(invocation, loaded.settings))
+    case let name where name.hasPrefix("dlt "): exit(DeadLettersCommand.run(invocation, loaded.settings))
+    case let name where name.hasPrefix("quarantine "): exit(QuarantineCommand.run(invocation, loaded.settings))
     default: exit(SpoolCommands.run(invocation, loaded.settings))
     }
 }

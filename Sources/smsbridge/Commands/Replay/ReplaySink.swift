@@ -1,17 +1,10 @@
 import Kafka
-import Synchronization
-import Threads
 
 #if canImport(Glibc)
 import Glibc
 #else
 import Darwin
 #endif
-
-/// Why a replay could not go on; for a person.
-struct ReplayFailure: Error {
-    let message: String
-}
 
 /// Where the records of a replay go.
 protocol ReplaySink {
@@ -33,98 +26,29 @@ final class NoSink: ReplaySink {
 final class TopicSink: ReplaySink {
     private let topic: String
     private let name: String?
-    private let producer: ProducerThread
-    private let flight: Flight
-
-    /// What has been sent and not been acknowledged.
-    private final class Flight: Sendable {
-        private struct State {
-            var count = 0
-            var failure: KafkaError?
-        }
-
-        private let state = Mutex(State())
-        private let bell: Doorbell
-
-        init() throws { bell = try Doorbell() }
-
-        func begin() { state.withLock { $0.count += 1 } }
-
-        func end(_ code: KafkaError.Code?) {
-            let isAwaited = state.withLock { state in
-                state.count -= 1
-                if let code, state.failure == nil { state.failure = KafkaError(code) }
-                return state.count == 0 || state.count == TopicSink.window / 2
-            }
-            if isAwaited { bell.ring() }
-        }
-
-        func wait(below limit: Int) throws(KafkaError) {
-            while true {
-                let (count, failure) = state.withLock { ($0.count, $0.failure) }
-                if let failure { throw failure }
-                if count < limit { return }
-                bell.wait(milliseconds: 100)
-            }
-        }
-    }
-
-    /// How many records may wait for their acknowledgement.
-    private static let window = 20_000
-    /// How long Kafka may be away before the replay gives up.
-    private static let patience = 120_000
+    private let sender: RecordSender
 
     init(_ client: ClientConfiguration, topic: String, name: String?) throws(ReplayFailure) {
         self.topic = topic
         self.name = name
-        do {
-            let asker = try Client.silent(client)
-            defer { asker.destroy() }
-            if let error = try asker.metadata(topic: topic, timeout: 10_000).topics.first?.error {
-                throw KafkaError(error, "--to-topic: \(topic) does not exist, or may not be written: \(error)")
-            }
-            var configuration = ProducerConfiguration(client: client)
-            configuration.messageTimeoutMilliseconds = Self.patience
-            configuration.lingerMilliseconds = 5
-            configuration.maxQueuedMessages = Self.window * 2
-            producer = try ProducerThread(configuration)
-            flight = try Flight()
-        } catch let error as KafkaError {
-            throw ReplayFailure(message: error.message)
-        } catch {
-            throw ReplayFailure(message: "\(error)")
-        }
+        sender = try RecordSender(client, topics: [topic])
     }
 
     func put(_ record: ArchiveRecord) throws(ReplayFailure) {
-        try wait(below: Self.window)
-        var headers = record.headers.map { (name: $0.name, value: $0.value) }
+        var headers = record.headers
         // Of a record that was replayed before, the first place stays.
         if !headers.contains(where: { $0.name == "replay-of" }) {
-            headers.append((name: "replay-of", value: Array(record.place.utf8)))
+            headers.append(.init(name: "replay-of", value: Array(record.place.utf8)))
         }
         headers.removeAll { $0.name == "replay-name" }
-        if let name { headers.append((name: "replay-name", value: Array(name.utf8))) }
-        flight.begin()
-        do throws(KafkaError) {
-            try producer.send(
-                topic: topic, key: record.key, value: record.value, timestamp: record.timestamp, headers: headers
-            ) { [flight] in flight.end($0.error) }
-        } catch {
-            flight.end(nil)
-            throw ReplayFailure(message: "\(topic): \(error.message)")
-        }
+        if let name { headers.append(.init(name: "replay-name", value: Array(name.utf8))) }
+        try sender.send(
+            topic: topic, key: record.key, value: record.value, timestamp: record.timestamp, headers: headers)
     }
 
-    private func wait(below limit: Int) throws(ReplayFailure) {
-        do throws(KafkaError) { try flight.wait(below: limit) } catch {
-            throw ReplayFailure(message: "\(topic) has refused a record: \(error.message)")
-        }
-    }
+    func flush() throws(ReplayFailure) { try sender.flush() }
 
-    func flush() throws(ReplayFailure) { try wait(below: 1) }
-
-    func close() { producer.close() }
+    func close() { sender.close() }
 }
 
 /// A file of lines, or standard output. A line is where it is to be when it is synced.

@@ -1,0 +1,171 @@
+"""Dead letters and the quarantine, from the failure to its end: real bridge, real consumers, real Kafka."""
+
+import json
+import os
+import pathlib
+import secrets
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+
+from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka.admin import NewTopic
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "Contract"))
+from bridge import Bridge  # noqa: E402
+
+
+def until(condition, limit=40):
+    end = time.monotonic() + limit
+    while time.monotonic() < end:
+        if condition():
+            return True
+        time.sleep(0.1)
+    return False
+
+
+class Probe:
+    """A member of a group, ConsumerProbe, and what it has handled."""
+
+    def __init__(self, stand, prefix, group, *options):
+        self.ledger = stand.folder / f"{group}-{secrets.token_hex(2)}.ledger"
+        program = stand.options.binary.parent / "ConsumerProbe"
+        with open(stand.folder / f"{group}.err", "ab") as log:
+            self.process = subprocess.Popen([program, stand.options.bootstrap, group, prefix, self.ledger, *options],
+                                            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log)
+
+    def numbers(self):
+        if not self.ledger.exists():
+            return []
+        return [line.split()[3] for line in self.ledger.read_text().splitlines() if line.count(" ") >= 5]
+
+    def end(self):
+        self.process.terminate()
+        return self.process.wait(30)
+
+
+def records(stand, topic):
+    consumer = Consumer({"bootstrap.servers": stand.options.bootstrap, "broker.address.family": "v4", "group.id": "judge",
+                         "enable.auto.commit": False, "log_level": 0})
+    partitions = consumer.list_topics(topic, 10).topics[topic].partitions
+    places = [TopicPartition(topic, partition, 0) for partition in partitions]
+    left = sum(consumer.get_watermark_offsets(place, 10)[1] for place in places)
+    consumer.assign(places)
+    found = []
+    while len(found) < left:
+        some = consumer.consume(1_000, 5)
+        if not some:
+            break
+        found += some
+    consumer.close()
+    return found
+
+
+def dead_letters(stand, check):
+    prefix, group, other = (f"letters-{secrets.token_hex(4)}{name}" for name in ("", "-crm", "-other"))
+    stand.admin.create_topics([NewTopic(f"{prefix}.delivery-status", 3, 1)])[f"{prefix}.delivery-status"].result()
+    subprocess.run([stand.options.binary.parent / "ConsumerBench", "fill", stand.options.bootstrap, prefix, "200", "20"],
+                   check=True, capture_output=True, timeout=60)
+    bad = "27821000007"
+    failing, others = Probe(stand, prefix, group, "--fail-key", bad), Probe(stand, prefix, other)
+    check(until(lambda: len(failing.numbers()) == 190 and len(others.numbers()) == 200), "one number fails, the rest is handled")
+
+    def dlt(*arguments):
+        return subprocess.run([str(stand.options.binary), "dlt", arguments[0], "--kafka-bootstrap-servers",
+                               stand.options.bootstrap, "--group", group, *arguments[1:]], capture_output=True, text=True,
+                              timeout=60)
+
+    def listed(*arguments):
+        return [json.loads(line) for line in dlt("list", "--json", *arguments).stdout.splitlines()]
+
+    until(lambda: len(listed()) == 10)
+    letters = listed()
+    check(len(letters) == 10, "ten dead letters are there", dlt("list"))
+    check(len(letters) == 10 and all(one["cause"] == "Failing" and one["attempts"] == 3 and one["type"] == "delivery-status"
+                                     for one in letters), "ten dead letters are listed with cause and attempts", letters[:1])
+    check(bad not in dlt("list").stdout + dlt("show").stdout, "no number is shown unasked")
+    check(bad in dlt("show", "--show-content").stdout, "what was asked for is shown")
+    check(not listed("--cause", "Another") and not listed("--type", "reply") and not listed("--to", "1h")
+          and len(listed("--from", "1h")) == 10 and len(listed("--at", letters[3]["at"])) == 1, "filters")
+    check("10 dead letters would be redriven" in dlt("redrive", "--dry-run").stderr and len(listed()) == 10, "a dry run")
+    # Still failing: another round of attempts, counted on.
+    done = dlt("redrive", "--at", letters[0]["at"])
+    check(done.returncode == 0 and "1 dead letters redriven" in done.stderr, "one is redriven", done.stderr)
+    again = until(lambda: len(listed()) == 10 and any(one["attempts"] == 6 for one in listed()))
+    check(again, "what fails again is a dead letter again, its attempts counted on", listed())
+    check(failing.end() == 0, "the failing consumer ends")
+    # Mended.
+    mended = Probe(stand, prefix, group)
+    time.sleep(3)
+    check(mended.numbers() == [], "a group that comes back handles nothing twice", mended.numbers()[:3])
+    done = dlt("redrive")
+    check(done.returncode == 0 and "10 dead letters redriven" in done.stderr, "all are redriven", done.stderr)
+    check(until(lambda: len(mended.numbers()) >= 10), "the group handles them")
+    check("0 dead letters redriven" in dlt("redrive").stderr and not listed() and len(listed("--all")) == 11,
+          "what was redriven is not redriven again")
+    time.sleep(2)
+    check(mended.numbers() == [bad] * 10, "each once", mended.numbers())
+    check(len(others.numbers()) == 200, "no other group has seen them")
+    check(mended.end() == 0 and others.end() == 0, "the consumers end")
+    # Discarded.
+    failing = Probe(stand, prefix, f"{group}2", "--fail-key", bad)
+    group = f"{group}2"
+    until(lambda: len(listed()) == 10)
+    check("would be discarded" in dlt("discard").stderr and len(listed()) == 10, "discarding needs --execute")
+    check("10 dead letters discarded" in dlt("discard", "--execute").stderr and not listed(), "discarded")
+    failing.end()
+    done = subprocess.run([str(stand.options.binary), "dlt", "list", "--kafka-bootstrap-servers", stand.options.bootstrap,
+                           "--group", "no-such-group"], capture_output=True, text=True, timeout=60)
+    check(done.returncode == 1 and "no-such-group-dlt" in done.stderr, "a group without dead letters", done.stderr)
+
+
+def quarantine(stand, check):
+    prefix = f"quarantine-{secrets.token_hex(4)}"
+    secret = {"SMSBRIDGE_AUTH_HEADER_SECRETS": "letters-secret-0123456789"}
+    bridge = Bridge.start([str(stand.options.binary)], stand.options.bootstrap, prefix, str(stand.folder), "quarantine", secret)
+
+    def post(path, body):
+        request = urllib.request.Request(f"{bridge.url}{path}", json.dumps(body).encode(), {
+            "Content-Type": "application/json", "X-Webhook-Secret": "letters-secret-0123456789"})
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return answer.status
+
+    try:
+        for number in range(5):
+            check(post("/webhooks/reply", {"Rufnummer": f"2782123456{number}", "Inhalt": f"ja {number}"}) == 200,
+                  "a shape that nobody knows is answered 200")
+        check(post("/webhooks/reply", {"Unsinn": 1}) == 200, "what never makes sense is answered 200")
+    finally:
+        bridge.process.send_signal(signal.SIGTERM)
+        bridge.process.wait(20)
+
+    def command(name, *arguments, fields=True):
+        variables = dict(os.environ, SMSBRIDGE_TOPICS_PREFIX=prefix, SMSBRIDGE_KAFKA_BOOTSTRAP_SERVERS=stand.options.bootstrap)
+        mapping = ["--events-reply-fields", "Rufnummer=msisdn", "--events-reply-fields", "Inhalt=text"] if fields else []
+        return subprocess.run([str(stand.options.binary), "quarantine", name, *mapping, *arguments], env=variables,
+                              capture_output=True, text=True, timeout=60)
+
+    first = {json.loads(r.value())["id"]: r for r in records(stand, f"{prefix}.quarantine")}
+    done = command("list")
+    check(done.returncode == 0 and len(done.stdout.splitlines()) == 6 and "2782" not in done.stdout,
+          "the quarantine is listed, without content", done.stderr)
+    check("Rufnummer" in command("show").stdout, "and shown with it")
+    done = command("redecode", "--json", fields=False)
+    check(json.loads(done.stdout)["understood"] == {}, "without a mapping nothing is understood", done.stdout)
+    told = json.loads(command("redecode", "--dry-run", "--json").stdout)
+    check(told["understood"] == {"reply": 5} and sum(told["left"].values()) == 1, "a dry run tells what would be", told)
+    check(not records(stand, f"{prefix}.reply"), "and publishes nothing")
+    done = command("redecode")
+    check(done.returncode == 0 and "5 callbacks are understood now, and published" in done.stderr, "redecode", done.stderr)
+    command("redecode")
+    replies = records(stand, f"{prefix}.reply")
+    values = [json.loads(r.value()) for r in replies]
+    check(sorted(v["text"] for v in values) == [f"ja {n}" for n in range(5)], "they arrive typed, once", values)
+    check(all(v["id"] in first and v["receivedAt"] == json.loads(first[v["id"]].value())["receivedAt"]
+              and r.timestamp()[1] == first[v["id"]].timestamp()[1] and r.key() == v["msisdn"].encode()
+              and dict(r.headers())["ce_id"].decode() == v["id"] for v, r in zip(values, replies)),
+          "with their first ids and times", values[:1])
+    check(len(command("list").stdout.splitlines()) == 1 and len(command("list", "--all").stdout.splitlines()) == 6,
+          "what is not understood stays")
