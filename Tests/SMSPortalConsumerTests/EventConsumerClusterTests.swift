@@ -51,4 +51,217 @@ struct EventConsumerClusterTests {
             #expect(handled.withLock { $0.count } == numbers * messages)
         }
     }
+
+    private func topic(_ configuration: EventConsumer.Configuration) -> String {
+        EventTopic.deliveryStatus.name(prefix: configuration.topicPrefix)
+    }
+
+    private func plain(_ configuration: EventConsumer.Configuration) throws -> Consumer {
+        try Consumer(
+            ConsumerConfiguration(
+                client: ClientConfiguration(bootstrapServers: configuration.bootstrapServers),
+                group: configuration.group))
+    }
+
+    private func commit(_ configuration: EventConsumer.Configuration, offset: Int64, partitions: Int32) throws {
+        let consumer = try plain(configuration)
+        defer { consumer.close() }
+        try consumer.commit((0..<partitions).map { TopicPartition(topic(configuration), $0, offset: offset) })
+    }
+
+    /// How many records the group has not committed.
+    private func uncommitted(_ configuration: EventConsumer.Configuration, partitions: Int32) throws -> Int64 {
+        let consumer = try plain(configuration)
+        defer { consumer.close() }
+        let places = try consumer.committed(
+            (0..<partitions).map { TopicPartition(topic(configuration), $0) }, timeout: 10_000)
+        return try places.reduce(0) { sum, place in
+            let ends = try consumer.client.watermarks(topic: place.topic, partition: place.partition, timeout: 10_000)
+            return sum + ends.upperBound - max(place.offset ?? 0, ends.lowerBound)
+        }
+    }
+
+    @Test(arguments: [EventConsumer.Configuration.OffsetOutOfRange.earliest, .latest, .stop])
+    func anOffsetOutOfRangeIsToldAndThePolicyDecides(_ policy: EventConsumer.Configuration.OffsetOutOfRange)
+        async throws
+    {
+        try await withTopics(partitions: 3) { given in
+            var configuration = given
+            configuration.offsetOutOfRange = policy
+            try await publish(
+                (0..<30).map { status($0, 0) }, prefix: given.topicPrefix, to: given.bootstrapServers)
+            try commit(configuration, offset: 10_000, partitions: 3)
+            let seen = Mutex<Set<String>>([])
+            let consumer = EventConsumer(configuration: configuration)
+                .onDeliveryStatus { _, context in seen.withLock { _ = $0.insert(context.eventID) } }
+            let run = Task { try await consumer.run() }
+            @Sendable func told() -> Bool {
+                let text = consumer.configuration.metrics.prometheusText()
+                return text.contains("smsportal_consumer_offsets_out_of_range_total{group=\"\(given.group)\"} ")
+                    && !text.contains("smsportal_consumer_offsets_out_of_range_total{group=\"\(given.group)\"} 0")
+            }
+            #expect(await eventually { told() })
+            switch policy {
+            case .stop:
+                await #expect {
+                    try await run.value
+                } throws: { ($0 as? EventConsumerError)?.code == .offsetOutOfRange }
+                return
+            case .earliest:
+                #expect(await eventually { seen.withLock { $0.count } == 30 })
+            case .latest:
+                let text = "smsportal_consumer_offsets_out_of_range_total{group=\"\(given.group)\"} 3"
+                #expect(await eventually { consumer.configuration.metrics.prometheusText().contains(text) })
+                // What comes while the ends are looked up may lie before them.
+                var message = 1
+                while seen.withLock({ $0.isEmpty }), message < 60 {
+                    try await publish(
+                        (0..<30).map { status($0, message) }, prefix: given.topicPrefix, to: given.bootstrapServers)
+                    message += 1
+                    try await Task.sleep(for: .milliseconds(500))
+                }
+                let old = Set((0..<30).map { status($0, 0).id })
+                #expect(seen.withLock { $0.isDisjoint(with: old) })
+            }
+            consumer.shutdown()
+            try await run.value
+        }
+    }
+
+    @Test func aHandlerThatOutlivesThePollIntervalCostsNoMembership() async throws {
+        try await withTopics(partitions: 3) { given in
+            var configuration = given
+            configuration.kafkaProperties = [
+                "max.poll.interval.ms": "6000", "session.timeout.ms": "6000", "heartbeat.interval.ms": "1000",
+            ]
+            try await publish((0..<20).map { status($0, 0) }, prefix: given.topicPrefix, to: given.bootstrapServers)
+            let seen = Mutex<[String]>([])
+            let lost = Mutex(0)
+            let consumer = EventConsumer(configuration: configuration)
+                .onDeliveryStatus { status, context in
+                    if status.msisdn == "27821000007" { try await Task.sleep(for: .seconds(8)) }
+                    seen.withLock { $0.append(context.eventID) }
+                }
+                .onPartitionsLost { _ in lost.withLock { $0 += 1 } }
+            let run = Task { try await consumer.run() }
+            #expect(await eventually { seen.withLock { $0.count } == 20 })
+            consumer.shutdown()
+            try await run.value
+            #expect(lost.withLock { $0 } == 0)
+            #expect(seen.withLock { Set($0).count == 20 && $0.count == 20 })
+            #expect(try uncommitted(configuration, partitions: 3) == 0)
+        }
+    }
+
+    @Test func membersThatComeAndGoHandleEverythingInOrder() async throws {
+        try await withTopics { configuration in
+            let numbers = 60
+            let messages = 40
+            try await publish(
+                (0..<messages).flatMap { message in (100..<100 + numbers).map { status($0, message) } },
+                prefix: configuration.topicPrefix, to: configuration.bootstrapServers)
+            let seen = Mutex<[String: [Int64]]>([:])
+            func member() -> (EventConsumer, Task<Void, any Error>) {
+                let consumer = EventConsumer(configuration: configuration)
+                    .onDeliveryStatus { status, _ in
+                        try await Task.sleep(for: .milliseconds(20))
+                        seen.withLock {
+                            $0[status.msisdn ?? "", default: []].append(status.receivedAt.millisecondsSinceEpoch)
+                        }
+                    }
+                return (consumer, Task { try await consumer.run() })
+            }
+            @Sendable func count() -> Int { seen.withLock { $0.values.reduce(0) { $0 + $1.count } } }
+            let (first, firstRun) = member()
+            #expect(await eventually { count() > 50 })
+            let (_, secondRun) = member()
+            let (third, thirdRun) = member()
+            // Before its first assignment, perhaps: an older librdkafka would abort the process.
+            let (fourth, fourthRun) = member()
+            fourth.shutdown()
+            try await fourthRun.value
+            #expect(await eventually { count() > 600 })
+            first.shutdown()
+            try await firstRun.value
+            #expect(await eventually { count() > 1_200 })
+            secondRun.cancel()
+            try? await secondRun.value
+            #expect(
+                await eventually {
+                    seen.withLock { $0.values.allSatisfy { Set($0).count == messages } && $0.count == numbers }
+                })
+            third.shutdown()
+            try await thirdRun.value
+            for times in seen.withLock({ $0.values.map { $0 } }) {
+                var firsts: [Int64] = []
+                for time in times where !firsts.contains(time) { firsts.append(time) }
+                #expect(firsts == firsts.sorted())
+            }
+            #expect(try uncommitted(configuration, partitions: 12) == 0)
+        }
+    }
+
+    @Test func aDeadLetterThatKafkaRefusesHoldsItsEventBack() async throws {
+        try await withTopics(partitions: 1) { configuration in
+            let admin = try Admin(ClientConfiguration(bootstrapServers: configuration.bootstrapServers))
+            defer { admin.close() }
+            let name = configuration.deadLetterTopic
+            _ = try admin.create(
+                [NewTopic(name: name, partitions: 1, replication: 1, configuration: ["max.message.bytes": "100"])],
+                timeout: 20_000)
+            struct Broken: Error {}
+            try await publish(
+                [status(1, 0)], prefix: configuration.topicPrefix, to: configuration.bootstrapServers)
+            let consumer = EventConsumer(configuration: configuration).onDeliveryStatus { _, _ in throw Broken() }
+            let run = Task { try await consumer.run() }
+            let failures = "smsportal_consumer_dead_letter_failures_total{group=\"\(configuration.group)\"} "
+            #expect(
+                await eventually {
+                    let text = consumer.configuration.metrics.prometheusText()
+                    return text.contains(failures) && !text.contains(failures + "0")
+                })
+            #expect(try uncommitted(configuration, partitions: 1) == 1)
+            _ = try admin.delete([name], timeout: 20_000)
+            var made = false
+            for _ in 0..<100 where !made {
+                let result = try admin.create([NewTopic(name: name, partitions: 1, replication: 1)], timeout: 20_000)
+                made = result[name] == .some(nil)
+                if !made { try await Task.sleep(for: .milliseconds(100)) }
+            }
+            #expect(made)
+            #expect(
+                await eventually {
+                    consumer.configuration.metrics.prometheusText().contains("outcome=\"dead-lettered\"} 1")
+                })
+            consumer.shutdown()
+            try await run.value
+            #expect(try uncommitted(configuration, partitions: 1) == 0)
+        }
+    }
+
+    @Test func aGroupThatBeginsAtTheEndHandlesOnlyWhatComes() async throws {
+        try await withTopics(partitions: 3) { given in
+            var configuration = given
+            configuration.startAt = .latest
+            try await publish((0..<20).map { status($0, 0) }, prefix: given.topicPrefix, to: given.bootstrapServers)
+            let seen = Mutex<Set<String>>([])
+            let isAssigned = Mutex(false)
+            let consumer = EventConsumer(configuration: configuration)
+                .onDeliveryStatus { _, context in seen.withLock { _ = $0.insert(context.eventID) } }
+                .onPartitionsAssigned { _ in isAssigned.withLock { $0 = true } }
+            let run = Task { try await consumer.run() }
+            #expect(await eventually { isAssigned.withLock { $0 } })
+            let before = Set((0..<20).map { status($0, 0).id })
+            var message = 1
+            while seen.withLock({ $0.isEmpty }), message < 60 {
+                try await publish(
+                    (0..<20).map { status($0, message) }, prefix: given.topicPrefix, to: given.bootstrapServers)
+                message += 1
+                try await Task.sleep(for: .milliseconds(500))
+            }
+            #expect(seen.withLock { !$0.isEmpty && $0.isDisjoint(with: before) })
+            consumer.shutdown()
+            try await run.value
+        }
+    }
 }
