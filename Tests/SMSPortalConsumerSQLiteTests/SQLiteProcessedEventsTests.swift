@@ -1,4 +1,6 @@
 import CSQLite
+import Dispatch
+import Foundation
 import SMSPortalConsumer
 import SMSPortalConsumerSQLite
 import Synchronization
@@ -283,6 +285,40 @@ struct SplitMix: RandomNumberGenerator {
             let counts = won.counts.withLock { $0 }
             #expect(counts.count == 2_000 && counts.values.allSatisfy { $0 == 1 })
             for store in stores { store.close() }
+        }
+    }
+
+    /// As the members of a group do that are started together. SQLite's locks are between handles, in one process or many.
+    @Test func aNewFileIsOpenedByManyAtOnce() async throws {
+        for _ in 0..<20 {
+            try await withPath { path in
+                let stores = Mutex<[SQLiteProcessedEvents]>([])
+                let errors = Mutex<[String]>([])
+                let threads = DispatchGroup()
+                for _ in 0..<8 {
+                    threads.enter()
+                    Thread.detachNewThread {
+                        do {
+                            let store = try SQLiteProcessedEvents(path: path)
+                            stores.withLock { $0.append(store) }
+                        } catch {
+                            errors.withLock { $0.append("\(error)") }
+                        }
+                        threads.leave()
+                    }
+                }
+                await withCheckedContinuation { continuation in
+                    threads.notify(queue: .global()) { continuation.resume() }
+                }
+                #expect(errors.withLock { $0 } == [])
+                var winners = 0
+                for store in stores.withLock({ $0 }) {
+                    let key = EventClaimKey(group: "g", eventID: "one")
+                    if case .claimed = try await store.claim(key, expiry: .seconds(3_600)) { winners += 1 }
+                }
+                #expect(winners == 1)
+                for store in stores.withLock({ $0 }) { store.close() }
+            }
         }
     }
 
