@@ -1,7 +1,7 @@
 """The consumer library against librdkafka's bare consume loop, in turn, on one topic.
 
 Prints, as a Markdown table: events a second of the bare loop (consume.c) and of an EventConsumer whose handler does
-nothing, decoding included; their ratio beside the budget of docs/design.md; and the rate with handlers that sleep a
+nothing, decoding included, live and in a replay; their ratio beside the budget of docs/design.md; and the rate with handlers that sleep a
 millisecond, as a ratio to concurrency / 1 ms.
 """
 
@@ -45,10 +45,12 @@ def main():
     def handle(events, sleep):
         return run(arguments.consumer, "handle", arguments.bootstrap, prefix, events, arguments.concurrency, sleep)
 
-    bare, own, slept = [], [], []
+    bare, own, replayed, slept = [], [], [], []
     for round in range(arguments.rounds):
         bare.append(run(f"{arguments.tools}/consume", arguments.bootstrap, topic, 6, arguments.events))
         own.append(handle(arguments.events, 0))
+        replayed.append(run(
+            arguments.consumer, "replay", arguments.bootstrap, prefix, arguments.events, arguments.concurrency))
         print(f"round {round + 1}: bare {bare[-1]}, consumer {own[-1]}", file=sys.stderr)
     began = time.monotonic()
     while len(slept) < arguments.rounds and time.monotonic() - began < 120:
@@ -65,6 +67,7 @@ def main():
     print("|---|---|---|---|")
     print(f"| bare loop | {rate(bare):,.0f} | {cpu(bare):.1f} µs | 1 |")
     print(f"| empty handler | {rate(own):,.0f} | {cpu(own):.1f} µs | {rate(own) / rate(bare):.2f} (budget {BUDGET}) |")
+    print(f"| empty handler, replay | {rate(replayed):,.0f} | {cpu(replayed):.1f} µs | {rate(replayed) / rate(bare):.2f} |")
     print(f"| 1 ms handler, {arguments.concurrency} at once | {rate(slept):,.0f} | {cpu(slept):.1f} µs "
           f"| {rate(slept) / ideal:.2f} of {ideal:,.0f} |")
 

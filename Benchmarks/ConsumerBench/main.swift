@@ -2,6 +2,7 @@
 //
 //     ConsumerBench fill   BOOTSTRAP PREFIX COUNT NUMBERS
 //     ConsumerBench handle BOOTSTRAP PREFIX COUNT CONCURRENCY SLEEP_MICROSECONDS
+//     ConsumerBench replay BOOTSTRAP PREFIX COUNT CONCURRENCY
 //
 // `handle` prints one line of JSON: seconds between the first event and the last, CPU seconds meanwhile, events.
 import Kafka
@@ -72,7 +73,10 @@ final class Progress: Sendable {
     let ended = Mutex<(time: Double, cpu: Double)?>(nil)
 }
 
-func handle(_ servers: String, prefix: String, count: Int, concurrency: Int, sleep: Int) async throws {
+/// - Parameter isReplay: through a replay of everything, and not as a member of a group.
+func handle(
+    _ servers: String, prefix: String, count: Int, concurrency: Int, sleep: Int, isReplay: Bool = false
+) async throws {
     var configuration = EventConsumer.Configuration(bootstrapServers: servers, group: "bench-\(getpid())")
     configuration.topicPrefix = prefix
     configuration.concurrency = concurrency
@@ -90,7 +94,11 @@ func handle(_ servers: String, prefix: String, count: Int, concurrency: Int, sle
             consumer.shutdown()
         }
     }
-    try await consumer.run()
+    if isReplay {
+        try await Replay("bench", of: consumer, from: .earliest).run()
+    } else {
+        try await consumer.run()
+    }
     guard let began = progress.began.withLock({ $0 }), let ended = progress.ended.withLock({ $0 }) else {
         fail("ended before all events were handled")
     }
@@ -106,5 +114,9 @@ case "handle" where arguments.count == 6:
     try await handle(
         arguments[1], prefix: arguments[2], count: Int(arguments[3]) ?? 0, concurrency: Int(arguments[4]) ?? 64,
         sleep: Int(arguments[5]) ?? 0)
+case "replay" where arguments.count == 5:
+    try await handle(
+        arguments[1], prefix: arguments[2], count: Int(arguments[3]) ?? 0, concurrency: Int(arguments[4]) ?? 64,
+        sleep: 0, isReplay: true)
 default: fail("fill BOOTSTRAP PREFIX COUNT NUMBERS | handle BOOTSTRAP PREFIX COUNT CONCURRENCY SLEEP_MICROSECONDS")
 }

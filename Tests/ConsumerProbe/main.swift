@@ -22,6 +22,7 @@ let usage = """
       --fail-key NUMBER    its events always fail: three attempts, 10 ms and 20 ms apart, then the dead letters
       --sleep-key NUMBER   its events take as long as --sleep says
       --sleep SECONDS      (60)
+      --replay NAME        replays everything under this name, and ends by itself
       --property NAME=VALUE of librdkafka; may be given several times
     """
 
@@ -34,6 +35,7 @@ struct Options {
     var failKey: String?
     var sleepKey: String?
     var sleep = Duration.seconds(60)
+    var replay: String?
     var properties: [String: String] = [:]
 
     /// - Parameter arguments: Names and values in turn.
@@ -50,6 +52,7 @@ struct Options {
             case ("--sleep", let number?): sleep = .seconds(number)
             case ("--fail-key", _): failKey = value
             case ("--sleep-key", _): sleepKey = value
+            case ("--replay", _): replay = value
             case ("--property", _):
                 let parts = value.split(separator: "=", maxSplits: 1).map(String.init)
                 guard parts.count == 2 else { return nil }
@@ -114,6 +117,10 @@ let sources = [SIGTERM, SIGUSR1].map { number in
     source.resume()
     return source
 }
-try await consumer.run()
+if let name = options.replay {
+    print(try await Replay(name, of: consumer, from: .earliest).run())
+} else {
+    try await consumer.run()
+}
 tell()
 withExtendedLifetime(sources) {}

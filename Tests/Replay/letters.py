@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import random
 import secrets
 import signal
 import subprocess
@@ -36,10 +37,13 @@ class Probe:
             self.process = subprocess.Popen([program, stand.options.bootstrap, group, prefix, self.ledger, *options],
                                             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log)
 
-    def numbers(self):
+    def lines(self):
         if not self.ledger.exists():
             return []
-        return [line.split()[3] for line in self.ledger.read_text().splitlines() if line.count(" ") >= 5]
+        return [line.split() for line in self.ledger.read_text().splitlines() if line.count(" ") >= 5]
+
+    def numbers(self):
+        return [line[3] for line in self.lines()]
 
     def end(self):
         self.process.terminate()
@@ -61,6 +65,54 @@ def records(stand, topic):
         found += some
     consumer.close()
     return found
+
+
+def library(stand, check):
+    """A replay of the library beside its live group, killed again and again."""
+    prefix, events = f"library-{secrets.token_hex(4)}", 20_000
+    topic, group = f"{prefix}.delivery-status", f"{prefix}-crm"
+    stand.admin.create_topics([NewTopic(topic, 6, 1)])[topic].result()
+    subprocess.run([stand.options.binary.parent / "ConsumerBench", "fill", stand.options.bootstrap, prefix, str(events),
+                    "2000"], check=True, capture_output=True, timeout=60)
+    live = Probe(stand, prefix, group)
+    check(until(lambda: len(live.numbers()) == events), "the live group handles all")
+    time.sleep(1.5)
+    before = committed(stand, group, topic)
+    chance, lines, kills = random.Random(5), [], 0
+    options = ("--replay", "again", "--work", "8", "--concurrency", "16", "--commit-interval", "200")
+    while True:
+        probe = Probe(stand, prefix, group, *options)
+        try:
+            status = probe.process.wait(chance.uniform(0.4, 1.2) if kills < 10 else 60)
+        except subprocess.TimeoutExpired:
+            status = None
+            probe.process.kill()
+            probe.process.wait(10)
+            kills += 1
+        lines.append(probe.lines())
+        if status is not None:
+            break
+    check(status == 0, "the library's replay ends by itself", status)
+    places = [(line[1], line[2]) for one in lines for line in one]
+    check(len(set(places)) == events, "killed again and again it handles every event", f"{len(set(places))} of {events}")
+    repeats = len(places) - len(set(places))
+    # 16 handlers of 8 ms for a commit's interval, and the time until the kill is felt.
+    check(repeats <= kills * 16 * 125 * 0.6, "what a kill repeats is bounded by the commit's interval", repeats)
+    print(f"      {kills} kills of the library's replay: {repeats} events again", flush=True)
+    check(len(live.numbers()) == events, "the live group handles nothing again")
+    check(committed(stand, group, topic) == before, "and its offsets stand")
+    text = (stand.folder / f"{group}.err").read_text()
+    check(text.count('"partitions assigned"') == 1 and "revoked" not in text and "lost" not in text,
+          "and it was not rebalanced", text[-500:])
+    check(live.end() == 0, "the live consumer ends")
+
+
+def committed(stand, group, topic):
+    consumer = Consumer({"bootstrap.servers": stand.options.bootstrap, "broker.address.family": "v4", "group.id": group,
+                         "log_level": 0})
+    found = consumer.committed([TopicPartition(topic, partition) for partition in range(6)], 10)
+    consumer.close()
+    return [place.offset for place in found]
 
 
 def dead_letters(stand, check):

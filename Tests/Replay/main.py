@@ -17,7 +17,7 @@ import time
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from letters import dead_letters, quarantine
+from letters import dead_letters, library, quarantine
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 HOUR = 3_600_000
@@ -332,14 +332,14 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--binary", type=pathlib.Path, default=ROOT / ".build/debug/smsbridge")
     parser.add_argument("--bootstrap", default=os.environ.get("KAFKA_BOOTSTRAP_SERVERS"))
-    parser.add_argument("--only", action="append", help="windows, kills, archives, groups, redecoding, dead_letters, "
+    parser.add_argument("--only", action="append", help="windows, kills, archives, groups, redecoding, library, dead_letters, "
                         "quarantine, failures")
     parser.add_argument("--events", type=int, default=60_000)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="smsbridge-replay-") as folder:
         stand = Stand(options, folder)
         times = stand.fill("delivery-status", options.events)
-        for part in (windows, kills, archives, groups, redecoding, dead_letters, quarantine, failures):
+        for part in (windows, kills, archives, groups, redecoding, library, dead_letters, quarantine, failures):
             if not options.only or part.__name__ in options.only:
                 part(stand, times) if part in (windows, kills, archives, groups, failures) else part(stand, check)
         stand.admin.delete_topics([stand.topic(n) for n in ("delivery-status", "reply", "back", "other", "corrected")])
