@@ -15,7 +15,8 @@ unblockSignals([SIGTERM, SIGINT])
 let tool = CommandLineTool(
     name: "smsbridge", summary: "Takes SMSPortal's callbacks and publishes them to Kafka", version: Version.text,
     commands: [
-        Serve.command, Demo.command, Simulate.command, Tail.command, ReplayCommand.command, DeadLettersCommand.command,
+        Serve.command, Check.command, TopicsCommand.command, Demo.command, Simulate.command, Tail.command,
+        ReplayCommand.command, DeadLettersCommand.command,
         QuarantineCommand.command, SpoolCommands.command,
     ])
 
@@ -34,6 +35,8 @@ case .run(let invocation):
     }
     switch invocation.command {
     case "serve": exit(Serve.run(loaded))
+    case "check": exit(Check.run(invocation, loaded))
+    case "topics create": exit(TopicsCommand.run(loaded.settings))
     case "demo": exit(Demo.run(invocation, loaded))
     case "simulate": exit(Simulate.run(invocation, loaded.settings))
     case "tail": exit(Tail.run(invocation, loaded.settings))

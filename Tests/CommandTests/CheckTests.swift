@@ -1,0 +1,49 @@
+import Foundation
+import Testing
+
+/// `smsbridge check` and `topics create`, with the real program and a real cluster.
+struct CheckTests {
+    private let secret = ["--auth-none"]
+
+    @Test(.enabled(if: ProcessInfo.processInfo.environment["KAFKA_BOOTSTRAP_SERVERS"] != nil))
+    func topicsAreMadeAndJudged() throws {
+        let servers = ProcessInfo.processInfo.environment["KAFKA_BOOTSTRAP_SERVERS"] ?? ""
+        let folder = try TemporaryFolder()
+        let prefix = "check-\(UInt32.random(in: 0...UInt32.max))"
+        let arguments = ["--kafka-bootstrap-servers", servers, "--topics-prefix", prefix]
+        let served = arguments + ["--spool-path", folder.path] + secret
+        let before = try smsbridge(["check"] + served)
+        #expect(before.exitCode == 0 && before.output.contains("made at the start"), "\(before.output)")
+        let strict = try smsbridge(["check", "--topics-create=false"] + served)
+        #expect(
+            strict.exitCode == 1 && strict.output.contains("failed      topics: missing topics"), "\(strict.output)")
+        let made = try smsbridge(["topics", "create", "--topics-partitions", "2"] + arguments)
+        #expect(made.exitCode == 0 && made.output.split(separator: "\n").count == 7, "\(made.errors)")
+        let again = try smsbridge(["topics", "create"] + arguments)
+        #expect(again.exitCode == 0 && again.output.isEmpty)
+        // A cluster of one broker keeps nothing for sure.
+        let after = try smsbridge(["check", "--json"] + served)
+        #expect(after.exitCode == 1)
+        let lines = try after.output.split(separator: "\n").map {
+            try #require(try JSONSerialization.jsonObject(with: Data($0.utf8)) as? [String: String])
+        }
+        #expect(lines.contains { $0["verdict"] == "failed" && $0["text"]?.contains("replication is 1") == true })
+        #expect(
+            lines.contains { $0["about"] == "publish" && $0["text"]?.hasPrefix("acknowledged after") == true },
+            "\(after.output)")
+        let quiet = try smsbridge(["check", "--no-event"] + served)
+        #expect(quiet.output.contains("cannot tell publish: no test event"))
+    }
+
+    @Test func whatIsWrongHereIsSaidWithoutAKafka() throws {
+        let folder = try TemporaryFolder()
+        let file = folder.path + "/file"
+        try Data().write(to: URL(fileURLWithPath: file))
+        let run = try smsbridge(["check", "--kafka-bootstrap-servers", "127.0.0.1:1", "--spool-path", file + "/spool"])
+        #expect(run.exitCode == 1)
+        #expect(run.output.contains("failed      auth: nobody is let in"))
+        #expect(run.output.contains("failed      spool: \(file) cannot be written"))
+        #expect(run.output.contains("failed      kafka: Kafka cannot be reached"))
+        #expect(try smsbridge(["check", "--spool-none"]).exitCode == 2, "no broker is named")
+    }
+}
