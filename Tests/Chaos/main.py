@@ -51,6 +51,7 @@ SCENARIOS = [
     ("overload-without-kafka", clients.overload_without_kafka, 240, 400),
     ("consumer-group", consumers.consumer_group, 300, 600),
     ("consumer-failures", consumers.consumer_failures, 240, 300),
+    ("consumer-stuck", consumers.consumer_stuck, 240, 600),
     ("soak", clients.soak, 300, 4200),
 ]
 

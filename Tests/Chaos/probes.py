@@ -50,8 +50,13 @@ class Probe:
         why = re.search(r"^.*(Assertion|\*\*\*|Fatal error)", text, re.M)
         return text[why.start():why.start() + length] if why else text[-length:]
 
+    def memory(self, key="VmHWM"):
+        """In megabytes."""
+        with open(f"/proc/{self.process.pid}/status", encoding="utf-8") as file:
+            return int(re.search(rf"^{key}:\s+(\d+)", file.read(), re.M)[1]) / 1_024
+
     def metrics(self, name):
-        """Asks for the metrics; the values of one by its labels' text."""
+        """Asks for the metrics; the values of one by its labels' text (empty for a metric without labels)."""
         with open(self.output, encoding="utf-8") as file:
             file.seek(0, os.SEEK_END)
             self.process.send_signal(signal.SIGUSR1)
@@ -59,7 +64,7 @@ class Probe:
             while "# end" not in text and time.monotonic() < limit:
                 time.sleep(0.1)
                 text += file.read()
-        return {labels: float(value) for labels, value in re.findall(rf"^{name}\{{(.*)\}} (\S+)$", text, re.M)}
+        return {labels: float(value) for labels, value in re.findall(rf"^{name}(?:\{{(.*)\}})? (\S+)$", text, re.M)}
 
 
 class Flock:

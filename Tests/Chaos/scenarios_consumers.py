@@ -101,6 +101,44 @@ def consumer_failures(suite):
             flock.check_order()
 
 
+def consumer_stuck(suite):
+    """handlers that never return, and a long topic: memory is bounded, and what does not wait for them goes on"""
+    events, numbers = (1_000_000, 5_000) if suite.long else (150_000, 5_000)
+    with Flock(suite, "consumer-stuck", events, numbers) as flock:
+        stuck = flock.number(17)
+
+        def bounded(what):
+            most = flock.members[0].memory()
+            print(f"      consumer-stuck: {most:.0f} MB at most: {what}", flush=True)
+            check(most <= suite.memory, f"{most:.0f} MB")
+
+        with suite.report.case("consumer-stuck: one number's handler never returns: all others' events are handled"):
+            flock.start("--concurrency", "64", "--sleep-key", stuck, "--sleep", "86400")
+            flock.await_all(400 if suite.long else 120, (stuck,))
+            check(not any(line.number == stuck for line in flock.lines), "its events were handled")
+            bounded("one number's handler never returns")
+            # Its partition's span tells how much is done and not committed.
+            flock.check_order()
+            flock.members.pop().kill()
+        with suite.report.case("consumer-stuck: no handler returns: reading pauses, and memory stays as it is"):
+            flock.begin(f"{flock.prefix}-all")
+            flock.start("--concurrency", "64", "--work", "86400000")
+            limit = time.monotonic() + 60
+            while not any(flock.members[0].metrics("smsportal_consumer_paused_partitions").values()):
+                flock.alive()
+                check(time.monotonic() < limit, "no partition was paused after a minute")
+                time.sleep(1)
+            before = flock.members[0].memory("VmRSS")
+            time.sleep(20 if suite.long else 5)
+            flock.alive()
+            flock.read()
+            check(not flock.lines, "events were handled")
+            after = flock.members[0].memory("VmRSS")
+            check(after <= before + 20, f"{before:.0f} MB, and {after:.0f} MB later")
+            bounded("no handler returns")
+            flock.members.pop().kill()
+
+
 def check_dead_letters(flock, number, indexes):
     consumer = Consumer({"bootstrap.servers": flock.bootstrap, "group.id": f"{flock.group}-judge", "auto.offset.reset":
                          "earliest", "enable.auto.commit": False, "broker.address.family": "v4", "log_level": 0})

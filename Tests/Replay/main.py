@@ -125,22 +125,47 @@ class Stand:
 class Live(threading.Thread):
     """A group that reads along, and notes whether anything happens to it."""
 
-    def __init__(self, stand, name):
+    def __init__(self, stand, *names):
         super().__init__(daemon=True)
         self.group = f"{stand.prefix}-live"
-        self.assigned, self.is_over, self.handled = 0, threading.Event(), 0
+        self.assigned, self.is_over, self.handled, self.lags = 0, threading.Event(), 0, []
         self.consumer = Consumer({"bootstrap.servers": stand.options.bootstrap, "broker.address.family": "v4", "group.id":
                                   self.group, "auto.offset.reset": "earliest", "log_level": 0,
                                   "auto.commit.interval.ms": 200})
-        self.consumer.subscribe([stand.topic(name)], on_assign=self.note, on_revoke=self.note)
+        self.consumer.subscribe([stand.topic(name) for name in names], on_assign=self.note, on_revoke=self.note)
 
     def note(self, *_):
         self.assigned += 1
 
     def run(self):
         while not self.is_over.is_set():
-            self.handled += len(self.consumer.consume(5_000, 0.2))
+            # A short wait: `consume` gathers until it is over, and that would be the lag.
+            records = self.consumer.consume(5_000, 0.02)
+            now = time.time() * 1_000
+            self.handled += len(records)
+            self.lags += [now - record.timestamp()[1] for record in records if record.topic().endswith(".trickle")]
         self.consumer.close()
+
+    def take_lags(self):
+        """Milliseconds from production to the hand of the group, of what came since the last call; sorted."""
+        taken, self.lags = self.lags, []
+        return sorted(taken)
+
+
+class Trickle(threading.Thread):
+    """Live events, 200 a second, for a group that must not feel what is replayed beside it."""
+
+    def __init__(self, stand):
+        super().__init__(daemon=True)
+        self.stand, self.is_over = stand, threading.Event()
+
+    def run(self):
+        producer = Producer({"bootstrap.servers": self.stand.options.bootstrap, "broker.address.family": "v4",
+                             "linger.ms": 1, "log_level": 0})
+        while not self.is_over.wait(0.005):
+            producer.produce(self.stand.topic("trickle"), b"{}", b"2782000", timestamp=int(time.time() * 1_000))
+            producer.poll(0)
+        producer.flush(10)
 
 
 def numbers(path):
@@ -149,20 +174,29 @@ def numbers(path):
 
 
 def windows(stand, times):
-    live = Live(stand, "delivery-status")
+    stand.create("trickle")
+    live = Live(stand, "delivery-status", "trickle")
     live.start()
     end = time.monotonic() + 120
     while live.handled < len(times) and time.monotonic() < end:
         time.sleep(0.1)
-    time.sleep(1)
+    trickle = Trickle(stand)
+    trickle.start()
+    time.sleep(2)
+    live.take_lags()
+    time.sleep(5)
+    calm = live.take_lags()
     before, noted = stand.offsets(live.group, "delivery-status"), live.assigned
     for name, low, high in (("in the outage", 40, 60), ("after it", 95, 115), ("across its end", 55, 75)):
         low, high = stand.start + low * 60_000, stand.start + high * 60_000
         wanted = [number for number, at in times.items() if low <= at < high]
         file = stand.folder / f"{low}.ndjson"
+        began = time.monotonic()
         done = stand.replay("--from", rfc3339(low), "--to", rfc3339(high), "--type", "delivery-status", "--to-file", str(file))
+        took = time.monotonic() - began
         check(done.returncode == 0, f"a window {name}: exit code", done.stderr)
         check(sorted(numbers(file)) == wanted, f"a window {name} is exact", f"{len(wanted)} wanted, {done.stderr}")
+        print(f"      a window {name}: {len(wanted)} of {len(times)} records, {took:.1f} s", flush=True)
         check(file.stat().st_mode & 0o777 == 0o600, "an archive is its owner's only")
         counted = json.loads(stand.replay("--from", rfc3339(low), "--to", rfc3339(high), "--type", "delivery-status",
                                           "--dry-run", "--json").stdout)
@@ -172,6 +206,14 @@ def windows(stand, times):
     check(counted["records"] == 1, "one number", counted)
     check(stand.offsets(live.group, "delivery-status") == before, "the live group's offsets stand")
     check(live.assigned == noted, "the live group was not rebalanced")
+    during = live.take_lags()
+    half, most = (lambda lags: lags[len(lags) // 2]), (lambda lags: lags[len(lags) * 99 // 100])
+    print(f"      live group: lag {half(calm):.0f} ms (p99 {most(calm):.0f}) in calm, {half(during):.0f} ms "
+          f"(p99 {most(during):.0f}) beside the replays; {len(during)} events", flush=True)
+    # A replay that held the group up would do so for as long as it reads: seconds. What a busy machine adds is noise.
+    check(half(during) <= half(calm) + 100, "the live group's lag does not rise", f"{half(calm)} ms, then {half(during)} ms")
+    trickle.is_over.set()
+    trickle.join(20)
     live.is_over.set()
     live.join(20)
 
@@ -342,7 +384,8 @@ def main():
         for part in (windows, kills, archives, groups, redecoding, library, dead_letters, quarantine, failures):
             if not options.only or part.__name__ in options.only:
                 part(stand, times) if part in (windows, kills, archives, groups, failures) else part(stand, check)
-        stand.admin.delete_topics([stand.topic(n) for n in ("delivery-status", "reply", "back", "other", "corrected")])
+        stand.admin.delete_topics([stand.topic(n) for n in ("delivery-status", "reply", "back", "other", "corrected",
+                                                                 "trickle")])
         time.sleep(1)
     print(f"{len(passed)} passed, {len(failed)} failed")
     sys.exit(1 if failed else 0)
