@@ -1,5 +1,7 @@
+import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.node.MissingNode;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -9,9 +11,11 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import org.apache.kafka.clients.consumer.CommitFailedException;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.ConsumerRecords;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
+import org.apache.kafka.common.errors.RetriableException;
 import org.apache.kafka.common.errors.WakeupException;
 import org.apache.kafka.common.serialization.ByteArrayDeserializer;
 
@@ -88,15 +92,30 @@ public final class Consume {
                 last = System.nanoTime();
                 for (var record : records) {
                     if (!isEvent(record)) continue;
-                    JsonNode event = JSON.readTree(record.value());
+                    JsonNode event;
+                    try {
+                        event = JSON.readTree(record.value());
+                    } catch (JsonProcessingException broken) {
+                        event = MissingNode.getInstance();
+                    }
                     String id = event.path("id").asText();
+                    if (id.isEmpty()) {
+                        // Told and passed: it would stop the program at every start.
+                        System.err.println("no event: " + record.topic() + "[" + record.partition() + "]@" + record.offset());
+                        continue;
+                    }
                     if (seen.contains(id)) continue;
                     handle(event);
                     // Handled first, remembered then: a crash in between repeats the event, and never loses it.
                     seen.add(id);
                     Files.writeString(file, id + "\n", StandardOpenOption.CREATE, StandardOpenOption.APPEND);
                 }
-                consumer.commitSync();
+                try {
+                    consumer.commitSync();
+                } catch (CommitFailedException | RetriableException refused) {
+                    // The partitions have gone to another member, or Kafka is away: the events come again, and are known.
+                    System.err.println(refused.getMessage());
+                }
             }
         } catch (WakeupException stopped) {
             // The end that was asked for.

@@ -14,7 +14,7 @@ import sqlite3
 import sys
 import time
 
-from confluent_kafka import Consumer, KafkaError
+from confluent_kafka import Consumer, KafkaError, KafkaException
 
 prefix = os.environ.get("TOPIC_PREFIX", "smsportal")
 idle = float(os.environ.get("IDLE", "inf"))
@@ -34,6 +34,20 @@ def handle(event):
         print("opt-out", hidden(event.get("msisdn")), event["id"], flush=True)
     elif event["type"] == "reply":
         print("reply", hidden(event.get("msisdn")), event["id"], flush=True)
+
+
+def read(record):
+    """The event of a record; None for what is none. One that cannot be read is told and passed: it would stop the program
+    at every start."""
+    headers = dict(record.headers() or [])
+    if record.value() is None or not (headers.get("ce_type") or b"").endswith(b".v1"):
+        return None
+    try:
+        event = json.loads(record.value())
+        return event if event["id"] and event["type"] else None
+    except (ValueError, KeyError, TypeError):
+        print(f"no event: {record.topic()}[{record.partition()}]@{record.offset()}", file=sys.stderr)
+        return None
 
 
 def main():
@@ -60,14 +74,16 @@ def main():
                     print(record.error(), file=sys.stderr)
                 continue
             last = time.monotonic()
-            headers = dict(record.headers() or [])
-            if record.value() is not None and headers.get("ce_type", b"").endswith(b".v1"):
-                event = json.loads(record.value())
-                if not seen.execute("SELECT 1 FROM seen WHERE id = ?", [event["id"]]).fetchone():
-                    handle(event)
-                    # Handled first, remembered then: a crash in between repeats the event, and never loses it.
-                    seen.execute("INSERT INTO seen VALUES (?)", [event["id"]])
-            consumer.commit(record, asynchronous=False)
+            event = read(record)
+            if event and not seen.execute("SELECT 1 FROM seen WHERE id = ?", [event["id"]]).fetchone():
+                handle(event)
+                # Handled first, remembered then: a crash in between repeats the event, and never loses it.
+                seen.execute("INSERT INTO seen VALUES (?)", [event["id"]])
+            try:
+                consumer.commit(record, asynchronous=False)
+            except KafkaException as error:
+                # The partition has gone to another member, or Kafka is away: the event comes again, and is known then.
+                print(error, file=sys.stderr)
     finally:
         consumer.close()
 

@@ -105,6 +105,22 @@ package final class Admin {
         return outcomes(results, count)
     }
 
+    /// Deletes the records below these offsets.
+    package func deleteRecords(before places: [TopicPartition], timeout: Int32) throws(KafkaError) {
+        let list = TopicPartitionList(places)
+        var request = list.withPointer { rd_kafka_DeleteRecords_new($0) }
+        defer { rd_kafka_DeleteRecords_destroy(request) }
+        let event = try run(RD_KAFKA_ADMIN_OP_DELETERECORDS, timeout: timeout) { options in
+            rd_kafka_DeleteRecords(client.handle, &request, 1, options, queue)
+        }
+        defer { rd_kafka_event_destroy(event) }
+        guard
+            let answer = rd_kafka_DeleteRecords_result_offsets(rd_kafka_event_DeleteRecords_result(event))
+        else { throw KafkaError(.unknown, "the cluster said nothing") }
+        _ = try TopicPartition.withoutErrors(
+            TopicPartitionList.elements(of: UnsafeMutablePointer(mutating: answer)))
+    }
+
     /// The cluster's brokers and topics; one topic when it is named.
     package func describe(topic: String? = nil, timeout: Int32) throws(KafkaError) -> ClusterMetadata {
         try client.metadata(topic: topic, timeout: timeout)

@@ -175,6 +175,19 @@ package struct TopicPartition: Sendable, Hashable, CustomStringConvertible {
         "\(topic)[\(partition)]" + (offset.map { "@\($0)" } ?? "")
     }
 
+    /// The partitions of an answer, each of which may have failed by itself while the call succeeded.
+    ///
+    /// - Throws: the first of these errors.
+    package static func withoutErrors(_ answer: [TopicPartition]) throws(KafkaError) -> [TopicPartition] {
+        for place in answer {
+            if let code = place.error {
+                let text = KafkaError(code).message
+                throw KafkaError(code, "\(place.topic)[\(place.partition)]: \(text)")
+            }
+        }
+        return answer
+    }
+
     /// In place of an offset: from the partition's first record.
     package static let beginning = Int64(RD_KAFKA_OFFSET_BEGINNING)
     /// In place of an offset: only what comes from now on.

@@ -190,7 +190,7 @@ package final class Consumer {
         {
             throw error
         }
-        if let error = list.elements.lazy.compactMap(\.error).first { throw KafkaError(error) }
+        _ = try TopicPartition.withoutErrors(list.elements)
     }
 
     /// The first and the next offset of an assigned partition as the last fetch told them, without asking; nil before the
@@ -264,10 +264,13 @@ package final class Consumer {
     }
 
     /// What the group has committed for these partitions; the offset is nil where it has not.
+    ///
+    /// - Throws: also when Kafka does not tell it of one of them (a right that was taken away): that it is not known must
+    ///   not be taken for that there is none.
     package func committed(_ partitions: [TopicPartition], timeout: Int32) throws(KafkaError) -> [TopicPartition] {
         let list = TopicPartitionList(partitions)
         try check(list.withPointer { rd_kafka_committed(client.handle, $0, timeout) })
-        return list.elements
+        return try TopicPartition.withoutErrors(list.elements)
     }
 
     /// Stops fetching these partitions, keeping them assigned.

@@ -111,6 +111,11 @@ package final class ProducerThread: Sendable {
         return try result.get()
     }
 
+    /// Lets the client fail for good, as a broker's answer can: for tests.
+    package func injectFatalError(_ code: KafkaError.Code, _ reason: String) {
+        core.producer.injectFatalError(code, reason)
+    }
+
     /// Waits until every record has its report, and ends. Blocks; records that cannot be delivered end with their
     /// timeout. A second call does nothing.
     package func close() {

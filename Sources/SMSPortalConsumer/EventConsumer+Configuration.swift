@@ -29,9 +29,9 @@ extension EventConsumer {
         /// after a crash.
         public var commitInterval: Duration = .seconds(5)
         /// How long handlers may go on with events of a partition that the group gives to another member; they are then
-        /// cancelled. Should be below the group's `max.poll.interval.ms`, 5 minutes.
+        /// cancelled. At most a day; should be below the group's `max.poll.interval.ms`, 5 minutes.
         public var revokeTimeout: Duration = .seconds(20)
-        /// How long handlers may go on after ``EventConsumer/shutdown()``; they are then cancelled.
+        /// How long handlers may go on after ``EventConsumer/shutdown()``, at most a day; they are then cancelled.
         public var shutdownTimeout: Duration = .seconds(20)
         /// Where a group begins that has committed no offset.
         public var startAt: Position = .earliest
@@ -112,8 +112,10 @@ extension EventConsumer {
             check(
                 commitInterval >= .milliseconds(10) && commitInterval <= .seconds(600),
                 "commitInterval: \(commitInterval) is not within 10 ms to 10 min")
-            check(revokeTimeout >= .zero, "revokeTimeout: \(revokeTimeout) is negative")
-            check(shutdownTimeout >= .zero, "shutdownTimeout: \(shutdownTimeout) is negative")
+            for (name, timeout) in [("revokeTimeout", revokeTimeout), ("shutdownTimeout", shutdownTimeout)] {
+                check(
+                    timeout >= .zero && timeout <= .seconds(86_400), "\(name): \(timeout) is not within 0 to 24 hours")
+            }
             check(claimExpiry > .zero, "claimExpiry: \(claimExpiry) is not above zero")
             for problem in failure.problems() { problems.append("failure.\(problem)") }
             for (name, problem) in kafkaClient.propertyProblems() {

@@ -19,9 +19,10 @@ public struct EventContext: Sendable {
     public var traceparent: String? { envelope.traceparent }
     /// The state that belongs to ``traceparent``.
     public var tracestate: String? { envelope.tracestate }
-    /// Whether the event is handled for a replay, and not because it is new.
+    /// Whether the event is handled for a replay, and not because it is new: of a ``Replay``, of its dead letters, or
+    /// because `smsbridge replay` has written it to the topic that is read.
     public var isReplay: Bool { replayName != nil }
-    /// The name of the replay.
+    /// The name of the replay; nil when the event is new.
     public let replayName: String?
     /// Writes lines that carry the event's id and place.
     public var log: EventLogger {

@@ -11,7 +11,7 @@ extension EventConsumer {
     /// }
     /// ```
     ///
-    /// Nothing is committed that is not acknowledged. The next event of a key comes after the acknowledgement of the one
+    /// A loop that is left early is followed by ``EventSequence/finish()``, which waits for the last commit. Nothing is committed that is not acknowledged. The next event of a key comes after the acknowledgement of the one
     /// before, and at most ``Configuration/concurrency`` events are out at once: acknowledge, or fail, each of them. One
     /// that is let go of without either has failed. The sequence ends with ``shutdown()`` or the end of the iteration, and
     /// can be iterated once; with the cancellation of the task it ends, too.
@@ -34,6 +34,16 @@ public struct EventSequence: AsyncSequence, Sendable {
 
     let consumer: EventConsumer
     let channel: DeliveryChannel
+
+    /// Shuts the consumer down, if it still runs, and waits until it has ended: what was acknowledged is then committed. A
+    /// program that leaves the loop and ends without it is told its last events again at the next start.
+    ///
+    /// - Throws: ``EventConsumerError``, as ``EventConsumer/run()`` does.
+    public func finish() async throws {
+        consumer.shutdown()
+        channel.abandon()
+        try await channel.untilEnd()
+    }
 
     /// Runs the consumer; it shuts down when the iterator goes.
     public func makeAsyncIterator() -> AsyncIterator {
@@ -60,6 +70,7 @@ public struct EventSequence: AsyncSequence, Sendable {
         init(_ consumer: EventConsumer, _ channel: DeliveryChannel) {
             self.consumer = consumer
             self.channel = channel
+            channel.begin()
             Task {
                 do {
                     try await consumer.run()
@@ -174,7 +185,10 @@ final class DeliveryChannel: Sendable {
         var waiting = Queue<DeliveredEvent>()
         var reader: CheckedContinuation<DeliveredEvent?, any Error>?
         var isAbandoned = false
+        /// Whether anybody iterates, or has.
+        var hasBegun = false
         var end: Result<DeliveredEvent?, any Error>?
+        var waitingForEnd: [CheckedContinuation<Void, any Error>] = []
     }
 
     private let state = Mutex(State())
@@ -220,14 +234,35 @@ final class DeliveryChannel: Sendable {
         }
     }
 
+    /// The consumer runs.
+    func begin() { state.withLock { $0.hasBegun = true } }
+
+    /// Waits until the consumer has ended; not at all when nobody has iterated.
+    func untilEnd() async throws {
+        try await withCheckedThrowingContinuation { (waiter: CheckedContinuation<Void, any Error>) in
+            let end = state.withLock { state -> Result<DeliveredEvent?, any Error>? in
+                if let end = state.end { return end }
+                if !state.hasBegun { return .success(nil) }
+                state.waitingForEnd.append(waiter)
+                return nil
+            }
+            if let end { waiter.resume(with: end.map { _ in }) }
+        }
+    }
+
     /// The consumer has ended.
     func finish(_ error: (any Error)?) {
-        let reader = state.withLock { state in
-            state.end = error.map { .failure($0) } ?? .success(nil)
-            defer { state.reader = nil }
-            return state.reader
+        let end: Result<DeliveredEvent?, any Error> = error.map { .failure($0) } ?? .success(nil)
+        let (reader, waiters) = state.withLock { state in
+            state.end = end
+            defer {
+                state.reader = nil
+                state.waitingForEnd = []
+            }
+            return (state.reader, state.waitingForEnd)
         }
-        if let error { reader?.resume(throwing: error) } else { reader?.resume(returning: nil) }
+        reader?.resume(with: end)
+        for waiter in waiters { waiter.resume(with: end.map { _ in }) }
     }
 
     /// Nobody reads any more. What was not taken out is left as it was, neither handled nor failed.

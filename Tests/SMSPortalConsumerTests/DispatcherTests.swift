@@ -37,6 +37,70 @@ struct DispatcherTests {
         #expect(await eventually { processor.done.withLock { $0 } == [7] })
     }
 
+    /// Stands at some keys until they are let go, at others for ever.
+    private final class Gated: WorkProcessor {
+        let open = Mutex<Set<String>>([])
+        let begun = Mutex<Set<String>>([])
+        let done = Mutex(0)
+
+        func process(_ work: Work) async -> WorkResult {
+            defer { done.withLock { $0 += 1 } }
+            let key = String(decoding: work.record.key ?? [], as: UTF8.self)
+            begun.withLock { _ = $0.insert(key) }
+            guard key.utf8.count == 4 else { return .done }
+            while !Task.isCancelled, open.withLock({ !$0.contains(key) }) {
+                try? await Task.sleep(for: .milliseconds(1))
+            }
+            return .done
+        }
+
+        func hasBegun(_ key: Int) -> Bool { begun.withLock { $0.contains("\(key)") } }
+    }
+
+    /// One that a worker has done counts as done, however long it is at its last one.
+    @Test func whatIsDoneIsHandedInThoughTheWorkerStands() async throws {
+        let processor = Gated()
+        let dispatcher = Dispatcher(
+            limits: .init(concurrency: 2, maxRecords: 10_000, maxBytes: 1 << 24, maxSpan: 100_000), wakeLoop: {},
+            processor: processor)
+        let assignment = dispatcher.update { $0.open() }
+        var offset: Int64 = 0
+        func add(_ keys: [Int]) {
+            dispatcher.update { core in
+                for key in keys {
+                    core.add(record(offset, key: key), to: assignment)
+                    offset += 1
+                }
+            }
+        }
+        // Quick work, until workers take several records at once.
+        for _ in 0..<2_000 where dispatcher.batchLimit < 4 {
+            add(Array(0..<200))
+            #expect(await eventually { dispatcher.read { $0.records } == 0 })
+        }
+        try #require(dispatcher.batchLimit >= 4)
+        var now = monotonicNow()
+        func look() {
+            now += 3_000_000
+            _ = dispatcher.serve(now: now)
+        }
+        // The first worker stands at its first record, the second does the others and ends.
+        add([9_000, 1, 2, 3])
+        #expect(await eventually { processor.hasBegun(9_000) && processor.hasBegun(3) })
+        look()
+        // The next one takes four: it waits at the first of them, and stands at the last.
+        add([9_001, 11, 12, 9_002, 13, 14, 15, 16])
+        #expect(await eventually { processor.hasBegun(9_001) })
+        look()
+        processor.open.withLock { _ = $0.insert("9001") }
+        #expect(await eventually { processor.hasBegun(9_002) })
+        for _ in 0..<4 { look() }
+        #expect(dispatcher.read { $0.records } == Int(offset) - processor.done.withLock { $0 })
+        dispatcher.stop()
+        dispatcher.fence([assignment], givingBack: true)
+        dispatcher.cancel([assignment])
+    }
+
     @Test func aCancellationCountsWheneverItComes() {
         let control = ConsumerControl()
         control.stop(.failed(EventConsumerError(.handler, "first")))

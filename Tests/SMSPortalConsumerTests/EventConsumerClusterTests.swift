@@ -239,6 +239,90 @@ struct EventConsumerClusterTests {
         }
     }
 
+    /// "The end" is a place, not a habit: what comes while nobody runs is handled by whoever starts next.
+    @Test func aGroupThatBeganAtTheEndMissesNothingOverARestart() async throws {
+        try await withTopics(partitions: 3) { given in
+            var configuration = given
+            configuration.startAt = .latest
+            let admin = try Admin(ClientConfiguration(bootstrapServers: given.bootstrapServers))
+            defer { admin.close() }
+            _ = try admin.create(
+                [given.deadLetterTopic, given.redriveTopic].map { NewTopic(name: $0, partitions: 1, replication: 1) },
+                timeout: 20_000)
+            // Sent again to this group before it has ever run.
+            let letter = status(77, 0).record()
+            var sending = ProducerConfiguration(
+                client: ClientConfiguration(bootstrapServers: given.bootstrapServers))
+            sending.messageTimeoutMilliseconds = 30_000
+            let producer = try ProducerThread(sending)
+            let report = try await producer.send(
+                topic: given.redriveTopic, key: letter.key, value: letter.value,
+                timestamp: letter.timestamp.millisecondsSinceEpoch, headers: letter.headers.map { ($0.name, $0.value) })
+            #expect(report.error == nil)
+            producer.close()
+            try await publish((0..<20).map { status($0, 0) }, prefix: given.topicPrefix, to: given.bootstrapServers)
+            let seen = Mutex<Set<String>>([])
+            func member() -> EventConsumer {
+                EventConsumer(configuration: configuration)
+                    .onDeliveryStatus { _, context in seen.withLock { _ = $0.insert(context.eventID) } }
+            }
+            let first = member()
+            let run = Task { try await first.run() }
+            #expect(
+                await eventually { seen.withLock { $0.contains(status(77, 0).id) } }, "the redrive topic is read whole")
+            first.shutdown()
+            try await run.value
+            #expect(seen.withLock { $0.count } == 1)
+            try await publish((0..<20).map { status($0, 1) }, prefix: given.topicPrefix, to: given.bootstrapServers)
+            let second = member()
+            let again = Task { try await second.run() }
+            let wanted = Set((0..<20).map { status($0, 1).id })
+            #expect(await eventually { seen.withLock { $0.isSuperset(of: wanted) } })
+            second.shutdown()
+            try await again.value
+            #expect(seen.withLock { $0.count } == 21)
+        }
+    }
+
+    /// Kafka deletes what lies behind what has been read: what has been read and waits is all that is left of it.
+    @Test(arguments: [EventConsumer.Configuration.OffsetOutOfRange.earliest, .latest])
+    func whatWaitsOutlivesItsDeletion(_ policy: EventConsumer.Configuration.OffsetOutOfRange) async throws {
+        try await withTopics(partitions: 1) { given in
+            var configuration = given
+            configuration.offsetOutOfRange = policy
+            configuration.maxBufferedEvents = 20
+            // Nothing is read ahead, so that the deletion is met.
+            configuration.kafkaProperties = ["queued.min.messages": "1", "fetch.message.max.bytes": "4000"]
+            try await publish((0..<400).map { status($0, 0) }, prefix: given.topicPrefix, to: given.bootstrapServers)
+            let gate = Mutex(false)
+            let seen = Mutex<[String]>([])
+            let begun = Mutex(0)
+            let consumer = EventConsumer(configuration: configuration)
+                .onDeliveryStatus { _, context in
+                    begun.withLock { $0 += 1 }
+                    while gate.withLock({ !$0 }) { try await Task.sleep(for: .milliseconds(10)) }
+                    seen.withLock { $0.append(context.eventID) }
+                }
+            let run = Task { try await consumer.run() }
+            #expect(await eventually { begun.withLock { $0 } >= 20 })
+            let admin = try Admin(ClientConfiguration(bootstrapServers: given.bootstrapServers))
+            defer { admin.close() }
+            _ = try admin.deleteRecords(before: [TopicPartition(topic(configuration), 0, offset: 380)], timeout: 20_000)
+            gate.withLock { $0 = true }
+            try await publish((0..<400).map { status($0, 1) }, prefix: given.topicPrefix, to: given.bootstrapServers)
+            let held = Set((0..<20).map { status($0, 0).id })
+            #expect(await eventually { seen.withLock { Set($0).isSuperset(of: held) } })
+            if policy == .earliest {
+                let kept = Set((380..<400).map { status($0, 0).id } + (0..<400).map { status($0, 1).id })
+                #expect(await eventually { seen.withLock { Set($0).isSuperset(of: kept) } })
+            }
+            consumer.shutdown()
+            try await run.value
+            #expect(seen.withLock { $0.count == Set($0).count }, "nothing is handled twice")
+            if policy == .earliest { #expect(try uncommitted(configuration, partitions: 1) == 0) }
+        }
+    }
+
     @Test func aGroupThatBeginsAtTheEndHandlesOnlyWhatComes() async throws {
         try await withTopics(partitions: 3) { given in
             var configuration = given

@@ -1,8 +1,10 @@
 import Kafka
-import SMSPortalConsumer
 import SMSPortalEvents
 import Synchronization
+import Telemetry
 import Testing
+
+@testable import SMSPortalConsumer
 
 /// The whole consumer against librdkafka's mock cluster.
 struct EventConsumerMockTests {
@@ -83,6 +85,65 @@ struct EventConsumerMockTests {
                 text.contains(
                     #"smsportal_consumer_events_total{group="g",type="delivery-status",outcome="dead-lettered"} 2"#))
         }
+    }
+
+    @Test func finishWaitsForTheLastCommit() async throws {
+        try await withCluster { servers in
+            try await publish((0..<20).map { status($0, 0) }, to: servers)
+            var configuration = configuration(servers)
+            // Only the end commits.
+            configuration.commitInterval = .seconds(600)
+            // The mock cluster lets nobody into a group for a while whose only member has left.
+            configuration.joinsGroup = false
+            var acknowledged: Set<String> = []
+            let first = EventConsumer(configuration: configuration).events(.deliveryStatus)
+            for try await delivery in first {
+                acknowledged.insert(delivery.context.eventID)
+                delivery.acknowledge()
+                if acknowledged.count == 7 { break }
+            }
+            try await first.finish()
+            var again: Set<String> = []
+            let second = EventConsumer(configuration: configuration).events(.deliveryStatus)
+            for try await delivery in second {
+                again.insert(delivery.context.eventID)
+                delivery.acknowledge()
+                if acknowledged.union(again).count == 20 { break }
+            }
+            try await second.finish()
+            #expect(again.count < 20, "what was acknowledged at the beginning of a partition was committed")
+        }
+    }
+
+    /// An idempotent producer may come to its end for good, which is ordinary: the next letters go to another one.
+    @Test func deadLettersOutliveAFatalErrorAndAreCutToFit() async throws {
+        let cluster = try MockCluster()
+        defer { cluster.close() }
+        try cluster.createTopic("g-dlt", partitions: 1)
+        let letters = try DeadLetterQueue(
+            configuration(cluster.bootstrapServers), log: Logger(label: "test", sink: EventLog.none.sink))
+        defer { letters.close() }
+        let record = ConsumedRecord(topic: "t", partition: 0, offset: 7, key: [1], value: [2])
+        let failure = Failure(type: .reply, kind: "Broken", message: "why", attempts: 1)
+        try await letters.write(record, failure)
+        letters.injectFatalError()
+        await #expect(throws: KafkaError.self) { try await letters.write(record, failure) }
+        try await letters.write(record, failure)
+        cluster.failNext(.produce, with: [.messageTooLarge])
+        try await letters.write(record, failure)
+        let consumer = try Consumer(
+            ConsumerConfiguration(
+                client: ClientConfiguration(bootstrapServers: cluster.bootstrapServers), group: "judge"))
+        defer { consumer.close() }
+        try consumer.assign([TopicPartition("g-dlt", 0, offset: TopicPartition.beginning)])
+        var messages: [String] = []
+        for _ in 0..<300 where messages.count < 3 {
+            guard case .message(let message)? = consumer.poll(timeout: 100) else { continue }
+            let letter = ConsumedRecord(message, topic: "g-dlt")
+            messages.append(
+                String(decoding: letter.header(DeadLetterHeaders.errorMessage) ?? [], as: UTF8.self))
+        }
+        #expect(messages == ["why", "why", ""])
     }
 
     /// Notes whether its caller was cancelled, as a database's driver would by throwing.

@@ -74,6 +74,13 @@ struct FailureTests {
             "records without a key wait for nobody")
     }
 
+    @Test func aTimeWithoutEndIsAProblemAndNoTrap() {
+        var configuration = EventConsumer.Configuration(bootstrapServers: "kafka:9092", group: "g")
+        configuration.revokeTimeout = .seconds(Int64.max)
+        configuration.shutdownTimeout = .seconds(86_401)
+        #expect(configuration.problems().map { $0.prefix { $0 != ":" } } == ["revokeTimeout", "shutdownTimeout"])
+    }
+
     @Test func everyProblemNamesItsProperty() {
         func problems(_ change: (inout EventConsumer.Configuration) -> Void) -> [String] {
             var configuration = EventConsumer.Configuration(bootstrapServers: "localhost:9092", group: "g")

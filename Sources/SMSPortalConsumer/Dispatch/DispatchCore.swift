@@ -16,6 +16,8 @@ struct DispatchCore {
         var maxBytes: Int
         /// Offsets between a partition's watermark and its last record.
         var maxSpan: Int64
+        /// Below so many a partition that was full is read again.
+        var spanWithRoom: Int64 { maxSpan - maxSpan / 8 }
     }
 
     /// A place for an assigned partition; the generation tells which one has it.
@@ -154,11 +156,21 @@ struct DispatchCore {
         isOpen(assignment) ? places[assignment.index].offsets.watermark : nil
     }
 
+    /// The offset behind the last record of a partition that came; nil before the first.
+    func head(of assignment: AssignmentID) -> Int64? {
+        guard isOpen(assignment), places[assignment.index].offsets.watermark != nil else { return nil }
+        return places[assignment.index].offsets.head
+    }
+
     func span(of assignment: AssignmentID) -> Int64 {
         isOpen(assignment) ? places[assignment.index].offsets.span : 0
     }
 
-    func isSpanFull(of assignment: AssignmentID) -> Bool { span(of: assignment) >= limits.maxSpan }
+    /// - Parameter wasFull: whether it had been so: then an eighth must become free, for a pause throws away what was
+    ///   fetched ahead, and is told.
+    func isSpanFull(of assignment: AssignmentID, wasFull: Bool = false) -> Bool {
+        span(of: assignment) >= (wasFull ? limits.spanWithRoom : limits.maxSpan)
+    }
 
     // MARK: The workers
 
@@ -219,9 +231,9 @@ struct DispatchCore {
         case .done:
             records -= 1
             bytes -= work.record.size
-            let wasFull = places[place].offsets.span >= limits.maxSpan
+            let wasFull = places[place].offsets.span >= limits.spanWithRoom
             places[place].offsets.finished(work.record.offset)
-            if wasFull, places[place].offsets.span < limits.maxSpan {
+            if wasFull, places[place].offsets.span < limits.spanWithRoom {
                 spansHaveChanged = true
                 wakesLoop = true
             }

@@ -47,6 +47,9 @@ final class Dispatcher<Processor: WorkProcessor>: Sendable {
     /// How many records are being handled at this moment: what workers have taken and not begun does not count.
     var handlers: Int { state.withLock { $0.handlers } }
 
+    /// How many records a worker takes at once, at this moment.
+    var batchLimit: Int { state.withLock { $0.batchLimit.value } }
+
     /// Takes nothing more of these partitions.
     ///
     /// - Parameter givingBack: whether of what workers have taken only what they are at goes on. Else they do the rest,
@@ -140,7 +143,7 @@ private struct State {
     var core: DispatchCore
     private var members: [UInt64: Member] = [:]
     private var nextID: UInt64 = 0
-    private var batchLimit = BatchLimit()
+    private(set) var batchLimit = BatchLimit()
     /// Whether the polling thread looks after workers that do not get on.
     private var isWatched = false
     private var lastLook: UInt64 = 0
@@ -242,7 +245,8 @@ private struct State {
                     batchLimit.setBack()
                     _ = settle(&batch, now: now)
                 }
-                if batch.waiting > 0 { isNeeded = true }
+                // What is done and not handed in keeps its key and the watermark waiting as well.
+                if batch.waiting + batch.finished > 0 { isNeeded = true }
             }
         }
         isWatched = isNeeded && !members.isEmpty

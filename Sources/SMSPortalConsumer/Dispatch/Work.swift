@@ -65,6 +65,11 @@ final class Failure: Sendable {
         self.isParked = isParked
     }
 
+    /// The same without the error's own words.
+    var withoutMessage: Failure {
+        Failure(type: type, kind: kind, message: "", attempts: attempts, parks: parks, isParked: isParked)
+    }
+
     static func parked(_ type: EventType) -> Failure {
         Failure(
             type: type, kind: "Parked", message: "an earlier event of its key has failed", attempts: 0, isParked: true)

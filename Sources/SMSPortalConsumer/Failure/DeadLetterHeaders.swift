@@ -14,6 +14,9 @@ package enum DeadLetterHeaders {
     /// Ours: how often the event has been handled, over all its redrives.
     package static let attempts: StaticString = "kafka_dlt-attempts"
 
+    /// Ours, and of `smsbridge replay --to-topic`: the record is no live one but of the replay of this name.
+    package static let replayName: StaticString = "replay-name"
+
     /// What a later failure takes the place of.
     private static let replaced = Set([errorKind, errorMessage, attempts].map { "\($0)" })
 
@@ -28,11 +31,21 @@ package enum DeadLetterHeaders {
         return Int(bytes.reduce(UInt32(0)) { $0 << 8 | UInt32($1) })
     }
 
-    /// The record's own headers, and what befell it. One that has been redriven keeps where it came from first.
-    static func headers(of record: ConsumedRecord, _ failure: Failure, group: String) -> [(
+    /// The replay that a record says it is of; nil for a live one.
+    static func replayName(of record: ConsumedRecord) -> String? {
+        record.header(replayName).map { String(decoding: $0, as: UTF8.self) }
+    }
+
+    /// The record's own headers, and what befell it. One that has been redriven keeps where it came from first; one that
+    /// failed in a replay says so, for it is to be handled again as a part of that replay.
+    static func headers(of record: ConsumedRecord, _ failure: Failure, group: String, replay: String? = nil) -> [(
         name: String, value: [UInt8]?
     )] {
         var all = record.headers.map { (name: $0.name, value: $0.value) }
+        if let replay, replay != replayName(of: record) {
+            all.removeAll { $0.name == "\(replayName)" }
+            all.append(("\(replayName)", Array(replay.utf8)))
+        }
         if isRedriven(record) {
             all.removeAll { replaced.contains($0.name) }
         } else {

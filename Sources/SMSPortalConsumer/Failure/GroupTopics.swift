@@ -12,6 +12,8 @@ struct GroupTopics {
     private static let partitions: Int32 = 6
     /// Dead letters wait for people, who are away longer than a topic usually keeps its records.
     private static let retentionDays: Int64 = 30
+    /// An event of the largest body that a bridge takes (1 MiB, in the record as JSON and raw), and what befell it.
+    private static let maxMessageBytes = 4 << 20
     /// Milliseconds.
     private static let timeout: Int32 = 10_000
 
@@ -54,7 +56,9 @@ struct GroupTopics {
 
     private func create(_ missing: [String], _ admin: Admin, brokers: Int) throws(EventConsumerError) {
         let replication = Int32(max(1, min(Self.replication, brokers)))
-        var properties = ["retention.ms": String(Self.retentionDays * 86_400_000)]
+        var properties = [
+            "retention.ms": String(Self.retentionDays * 86_400_000), "max.message.bytes": String(Self.maxMessageBytes),
+        ]
         if replication > 1 { properties["min.insync.replicas"] = "2" }
         let topics = missing.map {
             NewTopic(name: $0, partitions: Self.partitions, replication: replication, configuration: properties)
@@ -73,15 +77,26 @@ struct GroupTopics {
         if !failed.isEmpty { throw problem(failed.sorted { $0.0 < $1.0 }) }
     }
 
+    /// A topic that another has just made is not known to every broker at once.
     private func isVisible(_ topic: String, _ admin: Admin) -> Bool {
-        (try? admin.describe(timeout: Self.timeout))?.topics.contains { $0.name == topic } == true
+        let deadline = monotonicNow() + UInt64(Self.timeout) * 1_000_000
+        while true {
+            if let metadata = try? admin.describe(timeout: Self.timeout),
+                metadata.topics.contains(where: { $0.name == topic })
+            {
+                return true
+            }
+            guard monotonicNow() < deadline, control.stopWanted == nil else { return false }
+            control.waitForRoom(milliseconds: 100)
+        }
     }
 
     private func problem(_ topics: [(name: String, reason: String)]) -> EventConsumerError {
         let reasons = topics.map { "\($0.name): \($0.reason)" }.joined(separator: "; ")
         let commands = topics.map {
             "kafka-topics.sh --bootstrap-server \(configuration.bootstrapServers) --create --topic \($0.name) "
-                + "--partitions \(Self.partitions) --replication-factor \(Self.replication)"
+                + "--partitions \(Self.partitions) --replication-factor \(Self.replication) "
+                + "--config max.message.bytes=\(Self.maxMessageBytes)"
         }
         return EventConsumerError(
             .topics,

@@ -61,18 +61,17 @@ struct EventProcessor: WorkProcessor {
         if parked.isParked(work) {
             return await bury(work, .parked(type))
         }
+        let replayName = replay?.name ?? DeadLetterHeaders.replayName(of: work.record)
         let context = EventContext(
-            event.envelope, work.record, group: configuration.group, attempt: work.attempt, replayName: replay?.name,
+            event.envelope, work.record, group: configuration.group, attempt: work.attempt, replayName: replayName,
             log: configuration.log.sink)
         guard let store = configuration.processedEvents else {
             return await handle(work, event, context, handler, claim: nil)
         }
         do {
-            switch try await store.claim(
-                EventClaimKey(
-                    group: configuration.group, run: replay?.name ?? EventClaimKey.live, eventID: event.id),
-                expiry: configuration.claimExpiry)
-            {
+            let key = EventClaimKey(
+                group: configuration.group, run: replayName ?? EventClaimKey.live, eventID: Self.claimedID(of: event))
+            switch try await store.claim(key, expiry: configuration.claimExpiry) {
             case .claimed(let claim): return await handle(work, event, context, handler, claim: claim)
             case .processed:
                 metrics.count(.duplicate, type)
@@ -90,6 +89,12 @@ struct EventProcessor: WorkProcessor {
                 ["error": "\(Swift.type(of: error))"])
             return .later(.init(delay: Self.patience.delay(after: 1, chance: chance()), countsAttempt: false))
         }
+    }
+
+    /// An event that is understood later comes again under its first id, and must not count as handled for having been
+    /// handled as one that was not understood.
+    static func claimedID(of event: Event) -> String {
+        event.type == .unrecognised ? "unrecognised/\(event.id)" : event.id
     }
 
     private func handle(
@@ -159,7 +164,7 @@ struct EventProcessor: WorkProcessor {
         let fields = place(of: work, ["error": failure.kind, "attempts": failure.attempts])
         do {
             guard let deadLetters else { throw KafkaError(.unknown, "no dead-letter topic") }
-            try await deadLetters.write(work.record, failure)
+            try await deadLetters.write(work.record, failure, replay: replay?.name)
         } catch {
             if Task.isCancelled { return .abandoned }
             metrics.deadLetterFailures.increment()

@@ -38,7 +38,8 @@ public struct EventClaimKey: Sendable, Hashable {
     public let group: String
     /// `live`, or the name of a replay: a replay handles again what the live consumer has handled.
     public let run: String
-    /// The event's id, as ``EventContext/eventID``.
+    /// The event's id, as ``EventContext/eventID``; of a callback that was not understood `unrecognised/` and its id, for
+    /// the event comes again under that id once it is understood.
     public let eventID: String
 
     /// The name of the run that is no replay.

@@ -18,12 +18,13 @@ struct AssignedPartition {
     /// Whether a replay has read all that it wants of it.
     var isRead: Bool { planned.map { place >= $0.offsets.upperBound } ?? false }
 
-    init(_ place: TopicPartition, assignment: AssignmentID) {
+    /// - Parameter isCommitted: whether it begins at the group's committed offset.
+    init(_ place: TopicPartition, assignment: AssignmentID, isCommitted: Bool = true) {
         topic = place.topic
         partition = place.partition
         self.assignment = assignment
         start = place.offset.flatMap { $0 >= 0 ? $0 : nil }
-        committed = start
+        committed = isCommitted ? start : nil
     }
 
     init(_ planned: ReplayPlan.Partition, assignment: AssignmentID) {

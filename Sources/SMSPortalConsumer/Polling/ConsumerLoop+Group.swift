@@ -14,25 +14,32 @@ extension ConsumerLoop {
             revocation = Revocation(
                 partitions: partitions, assignments: assignments,
                 deadline: monotonicNow() + configuration.revokeTimeout.nanoseconds)
-        case .lost(let partitions):
-            let assignments = assignments(of: partitions)
-            log.warning("partitions lost", ["count": partitions.count])
-            revocation = nil
-            pendingAssignment = nil
-            dispatcher.fence(assignments, givingBack: true)
-            dispatcher.cancel(assignments)
-            giveUp(partitions)
-            observers.lost?(partitions.map(\.eventPartition))
+        case .lost(let partitions): lose(partitions)
         }
+    }
+
+    /// Others have them already.
+    private func lose(_ partitions: [TopicPartition]) {
+        let assignments = assignments(of: partitions)
+        log.warning("partitions lost", ["count": partitions.count])
+        revocation = nil
+        pendingAssignment = nil
+        dispatcher.fence(assignments, givingBack: true)
+        dispatcher.cancel(assignments)
+        giveUp(partitions)
+        observers.lost?(partitions.map(\.eventPartition))
     }
 
     /// Answers the group as soon as it can be answered; polling goes on until then.
     func answer() throws(EventConsumerError) {
         if pendingAssignment != nil { try takeOver() }
+        if !relocations.isEmpty { relocate() }
         guard var revocation = self.revocation else { return }
+        // Handlers may have taken so long that the group has given up waiting.
+        if consumer.isAssignmentLost { return lose(revocation.partitions) }
         let running = dispatcher.read { $0.running(in: revocation.assignments) }
         let now = monotonicNow()
-        if running > 0, !consumer.isAssignmentLost {
+        if running > 0 {
             guard now >= revocation.deadline else { return }
             if !revocation.isCancelled {
                 log.warning("handlers cancelled: their partitions go to other members", ["count": running])
@@ -45,7 +52,7 @@ extension ConsumerLoop {
             }
         }
         self.revocation = nil
-        if !consumer.isAssignmentLost { commitNow(revocation.partitions) }
+        commitNow(revocation.partitions)
         giveUp(revocation.partitions)
         log.info("partitions revoked", ["count": revocation.partitions.count])
         observers.revoked?(revocation.partitions.map(\.eventPartition))
@@ -54,11 +61,14 @@ extension ConsumerLoop {
     /// Begins with partitions that the group has given: at their committed offsets, else where the configuration says.
     func takeOver() throws(EventConsumerError) {
         guard let given = pendingAssignment else { return }
-        let start = configuration.startAt == .earliest ? TopicPartition.beginning : TopicPartition.end
-        let places: [TopicPartition]
-        do {
-            places = try consumer.committed(given, timeout: 5_000).map {
-                TopicPartition($0.topic, $0.partition, offset: $0.offset ?? start)
+        var places: [TopicPartition] = []
+        var ends: [Int64?] = []
+        do throws(KafkaError) {
+            for place in try consumer.committed(given, timeout: 5_000) {
+                let end = place.offset == nil ? try end(of: place) : nil
+                let offset = place.offset ?? end ?? TopicPartition.beginning
+                places.append(TopicPartition(place.topic, place.partition, offset: offset))
+                ends.append(end)
             }
         } catch {
             // Without it the group's place is not known, and the partitions wait.
@@ -68,9 +78,13 @@ extension ConsumerLoop {
             return
         }
         pendingAssignment = nil
-        for place in places {
-            let assignment = dispatcher.update { $0.open() }
-            partitions.append(AssignedPartition(place, assignment: assignment))
+        for (place, end) in zip(places, ends) {
+            let assignment = dispatcher.update { core in
+                let assignment = core.open()
+                if let end { core.pass(end, of: assignment) }
+                return assignment
+            }
+            partitions.append(AssignedPartition(place, assignment: assignment, isCommitted: end == nil))
         }
         do {
             try consumer.assign(incrementally: places)
@@ -81,6 +95,16 @@ extension ConsumerLoop {
         }
         log.info("partitions assigned", ["count": places.count])
         observers.assigned?(places.map(\.eventPartition))
+    }
+
+    /// Where a group that has committed nothing begins, if it is the end of the partition: as a number, which is committed
+    /// like any other place. "The end" would be another one after the next assignment, and what came in between missed.
+    ///
+    /// - Returns: nil for the beginning; there begins the redrive topic in any case, for what is in it was sent to this
+    ///   group.
+    private func end(of place: TopicPartition) throws(KafkaError) -> Int64? {
+        guard configuration.startAt == .latest, place.topic != configuration.redriveTopic else { return nil }
+        return try consumer.client.watermarks(topic: place.topic, partition: place.partition, timeout: 2_000).upperBound
     }
 
     /// Without the group's protocol: every partition there is, as soon as Kafka tells which.
@@ -140,29 +164,12 @@ extension ConsumerLoop {
                 "topic": place.topic, "partition": place.partition, "policy": "\(configuration.offsetOutOfRange)",
                 "error": error.message,
             ])
-        let offset: Int64
-        switch configuration.offsetOutOfRange {
-        case .earliest: offset = TopicPartition.beginning
-        case .latest: offset = TopicPartition.end
-        case .stop:
+        if configuration.offsetOutOfRange == .stop {
             throw EventConsumerError(
                 .offsetOutOfRange,
                 "\(place.topic)[\(place.partition)]: the group's offset is out of range: \(error.message)")
         }
-        // Another place in the partition is another assignment: what was read at the old one is not counted at the new.
-        let old = partitions[index].assignment
-        // What workers have taken and not begun must not run beside the same key's records from the new place.
-        dispatcher.fence([old], givingBack: true)
-        dispatcher.update { $0.close(old) }
-        let place = TopicPartition(place.topic, place.partition, offset: offset)
-        let assignment = dispatcher.update { $0.open() }
-        partitions[index] = AssignedPartition(place, assignment: assignment)
-        do {
-            try consumer.unassign(incrementally: [place])
-            try consumer.assign(incrementally: [place])
-            if isPaused { try consumer.pause([place]) }
-        } catch {
-            throw EventConsumerError(.kafka, "\(place.topic)[\(place.partition)] cannot be sought: \(error)")
-        }
+        relocations.append(Relocation(assignment: partitions[index].assignment))
+        relocate()
     }
 }

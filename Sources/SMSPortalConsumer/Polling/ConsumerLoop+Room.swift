@@ -26,11 +26,13 @@ extension ConsumerLoop {
         spansHaveChanged = false
         for index in partitions.indices {
             let assignment = partitions[index].assignment
-            let isFull = dispatcher.read { $0.isSpanFull(of: assignment) }
-            guard isFull != partitions[index].isPausedForSpan else { continue }
+            let wasFull = partitions[index].isPausedForSpan
+            let isFull = dispatcher.read { $0.isSpanFull(of: assignment, wasFull: wasFull) }
+            guard isFull != wasFull else { continue }
             partitions[index].isPausedForSpan = isFull
             if isFull {
-                log.error(
+                log.log(
+                    .error, onceIn: repeats, key: "span \(partitions[index].topic) \(partitions[index].partition)",
                     "partition paused: its first unfinished event is too far behind",
                     [
                         "topic": partitions[index].topic, "partition": partitions[index].partition,

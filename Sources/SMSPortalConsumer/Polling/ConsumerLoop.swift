@@ -23,6 +23,8 @@ final class ConsumerLoop {
     var lastIndex = 0
     var pendingAssignment: [TopicPartition]?
     var revocation: Revocation?
+    /// Partitions whose offset is out of range, and that are not read from another one yet.
+    var relocations: [Relocation] = []
     /// Whether all partitions are paused, because there is no room for more records.
     var isPaused = false
     /// Whether the span of a partition has become full, or has got room.
@@ -138,7 +140,7 @@ final class ConsumerLoop {
         var next = min(nextCommit, nextLook)
         if let due { next = min(next, due) }
         if let revocation { next = min(next, revocation.deadline) }
-        if pendingAssignment != nil { next = min(next, now + 100_000_000) }
+        if pendingAssignment != nil || !relocations.isEmpty { next = min(next, now + 100_000_000) }
         return Int32(clamping: next > now ? (next - now + 999_999) / 1_000_000 : 0)
     }
 
