@@ -27,7 +27,7 @@ struct DoneOffsetsTests {
         #expect(offsets.low == 10 && offsets.stretches.isEmpty && offsets.text == "1")
     }
 
-    @Test(arguments: ["", "2", "1 x", "1 0.1", "1 1.0", "1 -1.2", "1 1.2.3"])
+    @Test(arguments: ["", "2", "1 x", "1 0.1", "1 1.0", "1 -1.2", "1 1.2.3", "1 1y2p0ij32e8e7.1", "1 1.1y2p0ij32e8e7"])
     func whatIsNotOursIsNotRead(_ text: String) {
         #expect(DoneOffsets(low: 0, text: text) == nil)
     }

@@ -65,8 +65,12 @@ struct DoneOffsets: Equatable {
         for word in words.dropFirst() {
             let parts = word.split(separator: ".").map { Int64($0, radix: 36) }
             guard parts.count == 2, let open = parts[0], let done = parts[1], open > 0, done > 0 else { return nil }
-            stretches.append(at + open..<at + open + done)
-            at += open + done
+            // Anybody who may write to the group may have written it.
+            let (start, isTooFar) = at.addingReportingOverflow(open)
+            let (end, isTooLong) = start.addingReportingOverflow(done)
+            guard !isTooFar, !isTooLong else { return nil }
+            stretches.append(start..<end)
+            at = end
         }
     }
 }
