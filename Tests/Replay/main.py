@@ -300,6 +300,27 @@ def groups(stand, times):
     after = stand.offsets(live.group, "delivery-status")
     check([place["after"] for place in told["partitions"]] == after and [place["before"] for place in told["partitions"]]
           == before and after != before, "a rewind is done, and tells before and after", done.stdout)
+    # One that lags behind --from would lose what lies between; and it has never read replies.
+    lagging = f"{stand.prefix}-lagging"
+    consumer = Consumer({"bootstrap.servers": stand.options.bootstrap, "broker.address.family": "v4", "group.id": lagging,
+                         "log_level": 0})
+    consumer.commit(offsets=[TopicPartition(stand.topic("delivery-status"), partition, 10) for partition in (0, 1)],
+                    asynchronous=False)
+    consumer.close()
+    nothing = TopicPartition("", 0).offset
+    done = stand.replay("--from", "offset:50", "--to-group", lagging, "--execute", "--json")
+    check(done.returncode == 0 and stand.offsets(lagging, "delivery-status") == [10, 10] + [nothing] * 4,
+          "a group that lags is not moved forward, nor given a place that it did not have",
+          f"{done.stderr} {stand.offsets(lagging, 'delivery-status')}")
+    check(stand.offsets(lagging, "reply") == [nothing] * 6, "nor one in a topic that it never read", stand.offsets(lagging, "reply"))
+    check({place["after"] for place in json.loads(done.stdout)["partitions"]} == {10, None}, "and it says so", done.stdout)
+    done = stand.replay("--from", "offset:50", "--type", "delivery-status", "--to-group", lagging, "--force")
+    check(done.returncode == 0 and "forward: 40 are skipped" in done.stdout and stand.offsets(lagging, "delivery-status")[0] == 10,
+          "what --force would skip is shown", done.stdout)
+    done = stand.replay("--from", "offset:50", "--type", "delivery-status", "--to-group", lagging, "--force", "--execute")
+    check(done.returncode == 0 and stand.offsets(lagging, "delivery-status") == [50] * 6, "and done with --execute", done.stderr)
+    done = stand.replay("--from", "offset:50", "--to-group", f"{stand.prefix}-unknown", "--execute")
+    check(done.returncode == 1 and "nothing to rewind" in done.stderr, "a group that nobody knows", done.stderr)
 
 
 def redecoding(stand, _):

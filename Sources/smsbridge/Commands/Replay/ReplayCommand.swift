@@ -37,13 +37,19 @@ enum ReplayCommand {
         "--to-file", "FILE", .anyText("file"), help: "Write NDJSON; - is standard output.")
     static let toGroup = CommandOption<String>(
         "--to-group", "GROUP", .anyText("group"),
-        help: "Rewind this consumer group to --from. It must have no members. Shown only, without --execute.")
+        help:
+            "Rewind this consumer group to --from, never forward. It must have no members. Shown only, without --execute."
+    )
     static let fromFile = CommandOption<String>(
         "--from-file", "FILE", .anyText("file"), help: "Send what an earlier --to-file has written.")
     static let redecode = CommandOption<Bool>(
         "--redecode", help: "Decode what came in raw again, as the settings say now. Id and time stay.")
     static let force = CommandOption<Bool>(
-        "--force", help: "Allow --to-topic to be a topic of the bridge: everybody who reads it gets the events again.")
+        "--force",
+        help: """
+            Allow --to-topic to be a topic of the bridge: everybody who reads it gets the events again. With --to-group: move
+            it forward, too, which skips events; with --type also where it has no place yet.
+            """)
     static let execute = CommandOption<Bool>("--execute", help: "Do what --to-group shows.")
 
     static let command = Command(
@@ -53,6 +59,8 @@ enum ReplayCommand {
             is exact even where a spool published events late: reading goes on to the end that the topic had at the start.
             A line of NDJSON is one record: topic, partition, offset, timestamp (milliseconds), key, headers (an object),
             value; bytes that are no text in keyHex, headersHex, valueHex. It holds what subscribers wrote.
+            A group that is rewound reads everything again, but its service skips what its store of processed events knows: give
+            it a new store or a new group, or use Replay of the library, which claims under its own name.
             Exit codes: 0 done, also when there was nothing; 1 failed; 2 the command line is wrong; 4 ended early, the same
             command goes on (with --name).
             """,
@@ -120,7 +128,7 @@ enum ReplayCommand {
             try wrong("--json and --to-file - both write to standard output")
         }
         if invocation.isGiven(toGroup) {
-            for option in [keys, name, rate, redecode, by] as [any CommandOptionDeclaration]
+            for option in [to, late, keys, name, rate, redecode, by] as [any CommandOptionDeclaration]
             where invocation.isGiven(option) {
                 try wrong("\(option.flag) does not go with --to-group: a group reads every record from its offset on")
             }
