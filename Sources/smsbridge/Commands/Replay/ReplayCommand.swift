@@ -121,8 +121,18 @@ enum ReplayCommand {
         } else if let problem = window(invocation).problem {
             try wrong("--from, --to, --late: \(problem)")
         }
-        if invocation.value(of: by) == .occurred, invocation.isGiven(late) {
-            try wrong("--late goes with --by received")
+        if invocation.value(of: by) == .occurred {
+            if invocation.isGiven(late) { try wrong("--late goes with --by received") }
+            for option in [from, to] {
+                guard let time = invocation.value(of: option) else { continue }
+                // The window of receptions is kept in Kafka with the place; this one is not.
+                if time.isAge, invocation.isGiven(name) {
+                    try wrong(
+                        "\(option.flag) \(time.text): with --by occurred and --name give a time such as 2026-11-17T00:00:00Z: "
+                            + "an age would be another window when the replay goes on")
+                }
+                if case .offset = time.point { try wrong("\(option.flag): an offset does not go with --by occurred") }
+            }
         }
         if invocation.isOn(json), invocation.value(of: toFile) == "-" {
             try wrong("--json and --to-file - both write to standard output")
