@@ -15,7 +15,8 @@ package final class RangeReader {
 
     /// - Parameters:
     ///   - window: which records.
-    ///   - checkpoint: goes on where the replay of this name left off; nil keeps nothing.
+    ///   - checkpoint: goes on where the replay of this name left off; nil begins at the beginning. A replay that begins
+    ///     is written down by the first `commit`.
     /// - Throws: `ReplayError`, as ``ReplayPlan`` and ``ReplayCheckpoint`` do.
     package init(
         _ client: ClientConfiguration, topics: [String], window: ReplayWindow, checkpoint: ReplayCheckpoint? = nil,
@@ -28,7 +29,7 @@ package final class RangeReader {
         }
         do throws(ReplayError) {
             plan = try ReplayPlan(window, topics: topics, client: consumer.client, timeout: timeout)
-            isResumed = try checkpoint?.take(&plan, consumer, timeout: timeout) ?? false
+            isResumed = try checkpoint?.resume(&plan, consumer, timeout: timeout) ?? false
             places = plan.partitions.map(\.offsets.lowerBound)
             unfinished = plan.partitions.count { !$0.offsets.isEmpty }
             do throws(KafkaError) {
@@ -114,12 +115,7 @@ package final class RangeReader {
 
     /// Keeps in Kafka that everything below these offsets is done; blocks until Kafka has them.
     package func commit(_ positions: [Int64], to checkpoint: ReplayCheckpoint) throws(ReplayError) {
-        let places = plan.partitions.indices.map {
-            checkpoint.place(of: plan.partitions[$0], in: plan, at: positions[$0])
-        }
-        do throws(KafkaError) { try consumer.commit(places) } catch {
-            throw ReplayError(.kafka, "the replay's checkpoint in the group \(checkpoint.group): \(error)")
-        }
+        try checkpoint.commit(positions, of: plan, consumer)
     }
 
     package func close() { consumer.close() }

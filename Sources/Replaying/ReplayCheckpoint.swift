@@ -26,6 +26,26 @@ package struct ReplayCheckpoint: Sendable {
     package func take(_ plan: inout ReplayPlan, _ consumer: Consumer, timeout: Int32 = 10_000) throws(ReplayError)
         -> Bool
     {
+        if try resume(&plan, consumer, timeout: timeout) { return true }
+        try commit(plan.partitions.map(\.offsets.lowerBound), of: plan, consumer)
+        return false
+    }
+
+    /// Keeps in Kafka that everything below these offsets is done; blocks until Kafka has them.
+    package func commit(_ positions: [Int64], of plan: ReplayPlan, _ consumer: Consumer) throws(ReplayError) {
+        let places = plan.partitions.indices.map { place(of: plan.partitions[$0], in: plan, at: positions[$0]) }
+        do throws(KafkaError) { try consumer.commit(places) } catch {
+            throw ReplayError(.kafka, "the replay's checkpoint in the group \(group): \(error)")
+        }
+    }
+
+    /// Makes the plan the one that was begun under this name, at its places; leaves it where none was.
+    ///
+    /// - Returns: whether one was.
+    /// - Throws: `ReplayError` when the name belongs to another selection, or Kafka does not answer.
+    package func resume(_ plan: inout ReplayPlan, _ consumer: Consumer, timeout: Int32 = 10_000) throws(ReplayError)
+        -> Bool
+    {
         do throws(KafkaError) {
             let known = try consumer.committed(
                 plan.partitions.map { TopicPartition($0.topic, $0.partition) }, timeout: timeout)
@@ -39,8 +59,6 @@ package struct ReplayCheckpoint: Sendable {
                     throw KafkaError(
                         .invalidArgument, "the consumer group \(group) has offsets that no replay has written")
                 }
-                let start = plan
-                try consumer.commit(start.partitions.map { place(of: $0, in: start, at: $0.offsets.lowerBound) })
                 return false
             }
             guard begun.allSatisfy({ $0.mark.selection == selection }) else {

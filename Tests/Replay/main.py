@@ -368,6 +368,22 @@ def failures(stand, times):
     file.write_text("mine")
     ends("a file that is there", 1, ["exists"], "--from", "1h", "--to-file", str(file))
     check(file.read_text() == "mine", "a file that is there stays")
+    for _ in (1, 2):
+        ends("a file that is there, with a name", 1, ["exists"], "--from", "1h", "--name", "to-mine", "--to-file", str(file))
+    check(file.read_text() == "mine", "a file that is there stays, whatever the name")
+    lost = stand.folder / "lost.ndjson"
+    arguments = ("--from", rfc3339(stand.start), "--type", "delivery-status", "--name", "lost", "--to-file", str(lost))
+    with subprocess.Popen(stand.command(*arguments, "--rate", str(len(times) // 20)), stderr=subprocess.DEVNULL) as process:
+        time.sleep(3)
+        process.kill()
+    lost.rename(stand.folder / "moved.ndjson")
+    ends("the file of a name is lost", 1, ["is not there", "another --name"], *arguments)
+    check(not lost.exists(), "a lost file is not begun with the rest")
+    (stand.folder / "moved.ndjson").rename(lost)
+    done = stand.replay(*arguments)
+    check(done.returncode == 0 and set(numbers(lost)) == set(times), "brought back, it is complete", done.stderr)
+    lost.unlink()
+    ends("a name at its end needs no file", 0, [" 0 records sent"], *arguments)
 
     def small():
         resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))

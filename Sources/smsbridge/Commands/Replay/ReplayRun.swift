@@ -66,8 +66,11 @@ final class ReplayRun {
         }
         defer { reader.close() }
         tellPlan(reader)
-        let sink = try makeSink(goesOn: reader.isResumed)
+        // One that has come to its end needs nothing: its file may have been taken away.
+        let sink = reader.isResumed && reader.isDone ? NoSink() : try makeSink(goesOn: reader.isResumed)
         defer { sink.close() }
+        // Not before the target is there: what is written down has begun, and only goes on.
+        if let checkpoint, !reader.isResumed { try keep(reader, sink, checkpoint) }
         let window = occurrence == nil ? reader.plan.window : asked
         var progress = Progress("read", total: reader.plan.count)
         var pacer = Pacer(invocation.value(of: ReplayCommand.rate))
@@ -143,7 +146,9 @@ final class ReplayRun {
 
     private func makeSink(goesOn: Bool) throws(ReplayFailure) -> any ReplaySink {
         if isDryRun { return NoSink() }
-        if let file = invocation.value(of: ReplayCommand.toFile) { return try FileSink(file, goesOn: goesOn) }
+        if let file = invocation.value(of: ReplayCommand.toFile) {
+            return try FileSink(file, goesOn: goesOn ? invocation.value(of: ReplayCommand.name) : nil)
+        }
         return try TopicSink(
             settings.kafkaClient, topic: invocation.value(of: ReplayCommand.toTopic) ?? "",
             name: invocation.value(of: ReplayCommand.name))
