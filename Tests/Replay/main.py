@@ -396,11 +396,24 @@ def failures(stand, times):
     check(done.returncode == 0 and set(numbers(target)) == set(times), "after a full disk the same command loses nothing",
           done.stderr)
     consumer = Consumer({"bootstrap.servers": stand.options.bootstrap, "broker.address.family": "v4", "group.id": "x"})
+    killed = stand.folder / "retention.ndjson"
+    resumed = ("--from", rfc3339(stand.start), "--type", "delivery-status", "--name", "retention", "--to-file", str(killed))
+    with subprocess.Popen(stand.command(*resumed, "--rate", str(len(times) // 20)), stderr=subprocess.DEVNULL) as process:
+        time.sleep(3)
+        process.kill()
     ends_of = [consumer.get_watermark_offsets(TopicPartition(stand.topic("delivery-status"), p), 10)[1] for p in range(6)]
     consumer.close()
     for future in stand.admin.delete_records([TopicPartition(stand.topic("delivery-status"), p, end // 2)
                                               for p, end in enumerate(ends_of)]).values():
         future.result()
+    ends("retention has passed a name's place", 1, ["deleted before they could be read", "--skip-deleted"], *resumed)
+    before = numbers(killed)
+    done = stand.replay(*resumed, "--skip-deleted", "--json")
+    told, after = json.loads(done.stdout), numbers(killed)
+    # Every number is of one offset.
+    check(done.returncode == 0 and told["complete"] and told["missed"] > 0
+          and len(set(after)) + told["missed"] == len(times) and after[:len(before)] == before,
+          "--skip-deleted goes on with what is left, and counts what is missed", f"{told} {len(set(after))} {done.stderr}")
     ends("beyond retention", 0, ["have been deleted"], "--from", rfc3339(stand.start), "--type", "delivery-status", "--dry-run")
     done = subprocess.run([str(stand.options.binary), "replay", "--kafka-bootstrap-servers", "127.0.0.1:1", "--from", "1h",
                            "--dry-run"], capture_output=True, text=True, timeout=60)

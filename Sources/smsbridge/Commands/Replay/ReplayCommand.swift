@@ -50,6 +50,8 @@ enum ReplayCommand {
             Allow --to-topic to be a topic of the bridge: everybody who reads it gets the events again. With --to-group: move
             it forward, too, which skips events; with --type also where it has no place yet.
             """)
+    static let skipDeleted = CommandOption<Bool>(
+        "--skip-deleted", help: "Go on behind events that the topic has deleted before they could be read.")
     static let execute = CommandOption<Bool>("--execute", help: "Do what --to-group shows.")
 
     static let command = Command(
@@ -66,8 +68,7 @@ enum ReplayCommand {
             """,
         options: [
             from, to, late, by, types, keys, name, rate, dryRun, json, toTopic, toFile, toGroup, fromFile, redecode,
-            force,
-            execute,
+            skipDeleted, force, execute,
         ],
         settings: .init(needs: .kafka, sections: ["kafka", "topics", "events"]),
         examples: [
@@ -111,7 +112,7 @@ enum ReplayCommand {
         if given.count > 1 { try wrong("\(given.map(\.flag).joined(separator: " and ")): give one of them") }
         if given.isEmpty, !invocation.isOn(dryRun) { try wrong("where to: give one of \(flags), or --dry-run") }
         if invocation.isGiven(fromFile) {
-            for option in [from, to, late, by, types, keys, name] as [any CommandOptionDeclaration]
+            for option in [from, to, late, by, types, keys, name, skipDeleted] as [any CommandOptionDeclaration]
             where invocation.isGiven(option) {
                 try wrong("\(option.flag) does not go with --from-file, which is sent whole")
             }
@@ -138,7 +139,7 @@ enum ReplayCommand {
             try wrong("--json and --to-file - both write to standard output")
         }
         if invocation.isGiven(toGroup) {
-            for option in [to, late, keys, name, rate, redecode, by] as [any CommandOptionDeclaration]
+            for option in [to, late, keys, name, rate, redecode, by, skipDeleted] as [any CommandOptionDeclaration]
             where invocation.isGiven(option) {
                 try wrong("\(option.flag) does not go with --to-group: a group reads every record from its offset on")
             }

@@ -19,7 +19,7 @@ final class ReplayRun {
 
     private var sent = 0
     private var read: Int64 = 0
-    private var outside = 0
+    private var missed: Int64 = 0
     private var found: [String: Int] = [:]
 
     /// How often the place is kept, with all that goes with it.
@@ -60,7 +60,7 @@ final class ReplayRun {
         do throws(ReplayError) {
             reader = try RangeReader(
                 settings.kafkaClient, topics: topics, window: asked == occurrence ? asked.readForOccurrence : asked,
-                checkpoint: checkpoint)
+                checkpoint: checkpoint, skipsDeleted: invocation.isOn(ReplayCommand.skipDeleted))
         } catch {
             throw ReplayFailure(message: error.message)
         }
@@ -114,6 +114,10 @@ final class ReplayRun {
             for error in errors where told.insert("\(error.code)").inserted {
                 Output.error("smsbridge replay: Kafka: \(error.message)\n")
             }
+            if reader.missed > missed {
+                Output.error("smsbridge replay: \(reader.missed - missed) offsets were deleted and are skipped\n")
+                missed = reader.missed
+            }
             guard let message else { return nil }
             let isMeant =
                 keys.isEmpty || message.withKey { key in key.map { keys.contains(Array($0)) } ?? false }
@@ -127,7 +131,8 @@ final class ReplayRun {
                 event.map { ($0.envelope.occurredAt ?? $0.receivedAt).millisecondsSinceEpoch } ?? record.timestamp
             return window.contains(time) ? record : nil
         } catch {
-            throw ReplayFailure(message: error.message)
+            let way = error.code == .deleted ? ". --skip-deleted goes on with what is left" : ""
+            throw ReplayFailure(message: error.message + way)
         }
     }
 
@@ -242,13 +247,14 @@ final class ReplayRun {
             }
             Output.line(
                 "{\"records\":\(sent),\"read\":\(read),\"perSecond\":\(rate),\"complete\":\(reader?.isDone ?? true),"
-                    + "\"resumed\":\(reader?.isResumed ?? false),\"dryRun\":\(isDryRun),"
+                    + "\"missed\":\(reader?.missed ?? 0),\"resumed\":\(reader?.isResumed ?? false),\"dryRun\":\(isDryRun),"
                     + "\"redecoded\":\(redecoder?.changed ?? 0),\"differences\":{\(fields.joined(separator: ","))},"
                     + "\"partitions\":[\(partitions.joined(separator: ","))]}")
         }
         let verb = isDryRun ? "would be sent" : "sent"
         let again = redecoder.map { ", \($0.changed) of them decoded to something else" } ?? ""
-        Output.error("smsbridge replay: \(sent) records \(verb)\(again), \(read) read, \(rate)/s\n")
+        let gap = missed > 0 ? ", \(missed) deleted before they could be read" : ""
+        Output.error("smsbridge replay: \(sent) records \(verb)\(again), \(read - missed) read\(gap), \(rate)/s\n")
     }
 
     private func tellResume(_ hasName: Bool) {
