@@ -410,9 +410,9 @@ def failures(stand, times):
     before = numbers(killed)
     done = stand.replay(*resumed, "--skip-deleted", "--json")
     told, after = json.loads(done.stdout), numbers(killed)
-    # Every number is of one offset.
+    # What was written behind the last checkpoint counts as missed, too.
     check(done.returncode == 0 and told["complete"] and told["missed"] > 0
-          and len(set(after)) + told["missed"] == len(times) and after[:len(before)] == before,
+          and 0 < len(times) - len(set(after)) <= told["missed"] and after[:len(before)] == before,
           "--skip-deleted goes on with what is left, and counts what is missed", f"{told} {len(set(after))} {done.stderr}")
     ends("beyond retention", 0, ["have been deleted"], "--from", rfc3339(stand.start), "--type", "delivery-status", "--dry-run")
     done = subprocess.run([str(stand.options.binary), "replay", "--kafka-bootstrap-servers", "127.0.0.1:1", "--from", "1h",
