@@ -391,7 +391,10 @@ def failures(stand, times):
 
     target = stand.folder / "full.ndjson"
     arguments = ("--from", rfc3339(stand.start), "--type", "delivery-status", "--name", "full", "--to-file", str(target))
-    ends("a disk that fills", 1, ["cannot write", "to go on"], *arguments, preexec_fn=small)
+    ends("a disk that fills", 1, ["cannot write", "to go on", "'sasl.password=…'"], *arguments, "--kafka-properties",
+         "sasl.password=hidden-value", preexec_fn=small)
+    done = stand.replay(*arguments, "--kafka-properties", "sasl.password=hidden-value", preexec_fn=small)
+    check("to go on" in done.stderr and "hidden-value" not in done.stderr, "no secret in the command that goes on", done.stderr)
     done = stand.replay(*arguments)
     check(done.returncode == 0 and set(numbers(target)) == set(times), "after a full disk the same command loses nothing",
           done.stderr)

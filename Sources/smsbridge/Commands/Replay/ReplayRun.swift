@@ -264,13 +264,7 @@ final class ReplayRun {
             }
             return
         }
-        let words = CommandLine.arguments.map { word in
-            let isPlain = word.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || "-_./:=,@+".contains($0)) }
-            return isPlain && !word.isEmpty
-                ? word
-                : "'" + word.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "'\\''") + "'"
-        }
-        Output.error("smsbridge replay: to go on: \(words.joined(separator: " "))\n")
+        Output.error("smsbridge replay: to go on: \(ShellCommand.text(CommandLine.arguments))\n")
     }
 }
 
