@@ -417,6 +417,11 @@ def failures(stand, times):
     check(done.returncode == 0 and told["complete"] and told["missed"] > 0
           and 0 < len(times) - len(set(after)) <= told["missed"] and after[:len(before)] == before,
           "--skip-deleted goes on with what is left, and counts what is missed", f"{told} {len(set(after))} {done.stderr}")
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(stand.command("--from", rfc3339(stand.start), "--type", "delivery-status", "--name", "full-output",
+                                            "--to-file", "-"), stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+    check(done.returncode == 1 and "standard output: No space left" in done.stderr and "to go on" in done.stderr,
+          "a full disk behind standard output", done.stderr)
     ends("beyond retention", 0, ["have been deleted"], "--from", rfc3339(stand.start), "--type", "delivery-status", "--dry-run")
     done = subprocess.run([str(stand.options.binary), "replay", "--kafka-bootstrap-servers", "127.0.0.1:1", "--from", "1h",
                            "--dry-run"], capture_output=True, text=True, timeout=60)

@@ -109,8 +109,8 @@ final class FileSink: ReplaySink {
         guard ftruncate(descriptor, end) == 0, lseek(descriptor, end, SEEK_SET) == end else { throw failure() }
     }
 
-    private func failure() -> ReplayFailure {
-        let reason = String(cString: strerror(errno))
+    private func failure(_ code: Int32 = errno) -> ReplayFailure {
+        let reason = String(cString: strerror(code))
         return ReplayFailure(message: "--to-file: cannot write \(path ?? "standard output"): \(reason)")
     }
 
@@ -121,20 +121,13 @@ final class FileSink: ReplaySink {
 
     private func write() throws(ReplayFailure) {
         defer { buffer.removeAll(keepingCapacity: true) }
-        guard path != nil else { return Output.bytes(buffer) }
-        var done = 0
-        while done < buffer.count {
-            let count = buffer.withUnsafeBytes { systemWrite(descriptor, $0.baseAddress! + done, $0.count - done) }
-            if count < 0, errno == EINTR { continue }
-            guard count > 0 else { throw failure() }
-            done += count
-        }
+        if let code = Output.attempt(buffer, to: descriptor) { throw failure(code) }
     }
 
     func flush() throws(ReplayFailure) {
         try write()
-        guard path != nil else { return }
-        guard fsync(descriptor) == 0 else { throw failure() }
+        // Standard output may be a file, too; a pipe or a terminal has nothing to sync.
+        guard fsync(descriptor) == 0 || path == nil && (errno == EINVAL || errno == ENOTSUP) else { throw failure() }
     }
 
     func close() {
@@ -142,14 +135,6 @@ final class FileSink: ReplaySink {
         systemClose(descriptor)
         descriptor = -1
     }
-}
-
-private func systemWrite(_ descriptor: Int32, _ bytes: UnsafeRawPointer?, _ count: Int) -> Int {
-    #if canImport(Glibc)
-    Glibc.write(descriptor, bytes, count)
-    #else
-    Darwin.write(descriptor, bytes, count)
-    #endif
 }
 
 private func systemClose(_ descriptor: Int32) {
