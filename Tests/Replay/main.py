@@ -273,6 +273,13 @@ def archives(stand, times):
     check(content(first) == content(second), "what an archive brings back is what was there, byte for byte")
     places = {f"{r.topic()}/{r.partition()}/{r.offset()}" for r in first}
     check({dict(r.headers())["replay-of"].decode() for r in second} == places, "replay-of tells the first place")
+    with subprocess.Popen(stand.command("--from-file", str(file), "--to-topic", stand.topic("back"), "--rate", "500", "--json"),
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        time.sleep(3)
+        process.send_signal(signal.SIGINT)
+        output, errors = process.communicate(timeout=60)
+    check(process.returncode == 4 and "begins anew" in errors and not json.loads(output)["complete"],
+          "an archive that ended early says that it begins anew", f"{process.returncode} {output} {errors}")
     lines = file.read_bytes().split(b"\n")
     for broken, words in ((b'{"topic":1}', "topic"), (b"{", "byte"), (lines[0].replace(b'"offset":', b'"ofset":'), "offset")):
         bad = stand.folder / "bad.ndjson"

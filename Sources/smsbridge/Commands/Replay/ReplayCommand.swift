@@ -41,7 +41,8 @@ enum ReplayCommand {
             "Rewind this consumer group to --from, never forward. It must have no members. Shown only, without --execute."
     )
     static let fromFile = CommandOption<String>(
-        "--from-file", "FILE", .anyText("file"), help: "Send what an earlier --to-file has written.")
+        "--from-file", "FILE", .anyText("file"),
+        help: "Send what an earlier --to-file has written, whole: it begins anew where it ended early.")
     static let redecode = CommandOption<Bool>(
         "--redecode", help: "Decode what came in raw again, as the settings say now. Id and time stay.")
     static let force = CommandOption<Bool>(

@@ -98,7 +98,7 @@ final class ReplayRun {
         }
         progress.end()
         read = reader.passed
-        tellResult(reader)
+        tellResult(reader, isComplete: reader.isDone)
         guard !reader.isDone else { return ExitCode.success }
         tellResume(checkpoint != nil)
         return ExitCode.incomplete
@@ -177,15 +177,22 @@ final class ReplayRun {
         var pacer = Pacer(invocation.value(of: ReplayCommand.rate))
         var progress = Progress("sent", total: 0)
         var number = 0
-        while let line = try lines.next(), !interrupted.wait(milliseconds: 0) {
+        var isWhole = false
+        while !interrupted.wait(milliseconds: 0) {
+            guard let line = try lines.next() else {
+                isWhole = true
+                break
+            }
             number += 1
             guard !line.isEmpty else { continue }
             let record: ArchiveRecord
             do throws(ArchiveRecord.Malformed) { record = try ArchiveRecord(line: line) } catch {
                 try sink.flush()
+                let again = sent > 0 && !isDryRun ? ". \(Self.beginsAnew)" : ""
                 throw ReplayFailure(
                     message:
-                        "--from-file: \(file), line \(number): \(error.message); \(sent) records before it were sent")
+                        "--from-file: \(file), line \(number): \(error.message); \(sent) records before it were sent\(again)"
+                )
             }
             pacer.wait(interrupted)
             try sink.put(redecoder?.redecode(record) ?? record)
@@ -195,9 +202,17 @@ final class ReplayRun {
         try sink.flush()
         progress.end()
         read = Int64(number)
-        tellResult(nil)
-        return interrupted.wait(milliseconds: 0) ? ExitCode.incomplete : ExitCode.success
+        tellResult(nil, isComplete: isWhole)
+        guard !isWhole else { return ExitCode.success }
+        if sent > 0, !isDryRun {
+            Output.error("smsbridge replay: ended early, behind line \(number) of \(file). \(Self.beginsAnew)\n")
+        }
+        return ExitCode.incomplete
     }
+
+    /// A file has no place that Kafka could keep.
+    private static let beginsAnew =
+        "Sent again, a file begins anew: repeats have the same event ids and the same replay-of"
 
     // MARK: What it says
 
@@ -221,7 +236,7 @@ final class ReplayRun {
         }
     }
 
-    private func tellResult(_ reader: RangeReader?) {
+    private func tellResult(_ reader: RangeReader?, isComplete: Bool) {
         let elapsed = began.duration(to: .now).components
         let seconds = max(0.001, Double(elapsed.seconds) + Double(elapsed.attoseconds) / 1e18)
         let rate = Int(Double(sent) / seconds)
@@ -246,7 +261,7 @@ final class ReplayRun {
                 "\(JSONText.string($0.key)):\($0.value)"
             }
             Output.line(
-                "{\"records\":\(sent),\"read\":\(read),\"perSecond\":\(rate),\"complete\":\(reader?.isDone ?? true),"
+                "{\"records\":\(sent),\"read\":\(read),\"perSecond\":\(rate),\"complete\":\(isComplete),"
                     + "\"missed\":\(reader?.missed ?? 0),\"resumed\":\(reader?.isResumed ?? false),\"dryRun\":\(isDryRun),"
                     + "\"redecoded\":\(redecoder?.changed ?? 0),\"differences\":{\(fields.joined(separator: ","))},"
                     + "\"partitions\":[\(partitions.joined(separator: ","))]}")
