@@ -104,7 +104,7 @@ package final class RangeReader {
                 topic: place.topic, partition: place.partition, timeout: timeout)
             guard places[index] <= bounds.upperBound else {
                 throw KafkaError(
-                    .offsetReset,
+                    .invalidArgument,
                     "it ends at \(bounds.upperBound), before the place \(places[index]) of this replay: the topic was made again"
                 )
             }

@@ -104,7 +104,8 @@ package struct ReplayCheckpoint: Sendable {
 
         init?(_ text: String) {
             let words = text.split(separator: " ", omittingEmptySubsequences: false)
-            guard words.count == 5, words[0] == "1", let end = Int64(words[1]),
+            // An end beyond any that a partition comes to was written by somebody else, and sums of such overflow.
+            guard words.count == 5, words[0] == "1", let end = Int64(words[1]), 0..<1 << 48 ~= end,
                 let from = ReplayPoint(checkpoint: words[2]), let to = ReplayPoint(checkpoint: words[3])
             else { return nil }
             self.end = end

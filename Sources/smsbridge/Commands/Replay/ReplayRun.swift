@@ -144,6 +144,7 @@ final class ReplayRun {
                 invocation.value(of: ReplayCommand.by)?.rawValue ?? "",
                 invocation.values(of: ReplayCommand.keys).sorted().joined(separator: ","),
                 invocation.value(of: ReplayCommand.toTopic) ?? "", invocation.value(of: ReplayCommand.toFile) ?? "",
+                invocation.isOn(ReplayCommand.redecode) ? "redecode" : "",
             ]
             return ReplayCheckpoint(group: "smsbridge-replay-\(name)", selection: words.joined(separator: "\n"))
         }
