@@ -10,12 +10,12 @@ struct RecordSenderTests {
         defer { cluster.close() }
         try cluster.createTopic("large", partitions: 2)
         // The acknowledgement of everything takes a while.
-        try cluster.setRoundTripTime(200, of: 1)
+        try cluster.setRoundTripTime(100, of: 1)
         let sender = try RecordSender(
             ClientConfiguration(bootstrapServers: cluster.bootstrapServers), topics: ["large"])
         defer { sender.close() }
         let value = [UInt8](repeating: 120, count: 64 << 10)
-        for number in 0..<5_000 {
+        for number in 0..<2_400 {
             try sender.send(
                 topic: "large", key: Array("\(number % 10)".utf8), value: value, timestamp: 0,
                 headers: [.init(name: "number", value: Array("\(number)".utf8))])
