@@ -58,11 +58,9 @@ def records(stand, topic):
     left = sum(consumer.get_watermark_offsets(place, 10)[1] for place in places)
     consumer.assign(places)
     found = []
-    while len(found) < left:
-        some = consumer.consume(1_000, 5)
-        if not some:
-            break
-        found += some
+    end = time.monotonic() + 60
+    while len(found) < left and time.monotonic() < end:
+        found += consumer.consume(left - len(found), 5)
     consumer.close()
     return found
 
@@ -177,10 +175,13 @@ def dead_letters(stand, check):
     stand.admin.delete_topics([f"{group}-dlt"])[f"{group}-dlt"].result()
     time.sleep(1)
     stand.admin.create_topics([NewTopic(f"{group}-dlt", 3, 1)])[f"{group}-dlt"].result()
-    producer = stand.producer()
+    producer, refused = stand.producer(), []
     for letter in letters:
-        producer.produce(f"{group}-dlt", letter.value(), letter.key(), partition=letter.partition(), headers=letter.headers())
-    check(producer.flush(20) == 0 and len(listed()) == 10, "a topic that was made again begins open", listed())
+        producer.produce(f"{group}-dlt", letter.value(), letter.key(), partition=letter.partition(), headers=letter.headers(),
+                         on_delivery=lambda error, _: refused.append(error) if error else None)
+    check(producer.flush(60) == 0 and len(letters) == 10 and not refused, "letters for a topic that was made again",
+          f"{len(letters)} {refused}")
+    check(len(listed()) == 10, "a topic that was made again begins open", listed())
     # One that forgets is of no use.
     configured = ConfigResource(ConfigResource.Type.TOPIC, f"smsbridge-dlt-{group}", {"cleanup.policy": "delete"})
     stand.admin.alter_configs([configured])[configured].result()

@@ -114,6 +114,15 @@ class Stand:
         consumer.close()
         return records
 
+    def count(self, name):
+        """How many records a topic has ever got."""
+        consumer = Consumer({"bootstrap.servers": self.options.bootstrap, "broker.address.family": "v4", "group.id": "judge",
+                             "log_level": 0})
+        places = [TopicPartition(self.topic(name), partition) for partition in range(6)]
+        found = sum(consumer.get_watermark_offsets(place, 10)[1] for place in places)
+        consumer.close()
+        return found
+
     def offsets(self, group, name):
         consumer = Consumer({"bootstrap.servers": self.options.bootstrap, "broker.address.family": "v4", "group.id": group,
                              "log_level": 0})
@@ -166,6 +175,16 @@ class Trickle(threading.Thread):
             producer.produce(self.stand.topic("trickle"), b"{}", b"2782000", timestamp=int(time.time() * 1_000))
             producer.poll(0)
         producer.flush(10)
+
+
+def killed_at_work(stand, file, arguments):
+    """A replay into a file that is killed when something is in it, and some seconds of it were kept."""
+    with subprocess.Popen(stand.command(*arguments), stderr=subprocess.DEVNULL) as process:
+        end = time.monotonic() + 60
+        while not (file.exists() and file.stat().st_size > 0) and time.monotonic() < end:
+            time.sleep(0.05)
+        time.sleep(2)
+        process.kill()
 
 
 def numbers(path):
@@ -275,9 +294,12 @@ def archives(stand, times):
     check(content(first) == content(second), "what an archive brings back is what was there, byte for byte")
     places = {f"{r.topic()}/{r.partition()}/{r.offset()}" for r in first}
     check({dict(r.headers())["replay-of"].decode() for r in second} == places, "replay-of tells the first place")
-    with subprocess.Popen(stand.command("--from-file", str(file), "--to-topic", stand.topic("back"), "--rate", "500", "--json"),
+    before, end = stand.count("back"), time.monotonic() + 60
+    with subprocess.Popen(stand.command("--from-file", str(file), "--to-topic", stand.topic("back"), "--rate",
+                                        str(len(times) // 120), "--json"),
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        time.sleep(3)
+        while stand.count("back") == before and time.monotonic() < end:
+            time.sleep(0.1)
         process.send_signal(signal.SIGINT)
         output, errors = process.communicate(timeout=60)
     check(process.returncode == 4 and "begins anew" in errors and not json.loads(output)["complete"],
@@ -382,9 +404,7 @@ def failures(stand, times):
     check(file.read_text() == "mine", "a file that is there stays, whatever the name")
     lost = stand.folder / "lost.ndjson"
     arguments = ("--from", rfc3339(stand.start), "--type", "delivery-status", "--name", "lost", "--to-file", str(lost))
-    with subprocess.Popen(stand.command(*arguments, "--rate", str(len(times) // 20)), stderr=subprocess.DEVNULL) as process:
-        time.sleep(3)
-        process.kill()
+    killed_at_work(stand, lost, (*arguments, "--rate", str(len(times) // 60)))
     lost.rename(stand.folder / "moved.ndjson")
     ends("the file of a name is lost", 1, ["is not there", "another --name"], *arguments)
     check(not lost.exists(), "a lost file is not begun with the rest")
@@ -410,9 +430,7 @@ def failures(stand, times):
     consumer = Consumer({"bootstrap.servers": stand.options.bootstrap, "broker.address.family": "v4", "group.id": "x"})
     killed = stand.folder / "retention.ndjson"
     resumed = ("--from", rfc3339(stand.start), "--type", "delivery-status", "--name", "retention", "--to-file", str(killed))
-    with subprocess.Popen(stand.command(*resumed, "--rate", str(len(times) // 20)), stderr=subprocess.DEVNULL) as process:
-        time.sleep(3)
-        process.kill()
+    killed_at_work(stand, killed, (*resumed, "--rate", str(len(times) // 60)))
     ends_of = [consumer.get_watermark_offsets(TopicPartition(stand.topic("delivery-status"), p), 10)[1] for p in range(6)]
     consumer.close()
     for future in stand.admin.delete_records([TopicPartition(stand.topic("delivery-status"), p, end // 2)
