@@ -152,7 +152,7 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(
             name: "CommandTests",
-            dependencies: ["smsbridge", "Kafka", "Publisher", "SMSPortalEvents", "Telemetry"],
+            dependencies: ["smsbridge", "Kafka", "Publisher", "Replaying", "Settings", "SMSPortalEvents", "Telemetry"],
             swiftSettings: settings),
     ]
 )

@@ -11,16 +11,24 @@ package final class RangeReader {
     /// The next offset of each partition of the plan.
     private var places: [Int64] = []
     private var unfinished = 0
+    private let skipsDeleted: Bool
+    private let timeout: Int32
+    /// How many offsets of the plan were deleted before they could be read, and skipped.
+    package private(set) var missed: Int64 = 0
     private var last = 0
 
     /// - Parameters:
     ///   - window: which records.
-    ///   - checkpoint: goes on where the replay of this name left off; nil keeps nothing.
+    ///   - checkpoint: goes on where the replay of this name left off; nil begins at the beginning. A replay that begins
+    ///     is written down by the first `commit`.
+    ///   - skipsDeleted: goes on behind records that were deleted before they could be read, and counts them as `missed`.
     /// - Throws: `ReplayError`, as ``ReplayPlan`` and ``ReplayCheckpoint`` do.
     package init(
         _ client: ClientConfiguration, topics: [String], window: ReplayWindow, checkpoint: ReplayCheckpoint? = nil,
-        timeout: Int32 = 10_000
+        skipsDeleted: Bool = false, timeout: Int32 = 10_000
     ) throws(ReplayError) {
+        self.skipsDeleted = skipsDeleted
+        self.timeout = timeout
         do throws(KafkaError) {
             consumer = try Consumer(.range(client, group: checkpoint?.group ?? "smsbridge-replay"))
         } catch {
@@ -28,7 +36,7 @@ package final class RangeReader {
         }
         do throws(ReplayError) {
             plan = try ReplayPlan(window, topics: topics, client: consumer.client, timeout: timeout)
-            isResumed = try checkpoint?.take(&plan, consumer, timeout: timeout) ?? false
+            isResumed = try checkpoint?.resume(&plan, consumer, timeout: timeout) ?? false
             places = plan.partitions.map(\.offsets.lowerBound)
             unfinished = plan.partitions.count { !$0.offsets.isEmpty }
             do throws(KafkaError) {
@@ -73,9 +81,8 @@ package final class RangeReader {
                 pass(index, to: place.offset ?? 0)
             case .partitionError(let place, let error):
                 if error.code == .offsetReset {
-                    throw ReplayError(
-                        .deleted,
-                        "\(place): records were deleted before they could be read; what is left begins later")
+                    try skipDeleted(place)
+                    continue
                 }
                 onError(error)
             case .error(let error):
@@ -85,6 +92,38 @@ package final class RangeReader {
             }
         }
         return nil
+    }
+
+    /// The partition stands, at an offset that it does not have.
+    private func skipDeleted(_ place: TopicPartition) throws(ReplayError) {
+        guard let index = index(topic: place.topic, partition: place.partition) else { return }
+        let end = plan.partitions[index].offsets.upperBound
+        guard places[index] < end else { return }
+        do throws(KafkaError) {
+            let bounds = try consumer.client.watermarks(
+                topic: place.topic, partition: place.partition, timeout: timeout)
+            guard places[index] <= bounds.upperBound else {
+                throw KafkaError(
+                    .invalidArgument,
+                    "it ends at \(bounds.upperBound), before the place \(places[index]) of this replay: the topic was made again"
+                )
+            }
+            let gap = max(0, min(bounds.lowerBound, end) - places[index])
+            guard skipsDeleted else {
+                throw KafkaError(
+                    .offsetReset,
+                    "\(gap) offsets were deleted before they could be read; what is left begins behind them")
+            }
+            missed += gap
+            let isRead = bounds.lowerBound >= end
+            pass(index, to: bounds.lowerBound)
+            if !isRead {
+                try consumer.seek(
+                    [TopicPartition(place.topic, place.partition, offset: places[index])], timeout: timeout)
+            }
+        } catch {
+            throw ReplayError(error.code == .offsetReset ? .deleted : .kafka, "\(place): \(error.message)")
+        }
     }
 
     private func pass(_ index: Int, to offset: Int64) {
@@ -114,12 +153,7 @@ package final class RangeReader {
 
     /// Keeps in Kafka that everything below these offsets is done; blocks until Kafka has them.
     package func commit(_ positions: [Int64], to checkpoint: ReplayCheckpoint) throws(ReplayError) {
-        let places = plan.partitions.indices.map {
-            checkpoint.place(of: plan.partitions[$0], in: plan, at: positions[$0])
-        }
-        do throws(KafkaError) { try consumer.commit(places) } catch {
-            throw ReplayError(.kafka, "the replay's checkpoint in the group \(checkpoint.group): \(error)")
-        }
+        try checkpoint.commit(positions, of: plan, consumer)
     }
 
     package func close() { consumer.close() }

@@ -26,6 +26,26 @@ package struct ReplayCheckpoint: Sendable {
     package func take(_ plan: inout ReplayPlan, _ consumer: Consumer, timeout: Int32 = 10_000) throws(ReplayError)
         -> Bool
     {
+        if try resume(&plan, consumer, timeout: timeout) { return true }
+        try commit(plan.partitions.map(\.offsets.lowerBound), of: plan, consumer)
+        return false
+    }
+
+    /// Keeps in Kafka that everything below these offsets is done; blocks until Kafka has them.
+    package func commit(_ positions: [Int64], of plan: ReplayPlan, _ consumer: Consumer) throws(ReplayError) {
+        let places = plan.partitions.indices.map { place(of: plan.partitions[$0], in: plan, at: positions[$0]) }
+        do throws(KafkaError) { try consumer.commit(places) } catch {
+            throw ReplayError(.kafka, "the replay's checkpoint in the group \(group): \(error)")
+        }
+    }
+
+    /// Makes the plan the one that was begun under this name, at its places; leaves it where none was.
+    ///
+    /// - Returns: whether one was.
+    /// - Throws: `ReplayError` when the name belongs to another selection, or Kafka does not answer.
+    package func resume(_ plan: inout ReplayPlan, _ consumer: Consumer, timeout: Int32 = 10_000) throws(ReplayError)
+        -> Bool
+    {
         do throws(KafkaError) {
             let known = try consumer.committed(
                 plan.partitions.map { TopicPartition($0.topic, $0.partition) }, timeout: timeout)
@@ -39,8 +59,6 @@ package struct ReplayCheckpoint: Sendable {
                     throw KafkaError(
                         .invalidArgument, "the consumer group \(group) has offsets that no replay has written")
                 }
-                let start = plan
-                try consumer.commit(start.partitions.map { place(of: $0, in: start, at: $0.offsets.lowerBound) })
                 return false
             }
             guard begun.allSatisfy({ $0.mark.selection == selection }) else {
@@ -86,7 +104,8 @@ package struct ReplayCheckpoint: Sendable {
 
         init?(_ text: String) {
             let words = text.split(separator: " ", omittingEmptySubsequences: false)
-            guard words.count == 5, words[0] == "1", let end = Int64(words[1]),
+            // An end beyond any that a partition comes to was written by somebody else, and sums of such overflow.
+            guard words.count == 5, words[0] == "1", let end = Int64(words[1]), 0..<1 << 48 ~= end,
                 let from = ReplayPoint(checkpoint: words[2]), let to = ReplayPoint(checkpoint: words[3])
             else { return nil }
             self.end = end

@@ -40,6 +40,7 @@ struct ArchiveRecordTests {
         ("{\"topic\":\"t\",\"partition\":0,\"offset\":0,\"timestamp\":1.5}", "timestamp"),
         ("{\"topic\":\"t\",\"partition\":0,\"offset\":0,\"timestamp\":1,\"key\":1}", "key"),
         ("{\"topic\":\"t\",\"partition\":0,\"offset\":0,\"timestamp\":1,\"keyHex\":\"0\"}", "keyHex"),
+        ("{\"topic\":\"t\",\"partition\":0,\"offset\":0,\"timestamp\":1,\"keyHex\":\"+f\"}", "keyHex"),
         ("{\"topic\":\"t\",\"partition\":0,\"offset\":0,\"timestamp\":1,\"key\":null,\"headers\":[]}", "headers"),
         ("{\"topic\":\"t\",\"partition\":0,\"offset\":0,\"timestamp\":1,\"key\":null,\"headers\":{}}", "value"),
     ])

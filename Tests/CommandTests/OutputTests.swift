@@ -3,6 +3,22 @@ import Foundation
 import Testing
 
 @Suite struct OutputTests {
+    @Test func aFullDiskIsSaid() throws {
+        let full = try #require(FileHandle(forWritingAtPath: "/dev/full"))
+        let process = Process()
+        process.executableURL = program
+        process.arguments = ["help", "settings", "--markdown"]
+        process.standardOutput = full
+        let errors = Pipe()
+        process.standardError = errors
+        process.standardInput = FileHandle.nullDevice
+        try process.run()
+        let text = String(decoding: errors.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+        process.waitUntilExit()
+        #expect(process.terminationStatus == 1)
+        #expect(text.contains("cannot write standard output: No space left on device"), "\(text)")
+    }
+
     /// As when the program shares a pipe with one that has made it non-blocking.
     @Test func aSlowReaderOfANonBlockingPipeCostsNoProcessorTime() throws {
         let pipe = Pipe()

@@ -114,6 +114,15 @@ class Stand:
         consumer.close()
         return records
 
+    def count(self, name):
+        """How many records a topic has ever got."""
+        consumer = Consumer({"bootstrap.servers": self.options.bootstrap, "broker.address.family": "v4", "group.id": "judge",
+                             "log_level": 0})
+        places = [TopicPartition(self.topic(name), partition) for partition in range(6)]
+        found = sum(consumer.get_watermark_offsets(place, 10)[1] for place in places)
+        consumer.close()
+        return found
+
     def offsets(self, group, name):
         consumer = Consumer({"bootstrap.servers": self.options.bootstrap, "broker.address.family": "v4", "group.id": group,
                              "log_level": 0})
@@ -166,6 +175,16 @@ class Trickle(threading.Thread):
             producer.produce(self.stand.topic("trickle"), b"{}", b"2782000", timestamp=int(time.time() * 1_000))
             producer.poll(0)
         producer.flush(10)
+
+
+def killed_at_work(stand, file, arguments):
+    """A replay into a file that is killed when something is in it, and some seconds of it were kept."""
+    with subprocess.Popen(stand.command(*arguments), stderr=subprocess.DEVNULL) as process:
+        end = time.monotonic() + 60
+        while not (file.exists() and file.stat().st_size > 0) and time.monotonic() < end:
+            time.sleep(0.05)
+        time.sleep(2)
+        process.kill()
 
 
 def numbers(path):
@@ -237,9 +256,11 @@ def kills(stand, times):
                 except subprocess.TimeoutExpired:
                     if chance.random() < 0.2:
                         process.send_signal(signal.SIGINT)
-                        check(process.wait(20) == 4, "Ctrl-C ends early",
-                              (stand.folder / "killed.err").read_text()[-300:])
-                        check("to go on: " in (stand.folder / "killed.err").read_text(), "Ctrl-C says how to go on")
+                        status, said = process.wait(60), (stand.folder / "killed.err").read_text()
+                        # On a busy machine it may not have come as far as to listen for it.
+                        begun = status != -signal.SIGINT
+                        check(status == 4 if begun else not said, "Ctrl-C ends early", f"{status} {said[-300:]}")
+                        check(not begun or "to go on: " in said, "Ctrl-C says how to go on", said[-300:])
                     else:
                         process.kill()
                         process.wait(10)
@@ -273,6 +294,16 @@ def archives(stand, times):
     check(content(first) == content(second), "what an archive brings back is what was there, byte for byte")
     places = {f"{r.topic()}/{r.partition()}/{r.offset()}" for r in first}
     check({dict(r.headers())["replay-of"].decode() for r in second} == places, "replay-of tells the first place")
+    before, end = stand.count("back"), time.monotonic() + 60
+    with subprocess.Popen(stand.command("--from-file", str(file), "--to-topic", stand.topic("back"), "--rate",
+                                        str(len(times) // 120), "--json"),
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        while stand.count("back") == before and time.monotonic() < end:
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        output, errors = process.communicate(timeout=60)
+    check(process.returncode == 4 and "begins anew" in errors and not json.loads(output)["complete"],
+          "an archive that ended early says that it begins anew", f"{process.returncode} {output} {errors}")
     lines = file.read_bytes().split(b"\n")
     for broken, words in ((b'{"topic":1}', "topic"), (b"{", "byte"), (lines[0].replace(b'"offset":', b'"ofset":'), "offset")):
         bad = stand.folder / "bad.ndjson"
@@ -300,6 +331,27 @@ def groups(stand, times):
     after = stand.offsets(live.group, "delivery-status")
     check([place["after"] for place in told["partitions"]] == after and [place["before"] for place in told["partitions"]]
           == before and after != before, "a rewind is done, and tells before and after", done.stdout)
+    # One that lags behind --from would lose what lies between; and it has never read replies.
+    lagging = f"{stand.prefix}-lagging"
+    consumer = Consumer({"bootstrap.servers": stand.options.bootstrap, "broker.address.family": "v4", "group.id": lagging,
+                         "log_level": 0})
+    consumer.commit(offsets=[TopicPartition(stand.topic("delivery-status"), partition, 10) for partition in (0, 1)],
+                    asynchronous=False)
+    consumer.close()
+    nothing = TopicPartition("", 0).offset
+    done = stand.replay("--from", "offset:50", "--to-group", lagging, "--execute", "--json")
+    check(done.returncode == 0 and stand.offsets(lagging, "delivery-status") == [10, 10] + [nothing] * 4,
+          "a group that lags is not moved forward, nor given a place that it did not have",
+          f"{done.stderr} {stand.offsets(lagging, 'delivery-status')}")
+    check(stand.offsets(lagging, "reply") == [nothing] * 6, "nor one in a topic that it never read", stand.offsets(lagging, "reply"))
+    check({place["after"] for place in json.loads(done.stdout)["partitions"]} == {10, None}, "and it says so", done.stdout)
+    done = stand.replay("--from", "offset:50", "--type", "delivery-status", "--to-group", lagging, "--force")
+    check(done.returncode == 0 and "forward: 40 are skipped" in done.stdout and stand.offsets(lagging, "delivery-status")[0] == 10,
+          "what --force would skip is shown", done.stdout)
+    done = stand.replay("--from", "offset:50", "--type", "delivery-status", "--to-group", lagging, "--force", "--execute")
+    check(done.returncode == 0 and stand.offsets(lagging, "delivery-status") == [50] * 6, "and done with --execute", done.stderr)
+    done = stand.replay("--from", "offset:50", "--to-group", f"{stand.prefix}-unknown", "--execute")
+    check(done.returncode == 1 and "nothing to rewind" in done.stderr, "a group that nobody knows", done.stderr)
 
 
 def redecoding(stand, _):
@@ -347,6 +399,20 @@ def failures(stand, times):
     file.write_text("mine")
     ends("a file that is there", 1, ["exists"], "--from", "1h", "--to-file", str(file))
     check(file.read_text() == "mine", "a file that is there stays")
+    for _ in (1, 2):
+        ends("a file that is there, with a name", 1, ["exists"], "--from", "1h", "--name", "to-mine", "--to-file", str(file))
+    check(file.read_text() == "mine", "a file that is there stays, whatever the name")
+    lost = stand.folder / "lost.ndjson"
+    arguments = ("--from", rfc3339(stand.start), "--type", "delivery-status", "--name", "lost", "--to-file", str(lost))
+    killed_at_work(stand, lost, (*arguments, "--rate", str(len(times) // 60)))
+    lost.rename(stand.folder / "moved.ndjson")
+    ends("the file of a name is lost", 1, ["is not there", "another --name"], *arguments)
+    check(not lost.exists(), "a lost file is not begun with the rest")
+    (stand.folder / "moved.ndjson").rename(lost)
+    done = stand.replay(*arguments)
+    check(done.returncode == 0 and set(numbers(lost)) == set(times), "brought back, it is complete", done.stderr)
+    lost.unlink()
+    ends("a name at its end needs no file", 0, [" 0 records sent"], *arguments)
 
     def small():
         resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
@@ -354,16 +420,35 @@ def failures(stand, times):
 
     target = stand.folder / "full.ndjson"
     arguments = ("--from", rfc3339(stand.start), "--type", "delivery-status", "--name", "full", "--to-file", str(target))
-    ends("a disk that fills", 1, ["cannot write", "to go on"], *arguments, preexec_fn=small)
+    ends("a disk that fills", 1, ["cannot write", "to go on", "'sasl.password=…'"], *arguments, "--kafka-properties",
+         "sasl.password=hidden-value", preexec_fn=small)
+    done = stand.replay(*arguments, "--kafka-properties", "sasl.password=hidden-value", preexec_fn=small)
+    check("to go on" in done.stderr and "hidden-value" not in done.stderr, "no secret in the command that goes on", done.stderr)
     done = stand.replay(*arguments)
     check(done.returncode == 0 and set(numbers(target)) == set(times), "after a full disk the same command loses nothing",
           done.stderr)
     consumer = Consumer({"bootstrap.servers": stand.options.bootstrap, "broker.address.family": "v4", "group.id": "x"})
+    killed = stand.folder / "retention.ndjson"
+    resumed = ("--from", rfc3339(stand.start), "--type", "delivery-status", "--name", "retention", "--to-file", str(killed))
+    killed_at_work(stand, killed, (*resumed, "--rate", str(len(times) // 60)))
     ends_of = [consumer.get_watermark_offsets(TopicPartition(stand.topic("delivery-status"), p), 10)[1] for p in range(6)]
     consumer.close()
     for future in stand.admin.delete_records([TopicPartition(stand.topic("delivery-status"), p, end // 2)
                                               for p, end in enumerate(ends_of)]).values():
         future.result()
+    ends("retention has passed a name's place", 1, ["deleted before they could be read", "--skip-deleted"], *resumed)
+    before = numbers(killed)
+    done = stand.replay(*resumed, "--skip-deleted", "--json")
+    told, after = json.loads(done.stdout), numbers(killed)
+    # What was written behind the last checkpoint counts as missed, too.
+    check(done.returncode == 0 and told["complete"] and told["missed"] > 0
+          and 0 < len(times) - len(set(after)) <= told["missed"] and after[:len(before)] == before,
+          "--skip-deleted goes on with what is left, and counts what is missed", f"{told} {len(set(after))} {done.stderr}")
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(stand.command("--from", rfc3339(stand.start), "--type", "delivery-status", "--name", "full-output",
+                                            "--to-file", "-"), stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+    check(done.returncode == 1 and "standard output: No space left" in done.stderr and "to go on" in done.stderr,
+          "a full disk behind standard output", done.stderr)
     ends("beyond retention", 0, ["have been deleted"], "--from", rfc3339(stand.start), "--type", "delivery-status", "--dry-run")
     done = subprocess.run([str(stand.options.binary), "replay", "--kafka-bootstrap-servers", "127.0.0.1:1", "--from", "1h",
                            "--dry-run"], capture_output=True, text=True, timeout=60)

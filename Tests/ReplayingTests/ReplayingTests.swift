@@ -36,6 +36,9 @@ struct ReplayWindowTests {
         #expect(ReplayCheckpoint.Mark(mark.text) == mark)
         #expect(ReplayCheckpoint.Mark("2" + mark.text.dropFirst()) == nil)
         #expect(ReplayCheckpoint.Mark("") == nil)
+        for end in ["-1", "9223372036854775807", "x"] {
+            #expect(ReplayCheckpoint.Mark("1 \(end) earliest now ab") == nil, "\(end)")
+        }
     }
 }
 

@@ -23,22 +23,37 @@ enum Output {
     private static func write(_ text: String, to descriptor: Int32) { write(Array(text.utf8), to: descriptor) }
 
     private static func write(_ bytes: [UInt8], to descriptor: Int32) {
+        guard let code = attempt(bytes, to: descriptor) else { return }
+        if descriptor == STDOUT_FILENO {
+            let reason = String(cString: strerror(code))
+            _ = attempt(Array("smsbridge: cannot write standard output: \(reason)\n".utf8), to: STDERR_FILENO)
+        }
+        exit(ExitCode.failure)
+    }
+
+    /// Writes all of it. A reader that has gone (`| head`) ends the process quietly.
+    ///
+    /// - Returns: nil, or what went wrong, as `errno` has it.
+    static func attempt(_ bytes: [UInt8], to descriptor: Int32) -> Int32? {
         var rest = bytes[...]
         while !rest.isEmpty {
             let written = rest.withUnsafeBytes { systemWrite(descriptor, $0.baseAddress, $0.count) }
             if written < 0 {
-                if errno == EINTR { continue }
-                if errno == EAGAIN {
+                let code = errno
+                if code == EINTR { continue }
+                if code == EAGAIN {
                     // Whoever shares the terminal or pipe has made it non-blocking, and the reader is slow.
                     var readiness = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
                     _ = poll(&readiness, 1, -1)
                     continue
                 }
                 // As a shell reports a process that SIGPIPE ended.
-                exit(descriptor == STDOUT_FILENO && errno == EPIPE ? 141 : 1)
+                if descriptor == STDOUT_FILENO, code == EPIPE { exit(141) }
+                return code
             }
             rest = rest.dropFirst(written)
         }
+        return nil
     }
 
     private static func systemWrite(_ descriptor: Int32, _ bytes: UnsafeRawPointer?, _ count: Int) -> Int {

@@ -70,8 +70,8 @@ enum DeadLettersCommand {
         let groupName = invocation.value(of: group) ?? ""
         do throws(ReplayFailure) {
             let interrupted = try stopSignal()
-            let ledger = try RecordLedger(
-                settings.kafkaClient, topic: "\(groupName)-dlt", group: "smsbridge-dlt-\(groupName)")
+            let ledger = RecordLedger(
+                settings.kafkaClient, topic: "\(groupName)-dlt", marks: "smsbridge-dlt-\(groupName)")
             defer { ledger.close() }
             switch invocation.command {
             case "dlt list": try list(invocation, ledger, interrupted)
@@ -189,23 +189,29 @@ enum DeadLettersCommand {
         let sender = isDryRun ? nil : try RecordSender(settings.kafkaClient, topics: [topic])
         defer { sender?.close() }
         var count = 0
-        var waiting: [ArchiveRecord] = []
+        var waiting = 0
         func settle() throws(ReplayFailure) {
             try sender?.flush()
-            for record in waiting where !ledger.finish(record) { throw full(count) }
             try ledger.keep()
-            waiting.removeAll()
+            waiting = 0
         }
         try ledger.forEach(until: interrupted) { record, _ throws(ReplayFailure) in
             guard isMeant(DeadLetter(record), invocation) else { return true }
-            count += 1
-            guard let sender else { return true }
+            guard let sender else {
+                count += 1
+                return true
+            }
+            do throws(ReplayFailure) { try ledger.finish(record) } catch {
+                try settle()
+                throw after(count, error)
+            }
             // Its own time may lie before what the topic keeps; when it was received is in its headers.
             try sender.send(
                 topic: topic, key: record.key, value: record.value, timestamp: wallClockMilliseconds(),
                 headers: record.headers)
-            waiting.append(record)
-            if waiting.count >= batch { try settle() }
+            count += 1
+            waiting += 1
+            if waiting >= batch { try settle() }
             return true
         }
         try settle()
@@ -219,19 +225,21 @@ enum DeadLettersCommand {
         var count = 0
         try ledger.forEach(until: interrupted) { record, _ throws(ReplayFailure) in
             guard isMeant(DeadLetter(record), invocation) else { return true }
+            if isExecuted {
+                do throws(ReplayFailure) { try ledger.finish(record) } catch {
+                    try ledger.keep()
+                    throw after(count, error)
+                }
+            }
             count += 1
-            if isExecuted, !ledger.finish(record) { throw full(count) }
             return true
         }
         if isExecuted { try ledger.keep() }
         tell(invocation, count, isExecuted ? "discarded" : "would be discarded: --execute does it", isDone: isExecuted)
     }
 
-    private static func full(_ count: Int) -> ReplayFailure {
-        ReplayFailure(
-            message:
-                "after \(count): so many open dead letters lie between those that are done with that Kafka cannot keep which; redrive or discard older ones first"
-        )
+    private static func after(_ count: Int, _ error: ReplayFailure) -> ReplayFailure {
+        ReplayFailure(message: "after \(count), which are done with: \(error.message)")
     }
 
     private static func tell(_ invocation: Invocation, _ count: Int, _ what: String, isDone: Bool) {

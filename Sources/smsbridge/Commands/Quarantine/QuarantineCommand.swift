@@ -56,7 +56,7 @@ enum QuarantineCommand {
         do throws(ReplayFailure) {
             let interrupted = try DeadLettersCommand.stopSignal()
             let topic = EventTopic.quarantine.name(prefix: settings.topics.prefix)
-            let ledger = try RecordLedger(settings.kafkaClient, topic: topic, group: "smsbridge-redecode-\(topic)")
+            let ledger = RecordLedger(settings.kafkaClient, topic: topic, marks: "smsbridge-redecode-\(topic)")
             defer { ledger.close() }
             switch invocation.command {
             case "quarantine list": try list(invocation, ledger, interrupted)
@@ -156,17 +156,11 @@ enum QuarantineCommand {
         defer { sender?.close() }
         var becomes: [String: Int] = [:]
         var left: [String: Int] = [:]
-        var waiting: [ArchiveRecord] = []
+        var waiting = 0
         func settle() throws(ReplayFailure) {
             try sender?.flush()
-            for record in waiting where !ledger.finish(record) {
-                throw ReplayFailure(
-                    message:
-                        "so many callbacks that are not understood lie between those that are that Kafka cannot keep which: redecode a part of them, --from and --to"
-                )
-            }
             try ledger.keep()
-            waiting.removeAll()
+            waiting = 0
         }
         try ledger.forEach(until: interrupted) { record, _ throws(ReplayFailure) in
             guard let event = event(record, invocation) else { return true }
@@ -179,15 +173,23 @@ enum QuarantineCommand {
             again.envelope.id = event.envelope.id
             again.envelope.idBasis = event.envelope.idBasis
             let new = again.record()
-            becomes[new.topic.suffix, default: 0] += 1
-            guard !isDryRun else { return true }
+            guard !isDryRun else {
+                becomes[new.topic.suffix, default: 0] += 1
+                return true
+            }
+            do throws(ReplayFailure) { try ledger.finish(record) } catch {
+                try settle()
+                let count = becomes.values.reduce(0, +)
+                throw ReplayFailure(message: "after \(count), which were published: \(error.message)")
+            }
             let topic = new.topic.name(prefix: settings.topics.prefix)
             if sender == nil { sender = try RecordSender(settings.kafkaClient, topics: [topic]) }
             try sender?.send(
                 topic: topic, key: new.key, value: new.value, timestamp: new.timestamp.millisecondsSinceEpoch,
                 headers: new.headers.map { .init(name: $0.name, value: $0.value) })
-            waiting.append(record)
-            if waiting.count >= batch { try settle() }
+            becomes[new.topic.suffix, default: 0] += 1
+            waiting += 1
+            if waiting >= batch { try settle() }
             return true
         }
         try settle()

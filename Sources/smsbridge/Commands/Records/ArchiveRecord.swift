@@ -160,7 +160,8 @@ struct ArchiveRecord: Sendable, Equatable {
 
     private static func bytes(hexadecimal text: String) -> [UInt8]? {
         let digits = Array(text.utf8)
-        guard digits.count % 2 == 0 else { return nil }
+        // A sign would do for `UInt8`.
+        guard digits.count % 2 == 0, text.allSatisfy(\.isHexDigit) else { return nil }
         var bytes: [UInt8] = []
         for index in stride(from: 0, to: digits.count, by: 2) {
             guard let byte = UInt8(String(decoding: digits[index...index + 1], as: UTF8.self), radix: 16) else {

@@ -2,6 +2,12 @@ import Kafka
 import Synchronization
 import Threads
 
+#if canImport(Glibc)
+import Glibc
+#else
+import Darwin
+#endif
+
 /// Why records could not be read again, or sent; for a person.
 struct ReplayFailure: Error {
     let message: String
@@ -12,8 +18,10 @@ final class RecordSender {
     private let producer: ProducerThread
     private let flight: Flight
 
-    /// How many records may wait for their acknowledgement.
-    private static let window = 20_000
+    /// How much may wait for its acknowledgement: half of what librdkafka's queue holds, for headers and the largest record.
+    private static let window = Load(records: 20_000, bytes: 64 << 20)
+    /// How much is still on its way when the sender goes on, so that it does not wake for every record.
+    private static let half = Load(records: window.records / 2, bytes: window.bytes / 2)
     /// How long Kafka may be away before a record counts as refused, in milliseconds.
     private static let patience = 120_000
 
@@ -30,7 +38,8 @@ final class RecordSender {
             var configuration = ProducerConfiguration(client: client)
             configuration.messageTimeoutMilliseconds = Self.patience
             configuration.lingerMilliseconds = 5
-            configuration.maxQueuedMessages = Self.window * 2
+            configuration.maxQueuedMessages = Self.window.records * 2
+            configuration.maxQueuedKibibytes = Self.window.bytes / 1_024 * 2
             // What a topic has let in another one may refuse; the broker judges.
             configuration.maxMessageBytes = 100 << 20
             producer = try ProducerThread(configuration)
@@ -50,34 +59,59 @@ final class RecordSender {
     func send(
         topic: String, key: [UInt8]?, value: [UInt8]?, timestamp: Int64, headers: [ArchiveRecord.Header]
     ) throws(ReplayFailure) {
-        try wait(below: Self.window)
-        flight.begin()
-        do throws(KafkaError) {
-            try producer.send(
-                topic: topic, key: key, value: value, timestamp: timestamp, headers: headers.map { ($0.name, $0.value) }
-            ) { [flight] in flight.end($0.error) }
-        } catch {
-            flight.end(nil)
-            throw ReplayFailure(message: "\(topic): \(error.message)")
+        if !flight.fits(Self.window) { try wait(for: Self.half) }
+        let bytes =
+            (key?.count ?? 0) + (value?.count ?? 0)
+            + headers.reduce(0) { $0 + $1.name.utf8.count + ($1.value?.count ?? 0) }
+        var attempt = 0
+        while true {
+            flight.begin(bytes)
+            do throws(KafkaError) {
+                return try producer.send(
+                    topic: topic, key: key, value: value, timestamp: timestamp,
+                    headers: headers.map { ($0.name, $0.value) }
+                ) { [flight] in flight.end(bytes, $0.error) }
+            } catch {
+                flight.end(bytes, nil)
+                guard error.code == .queueFull, attempt < 1_000 else {
+                    throw ReplayFailure(message: "\(topic): \(error.message)")
+                }
+            }
+            // librdkafka counts otherwise than this does, and a record until its report has been taken.
+            try wait(for: .none)
+            if attempt > 0 { usleep(10_000) }
+            attempt += 1
         }
     }
 
     /// Waits until all are acknowledged.
-    func flush() throws(ReplayFailure) { try wait(below: 1) }
+    func flush() throws(ReplayFailure) { try wait(for: .none) }
 
     func close() { producer.close() }
 
-    private func wait(below limit: Int) throws(ReplayFailure) {
-        do throws(KafkaError) { try flight.wait(below: limit) } catch {
+    private func wait(for load: Load) throws(ReplayFailure) {
+        do throws(KafkaError) { try flight.wait(for: load) } catch {
             throw ReplayFailure(message: "Kafka has refused a record: \(error.message)")
         }
+    }
+
+    /// An amount of records.
+    private struct Load: Sendable {
+        var records = 0
+        var bytes = 0
+
+        static let none = Load()
+
+        func fits(_ limit: Load) -> Bool { records <= limit.records && bytes <= limit.bytes }
     }
 
     /// What has been sent and not been acknowledged.
     private final class Flight: Sendable {
         private struct State {
-            var count = 0
+            var load = Load()
             var failure: KafkaError?
+            /// What somebody waits for.
+            var awaited: Load?
         }
 
         private let state = Mutex(State())
@@ -85,23 +119,41 @@ final class RecordSender {
 
         init() throws { bell = try Doorbell() }
 
-        func begin() { state.withLock { $0.count += 1 } }
+        func begin(_ bytes: Int) {
+            state.withLock { state in
+                state.load.records += 1
+                state.load.bytes += bytes
+            }
+        }
 
-        func end(_ code: KafkaError.Code?) {
+        func end(_ bytes: Int, _ code: KafkaError.Code?) {
             let isAwaited = state.withLock { state in
-                state.count -= 1
+                state.load.records -= 1
+                state.load.bytes -= bytes
                 if let code, state.failure == nil { state.failure = KafkaError(code) }
-                return state.count == 0 || state.count == RecordSender.window / 2
+                guard let awaited = state.awaited, state.failure != nil || state.load.fits(awaited) else {
+                    return false
+                }
+                state.awaited = nil
+                return true
             }
             if isAwaited { bell.ring() }
         }
 
-        func wait(below limit: Int) throws(KafkaError) {
+        func fits(_ limit: Load) -> Bool {
+            state.withLock { $0.failure == nil && $0.load.fits(limit) }
+        }
+
+        func wait(for limit: Load) throws(KafkaError) {
             while true {
-                let (count, failure) = state.withLock { ($0.count, $0.failure) }
+                let (isOver, failure) = state.withLock { state in
+                    let isOver = state.failure != nil || state.load.fits(limit)
+                    state.awaited = isOver ? nil : limit
+                    return (isOver, state.failure)
+                }
                 if let failure { throw failure }
-                if count < limit { return }
-                bell.wait(milliseconds: 100)
+                if isOver { return }
+                bell.wait(milliseconds: 1_000)
             }
         }
     }

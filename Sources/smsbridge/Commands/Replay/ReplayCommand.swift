@@ -37,13 +37,22 @@ enum ReplayCommand {
         "--to-file", "FILE", .anyText("file"), help: "Write NDJSON; - is standard output.")
     static let toGroup = CommandOption<String>(
         "--to-group", "GROUP", .anyText("group"),
-        help: "Rewind this consumer group to --from. It must have no members. Shown only, without --execute.")
+        help:
+            "Rewind this consumer group to --from, never forward. It must have no members. Shown only, without --execute."
+    )
     static let fromFile = CommandOption<String>(
-        "--from-file", "FILE", .anyText("file"), help: "Send what an earlier --to-file has written.")
+        "--from-file", "FILE", .anyText("file"),
+        help: "Send what an earlier --to-file has written, whole: it begins anew where it ended early.")
     static let redecode = CommandOption<Bool>(
         "--redecode", help: "Decode what came in raw again, as the settings say now. Id and time stay.")
     static let force = CommandOption<Bool>(
-        "--force", help: "Allow --to-topic to be a topic of the bridge: everybody who reads it gets the events again.")
+        "--force",
+        help: """
+            Allow --to-topic to be a topic of the bridge: everybody who reads it gets the events again. With --to-group: move
+            it forward, too, which skips events; with --type also where it has no place yet.
+            """)
+    static let skipDeleted = CommandOption<Bool>(
+        "--skip-deleted", help: "Go on behind events that the topic has deleted before they could be read.")
     static let execute = CommandOption<Bool>("--execute", help: "Do what --to-group shows.")
 
     static let command = Command(
@@ -53,13 +62,14 @@ enum ReplayCommand {
             is exact even where a spool published events late: reading goes on to the end that the topic had at the start.
             A line of NDJSON is one record: topic, partition, offset, timestamp (milliseconds), key, headers (an object),
             value; bytes that are no text in keyHex, headersHex, valueHex. It holds what subscribers wrote.
+            A group that is rewound reads everything again, but its service skips what its store of processed events knows: give
+            it a new store or a new group, or use Replay of the library, which claims under its own name.
             Exit codes: 0 done, also when there was nothing; 1 failed; 2 the command line is wrong; 4 ended early, the same
             command goes on (with --name).
             """,
         options: [
             from, to, late, by, types, keys, name, rate, dryRun, json, toTopic, toFile, toGroup, fromFile, redecode,
-            force,
-            execute,
+            skipDeleted, force, execute,
         ],
         settings: .init(needs: .kafka, sections: ["kafka", "topics", "events"]),
         examples: [
@@ -103,7 +113,7 @@ enum ReplayCommand {
         if given.count > 1 { try wrong("\(given.map(\.flag).joined(separator: " and ")): give one of them") }
         if given.isEmpty, !invocation.isOn(dryRun) { try wrong("where to: give one of \(flags), or --dry-run") }
         if invocation.isGiven(fromFile) {
-            for option in [from, to, late, by, types, keys, name] as [any CommandOptionDeclaration]
+            for option in [from, to, late, by, types, keys, name, skipDeleted] as [any CommandOptionDeclaration]
             where invocation.isGiven(option) {
                 try wrong("\(option.flag) does not go with --from-file, which is sent whole")
             }
@@ -113,14 +123,24 @@ enum ReplayCommand {
         } else if let problem = window(invocation).problem {
             try wrong("--from, --to, --late: \(problem)")
         }
-        if invocation.value(of: by) == .occurred, invocation.isGiven(late) {
-            try wrong("--late goes with --by received")
+        if invocation.value(of: by) == .occurred {
+            if invocation.isGiven(late) { try wrong("--late goes with --by received") }
+            for option in [from, to] {
+                guard let time = invocation.value(of: option) else { continue }
+                // The window of receptions is kept in Kafka with the place; this one is not.
+                if time.isAge, invocation.isGiven(name) {
+                    try wrong(
+                        "\(option.flag) \(time.text): with --by occurred and --name give a time such as 2026-11-17T00:00:00Z: "
+                            + "an age would be another window when the replay goes on")
+                }
+                if case .offset = time.point { try wrong("\(option.flag): an offset does not go with --by occurred") }
+            }
         }
         if invocation.isOn(json), invocation.value(of: toFile) == "-" {
             try wrong("--json and --to-file - both write to standard output")
         }
         if invocation.isGiven(toGroup) {
-            for option in [keys, name, rate, redecode, by] as [any CommandOptionDeclaration]
+            for option in [to, late, keys, name, rate, redecode, by, skipDeleted] as [any CommandOptionDeclaration]
             where invocation.isGiven(option) {
                 try wrong("\(option.flag) does not go with --to-group: a group reads every record from its offset on")
             }

@@ -19,7 +19,7 @@ final class ReplayRun {
 
     private var sent = 0
     private var read: Int64 = 0
-    private var outside = 0
+    private var missed: Int64 = 0
     private var found: [String: Int] = [:]
 
     /// How often the place is kept, with all that goes with it.
@@ -60,14 +60,17 @@ final class ReplayRun {
         do throws(ReplayError) {
             reader = try RangeReader(
                 settings.kafkaClient, topics: topics, window: asked == occurrence ? asked.readForOccurrence : asked,
-                checkpoint: checkpoint)
+                checkpoint: checkpoint, skipsDeleted: invocation.isOn(ReplayCommand.skipDeleted))
         } catch {
             throw ReplayFailure(message: error.message)
         }
         defer { reader.close() }
         tellPlan(reader)
-        let sink = try makeSink(goesOn: reader.isResumed)
+        // One that has come to its end needs nothing: its file may have been taken away.
+        let sink = reader.isResumed && reader.isDone ? NoSink() : try makeSink(goesOn: reader.isResumed)
         defer { sink.close() }
+        // Not before the target is there: what is written down has begun, and only goes on.
+        if let checkpoint, !reader.isResumed { try keep(reader, sink, checkpoint) }
         let window = occurrence == nil ? reader.plan.window : asked
         var progress = Progress("read", total: reader.plan.count)
         var pacer = Pacer(invocation.value(of: ReplayCommand.rate))
@@ -95,7 +98,7 @@ final class ReplayRun {
         }
         progress.end()
         read = reader.passed
-        tellResult(reader)
+        tellResult(reader, isComplete: reader.isDone)
         guard !reader.isDone else { return ExitCode.success }
         tellResume(checkpoint != nil)
         return ExitCode.incomplete
@@ -111,6 +114,10 @@ final class ReplayRun {
             for error in errors where told.insert("\(error.code)").inserted {
                 Output.error("smsbridge replay: Kafka: \(error.message)\n")
             }
+            if reader.missed > missed {
+                Output.error("smsbridge replay: \(reader.missed - missed) offsets were deleted and are skipped\n")
+                missed = reader.missed
+            }
             guard let message else { return nil }
             let isMeant =
                 keys.isEmpty || message.withKey { key in key.map { keys.contains(Array($0)) } ?? false }
@@ -124,7 +131,8 @@ final class ReplayRun {
                 event.map { ($0.envelope.occurredAt ?? $0.receivedAt).millisecondsSinceEpoch } ?? record.timestamp
             return window.contains(time) ? record : nil
         } catch {
-            throw ReplayFailure(message: error.message)
+            let way = error.code == .deleted ? ". --skip-deleted goes on with what is left" : ""
+            throw ReplayFailure(message: error.message + way)
         }
     }
 
@@ -136,6 +144,7 @@ final class ReplayRun {
                 invocation.value(of: ReplayCommand.by)?.rawValue ?? "",
                 invocation.values(of: ReplayCommand.keys).sorted().joined(separator: ","),
                 invocation.value(of: ReplayCommand.toTopic) ?? "", invocation.value(of: ReplayCommand.toFile) ?? "",
+                invocation.isOn(ReplayCommand.redecode) ? "redecode" : "",
             ]
             return ReplayCheckpoint(group: "smsbridge-replay-\(name)", selection: words.joined(separator: "\n"))
         }
@@ -143,7 +152,9 @@ final class ReplayRun {
 
     private func makeSink(goesOn: Bool) throws(ReplayFailure) -> any ReplaySink {
         if isDryRun { return NoSink() }
-        if let file = invocation.value(of: ReplayCommand.toFile) { return try FileSink(file, goesOn: goesOn) }
+        if let file = invocation.value(of: ReplayCommand.toFile) {
+            return try FileSink(file, goesOn: goesOn ? invocation.value(of: ReplayCommand.name) : nil)
+        }
         return try TopicSink(
             settings.kafkaClient, topic: invocation.value(of: ReplayCommand.toTopic) ?? "",
             name: invocation.value(of: ReplayCommand.name))
@@ -167,15 +178,22 @@ final class ReplayRun {
         var pacer = Pacer(invocation.value(of: ReplayCommand.rate))
         var progress = Progress("sent", total: 0)
         var number = 0
-        while let line = try lines.next(), !interrupted.wait(milliseconds: 0) {
+        var isWhole = false
+        while !interrupted.wait(milliseconds: 0) {
+            guard let line = try lines.next() else {
+                isWhole = true
+                break
+            }
             number += 1
             guard !line.isEmpty else { continue }
             let record: ArchiveRecord
             do throws(ArchiveRecord.Malformed) { record = try ArchiveRecord(line: line) } catch {
                 try sink.flush()
+                let again = sent > 0 && !isDryRun ? ". \(Self.beginsAnew)" : ""
                 throw ReplayFailure(
                     message:
-                        "--from-file: \(file), line \(number): \(error.message); \(sent) records before it were sent")
+                        "--from-file: \(file), line \(number): \(error.message); \(sent) records before it were sent\(again)"
+                )
             }
             pacer.wait(interrupted)
             try sink.put(redecoder?.redecode(record) ?? record)
@@ -185,9 +203,17 @@ final class ReplayRun {
         try sink.flush()
         progress.end()
         read = Int64(number)
-        tellResult(nil)
-        return interrupted.wait(milliseconds: 0) ? ExitCode.incomplete : ExitCode.success
+        tellResult(nil, isComplete: isWhole)
+        guard !isWhole else { return ExitCode.success }
+        if sent > 0, !isDryRun {
+            Output.error("smsbridge replay: ended early, behind line \(number) of \(file). \(Self.beginsAnew)\n")
+        }
+        return ExitCode.incomplete
     }
+
+    /// A file has no place that Kafka could keep.
+    private static let beginsAnew =
+        "Sent again, a file begins anew: repeats have the same event ids and the same replay-of"
 
     // MARK: What it says
 
@@ -211,7 +237,7 @@ final class ReplayRun {
         }
     }
 
-    private func tellResult(_ reader: RangeReader?) {
+    private func tellResult(_ reader: RangeReader?, isComplete: Bool) {
         let elapsed = began.duration(to: .now).components
         let seconds = max(0.001, Double(elapsed.seconds) + Double(elapsed.attoseconds) / 1e18)
         let rate = Int(Double(sent) / seconds)
@@ -236,14 +262,15 @@ final class ReplayRun {
                 "\(JSONText.string($0.key)):\($0.value)"
             }
             Output.line(
-                "{\"records\":\(sent),\"read\":\(read),\"perSecond\":\(rate),\"complete\":\(reader?.isDone ?? true),"
-                    + "\"resumed\":\(reader?.isResumed ?? false),\"dryRun\":\(isDryRun),"
+                "{\"records\":\(sent),\"read\":\(read),\"perSecond\":\(rate),\"complete\":\(isComplete),"
+                    + "\"missed\":\(reader?.missed ?? 0),\"resumed\":\(reader?.isResumed ?? false),\"dryRun\":\(isDryRun),"
                     + "\"redecoded\":\(redecoder?.changed ?? 0),\"differences\":{\(fields.joined(separator: ","))},"
                     + "\"partitions\":[\(partitions.joined(separator: ","))]}")
         }
         let verb = isDryRun ? "would be sent" : "sent"
         let again = redecoder.map { ", \($0.changed) of them decoded to something else" } ?? ""
-        Output.error("smsbridge replay: \(sent) records \(verb)\(again), \(read) read, \(rate)/s\n")
+        let gap = missed > 0 ? ", \(missed) deleted before they could be read" : ""
+        Output.error("smsbridge replay: \(sent) records \(verb)\(again), \(read - missed) read\(gap), \(rate)/s\n")
     }
 
     private func tellResume(_ hasName: Bool) {
@@ -253,13 +280,7 @@ final class ReplayRun {
             }
             return
         }
-        let words = CommandLine.arguments.map { word in
-            let isPlain = word.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || "-_./:=,@+".contains($0)) }
-            return isPlain && !word.isEmpty
-                ? word
-                : "'" + word.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "'\\''") + "'"
-        }
-        Output.error("smsbridge replay: to go on: \(words.joined(separator: " "))\n")
+        Output.error("smsbridge replay: to go on: \(ShellCommand.text(CommandLine.arguments))\n")
     }
 }
 

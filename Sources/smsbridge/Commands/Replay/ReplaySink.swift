@@ -59,22 +59,37 @@ final class FileSink: ReplaySink {
 
     /// - Parameters:
     ///   - target: `-` for standard output.
-    ///   - goesOn: appends to a file that is there, behind its last whole line.
-    init(_ target: String, goesOn: Bool) throws(ReplayFailure) {
+    ///   - name: of the replay that goes on, whose file must be there: it is appended to, behind its last whole line.
+    ///     nil for one that begins: its file is not there, or empty.
+    init(_ target: String, goesOn name: String?) throws(ReplayFailure) {
         path = target == "-" ? nil : target
         guard let path else { return }
-        descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC | (goesOn ? 0 : O_EXCL), 0o600)
+        descriptor = open(path, O_RDWR | O_CLOEXEC | (name == nil ? O_CREAT : 0), 0o600)
         guard descriptor >= 0 else {
-            if errno == EEXIST {
-                throw ReplayFailure(message: "--to-file: \(path) exists: choose another name, or remove it")
+            if errno == ENOENT, let name {
+                throw ReplayFailure(
+                    message:
+                        "--to-file: \(path) is not there, and \(name) has begun in it: bring it back, or begin anew under another --name"
+                )
             }
             throw failure()
         }
-        guard goesOn else { return }
-        do throws(ReplayFailure) { try cut() } catch {
+        do throws(ReplayFailure) {
+            if name == nil { try begin(path) } else { try cut() }
+        } catch {
             close()
             throw error
         }
+    }
+
+    /// What is there is somebody's; an empty file may be what is left of a replay that could not begin.
+    private func begin(_ path: String) throws(ReplayFailure) {
+        var status = stat()
+        guard fstat(descriptor, &status) == 0 else { throw failure() }
+        guard status.st_mode & S_IFMT == S_IFREG, status.st_size == 0 else {
+            throw ReplayFailure(message: "--to-file: \(path) exists: choose another name, or remove it")
+        }
+        guard fchmod(descriptor, 0o600) == 0 else { throw failure() }
     }
 
     /// Takes away the piece of a line that a crash has left at the end.
@@ -94,8 +109,8 @@ final class FileSink: ReplaySink {
         guard ftruncate(descriptor, end) == 0, lseek(descriptor, end, SEEK_SET) == end else { throw failure() }
     }
 
-    private func failure() -> ReplayFailure {
-        let reason = String(cString: strerror(errno))
+    private func failure(_ code: Int32 = errno) -> ReplayFailure {
+        let reason = String(cString: strerror(code))
         return ReplayFailure(message: "--to-file: cannot write \(path ?? "standard output"): \(reason)")
     }
 
@@ -106,20 +121,13 @@ final class FileSink: ReplaySink {
 
     private func write() throws(ReplayFailure) {
         defer { buffer.removeAll(keepingCapacity: true) }
-        guard path != nil else { return Output.bytes(buffer) }
-        var done = 0
-        while done < buffer.count {
-            let count = buffer.withUnsafeBytes { systemWrite(descriptor, $0.baseAddress! + done, $0.count - done) }
-            if count < 0, errno == EINTR { continue }
-            guard count > 0 else { throw failure() }
-            done += count
-        }
+        if let code = Output.attempt(buffer, to: descriptor) { throw failure(code) }
     }
 
     func flush() throws(ReplayFailure) {
         try write()
-        guard path != nil else { return }
-        guard fsync(descriptor) == 0 else { throw failure() }
+        // Standard output may be a file, too; a pipe or a terminal has nothing to sync.
+        guard fsync(descriptor) == 0 || path == nil && (errno == EINVAL || errno == ENOTSUP) else { throw failure() }
     }
 
     func close() {
@@ -127,14 +135,6 @@ final class FileSink: ReplaySink {
         systemClose(descriptor)
         descriptor = -1
     }
-}
-
-private func systemWrite(_ descriptor: Int32, _ bytes: UnsafeRawPointer?, _ count: Int) -> Int {
-    #if canImport(Glibc)
-    Glibc.write(descriptor, bytes, count)
-    #else
-    Darwin.write(descriptor, bytes, count)
-    #endif
 }
 
 private func systemClose(_ descriptor: Int32) {

@@ -8,6 +8,8 @@ struct ReplayTime: Sendable {
     /// As written: a name of a replay is for one of it.
     let text: String
     let point: ReplayPoint
+    /// Whether it is an age: another time whenever it is read.
+    var isAge = false
 }
 
 extension ValueType where Value == ReplayTime {
@@ -32,6 +34,7 @@ extension ValueType where Value == ReplayTime {
                 throw WrongValue("times are in UTC and end in Z, seconds included")
             }
             let age = try ValueType<Duration>.duration(.milliseconds(1)...(.seconds(10 * 365 * 86_400))).parse(text)
-            return time(.time(wallClockMilliseconds() - age.components.seconds * 1_000))
+            return ReplayTime(
+                text: text, point: .time(wallClockMilliseconds() - Int64(age / .milliseconds(1))), isAge: true)
         })
 }

@@ -20,7 +20,13 @@ struct Progress {
     mutating func update(_ done: Int64) {
         guard last.duration(to: .now) >= (isTerminal ? .milliseconds(200) : .seconds(10)) else { return }
         last = .now
-        let share = total > 0 ? min(1, Double(max(0, done)) / Double(total)) : 0
+        guard total > 0 else {
+            let text = "\(what) \(done)"
+            Output.error(isTerminal ? "\r\(text)\u{1B}[K" : text + "\n")
+            hasBar = isTerminal
+            return
+        }
+        let share = min(1, Double(max(0, done)) / Double(total))
         let text = "\(what) \(done) of \(total) (\(Int(share * 100)) %)"
         guard isTerminal else { return Output.error(text + "\n") }
         let filled = Int(share * 30)
