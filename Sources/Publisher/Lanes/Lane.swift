@@ -83,6 +83,11 @@ struct Lane {
         suspectsEnd = max(suspectsEnd ?? 0, number)
     }
 
+    /// The events' numbers have changed. Nothing of the spool is handed over yet.
+    mutating func renumber(by offset: Int64) {
+        suspectsEnd = suspectsEnd.map { $0 + offset }
+    }
+
     /// Whether a row that fails now was handed over alone.
     func wasAlone(_ number: Int64) -> Bool {
         phase == .draining && number <= suspectsEnd ?? 0

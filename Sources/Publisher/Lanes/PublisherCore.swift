@@ -64,6 +64,8 @@ struct PublisherCore {
     private var deadlines = DeadlineQueue()
     private var nextNumber: Int64 = 1
     private(set) var isSpoolOpen = false
+    /// Whether the spool's file was open once, so that the numbers given are free in it.
+    private var hasMetFile = false
     /// When Kafka last failed or was late, and since when it has been so without acknowledging anything.
     private var lastTrouble: UInt64 = 0
     private var troubleSince: UInt64?
@@ -292,6 +294,14 @@ struct PublisherCore {
 
     mutating func spoolOpened(nextNumber: Int64, totals: [SpoolTotals], now: UInt64) {
         isSpoolOpen = true
+        if !hasMetFile {
+            // Numbers were given from 1 on before the file was met, and it may have rows of the same: what is on its
+            // way, and in no row yet, moves behind them all.
+            hasMetFile = true
+            events.renumber(by: nextNumber - 1)
+            for lane in lanes.indices { lanes[lane].renumber(by: nextNumber - 1) }
+            self.nextNumber += nextNumber - 1
+        }
         self.nextNumber = max(self.nextNumber, nextNumber)
         for lane in lanes.indices where lane < totals.count {
             lanes[lane].rows = totals[lane].rows
