@@ -164,9 +164,11 @@ struct Lane {
             cursor = row.number
             return .sendRow(row)
         }
+        if isReading { return .wait }
         if mayHaveMore {
-            if isReading { return .wait }
             isReading = true
+            // Rows that leave the memory from now on may be too late for this read.
+            mayHaveMore = false
             return .read(after: cursor)
         }
         if let waiting = tail.first {
@@ -190,7 +192,7 @@ struct Lane {
         // What is in memory, too, comes from there.
         let limit = tail.first?.number ?? .max
         let wanted = rows.filter { $0.number > cursor && $0.number < limit }
-        mayHaveMore = !wanted.isEmpty && wanted.count == rows.count
+        if !wanted.isEmpty, wanted.count == rows.count { mayHaveMore = true }
         fetched = wanted[...]
     }
 }
