@@ -450,7 +450,9 @@ private struct World {
         var core = core()
         core.accept(record(), token: 1, now: 0)
         _ = take(&core)
-        core.tick(now: 150, lag: 100)
+        core.tick(now: 150, lag: 50)
+        #expect(core.lanes[0].isOpen && core.nextTime(now: 150) == 200)
+        core.tick(now: 199)
         #expect(core.lanes[0].isOpen)
         core.tick(now: 200)
         #expect(!core.lanes[0].isOpen)
@@ -585,5 +587,34 @@ private struct World {
         limits.deadline = 900
         adjust(&limits)
         return limits
+    }
+
+    @Test func afterAPauseOfTheBridgeKafkaIsGivenTimeBeforeAnythingIsCalledLate() {
+        var core = core()
+        core.accept(record(), token: 1, now: 0)
+        _ = take(&core)
+        // As the publisher does: the timer is due at the hedge, and fires when the process goes on.
+        let resumed: UInt64 = 850
+        var due = core.nextTime(now: 0) ?? 0
+        #expect(due == 100)
+        for _ in 0..<10 where due <= resumed {
+            core.tick(now: resumed, lag: resumed - due)
+            due = core.nextTime(now: resumed) ?? .max
+        }
+        #expect(core.lanes[0].isOpen && due == 900, "the report may be in a socket that nobody has read yet")
+    }
+
+    @Test func aLoopThatIsAlwaysLateStillCallsKafkaLate() {
+        var limits = limits()
+        limits.deadline = 10_000
+        var core = PublisherCore(lanes: 2, quarantineLane: 1, hasSpool: true, limits: limits)
+        core.spoolOpened(nextNumber: 1, totals: [SpoolTotals(), SpoolTotals()], now: 0)
+        core.accept(record(), token: 1, now: 0)
+        var now: UInt64 = 0
+        while core.lanes[0].isOpen, now < 1_000 {
+            now = max(now, core.nextTime(now: now) ?? .max) + 30
+            core.tick(now: now, lag: 30)
+        }
+        #expect(now < 300, "overload must not put the spool off for ever: \(now)")
     }
 }

@@ -62,6 +62,8 @@ struct PublisherCore {
 
     private var hedges = DeadlineQueue()
     private var deadlines = DeadlineQueue()
+    /// Nothing is called late before this time: the loop was held up, and with it whatever reads from Kafka.
+    private var hedgesNotBefore: UInt64 = 0
     private var nextNumber: Int64 = 1
     private(set) var isSpoolOpen = false
     /// Whether the spool's file was open once, so that the numbers given are free in it.
@@ -424,7 +426,7 @@ struct PublisherCore {
 
     /// When `tick` is to be called next, in nanoseconds of the clock; nil for not at all.
     func nextTime(now: UInt64) -> UInt64? {
-        var next = hedges.first?.deadline ?? .max
+        var next = hedges.first.map { max($0.deadline, hedgesNotBefore) } ?? .max
         if let deadline = deadlines.first?.deadline, deadline < next { next = deadline }
         if isProducerReady, gate == .open {
             for lane in lanes.indices {
@@ -438,15 +440,18 @@ struct PublisherCore {
     /// Judges hedges and deadlines, and begins drains whose time has come.
     ///
     /// - Parameter lag: how late this call is, in nanoseconds. A loop that was held up, by a paused machine or by
-    ///   overload, must not close every lane for it: hedges are given as much longer.
+    ///   overload, must not close every lane for it: from now on hedges are given as much longer, at most their own
+    ///   time. A loop that is late all the time gets that now and then only, or nothing would ever be called late.
     ///
     /// - Returns: whether everything that is due was judged. At most `answersATime` callers are told in one call: each
     ///   answer is a system call, and the loop has others to serve. Whoever calls again polls the reports first, so that
     ///   one that has come meanwhile still counts.
     @discardableResult
     mutating func tick(now: UInt64, lag: UInt64 = 0) -> Bool {
-        let hedgeNow = now > lag ? now - lag : 0
-        while let first = hedges.first, first.deadline <= hedgeNow || !isHedgeable(first.opaque) {
+        if lag > 0, now >= hedgesNotBefore &+ limits.hedge { hedgesNotBefore = now &+ min(lag, limits.hedge) }
+        while let first = hedges.first,
+            now >= max(first.deadline, hedgesNotBefore) || !isHedgeable(first.opaque)
+        {
             hedges.removeFirst()
             guard isHedgeable(first.opaque), let event = events[first.opaque], isSpoolOpen else { continue }
             if lanes[event.lane].isOpen {
