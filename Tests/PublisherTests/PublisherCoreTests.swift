@@ -617,4 +617,44 @@ private struct World {
         }
         #expect(now < 300, "overload must not put the spool off for ever: \(now)")
     }
+
+    @Test func aDrainLeavesRoomForTheOtherTopics() {
+        for (count, bytes) in [(100, 64 << 20), (100_000, 100 * record().size)] {
+            var core = PublisherCore(
+                lanes: 2, quarantineLane: 1, hasSpool: true,
+                limits: limits {
+                    $0.maxInFlight = count
+                    $0.maxInFlightBytes = bytes
+                })
+            core.spoolOpened(nextNumber: 501, totals: [SpoolTotals(rows: 500, bytes: 64_000), SpoolTotals()], now: 0)
+            core.received((1...500).map { SpoolRow(number: $0, record: record()) }, lane: 0, now: 1)
+            let probe = take(&core).produced
+            for opaque in probe { core.report(opaque, failure: nil, now: 2) }
+            let drained = take(&core).produced
+            #expect(!drained.isEmpty && drained.count <= 50, "\(drained.count) in flight")
+            for token in 1...40 { core.accept(record(lane: 1), token: UInt64(token), now: 3) }
+            #expect(core.lanes[1].isOpen && take(&core).produced.count == 40)
+        }
+    }
+
+    @Test func aRecordLargerThanADrainsShareIsDrainedAlone() {
+        var core = PublisherCore(
+            lanes: 2, quarantineLane: 1, hasSpool: true, limits: limits { $0.maxInFlightBytes = 2 * record().size })
+        core.spoolOpened(nextNumber: 3, totals: [SpoolTotals(rows: 2, bytes: 256), SpoolTotals()], now: 0)
+        core.received((1...2).map { SpoolRow(number: $0, record: record()) }, lane: 0, now: 1)
+        let first = take(&core).produced
+        #expect(first.count == 1)
+        core.report(first[0], failure: nil, now: 2)
+        #expect(take(&core).produced.count == 1)
+    }
+
+    @Test func oneDeadTopicHasHalfOfTheBytesInFlight() {
+        var core = PublisherCore(
+            lanes: 2, quarantineLane: 1, hasSpool: true, limits: limits { $0.maxInFlightBytes = 100 * record().size })
+        for token in 1...60 { core.accept(record(), token: UInt64(token), now: 0) }
+        let first = take(&core)
+        #expect(first.produced.count == 50 && first.answers.count == 10, "the spool is not open")
+        core.accept(record(lane: 1), token: 61, now: 0)
+        #expect(take(&core).produced.count == 1)
+    }
 }

@@ -26,6 +26,7 @@ struct Lane {
     var phase = Phase.open
     /// Events that librdkafka has and whose report is not in.
     var sent = 0
+    var sentBytes = 0
     /// What the spool holds of this lane, as far as this side knows: inserts count when they are submitted.
     var rows: Int64 = 0
     var bytes: Int64 = 0
@@ -53,12 +54,21 @@ struct Lane {
     static let longestBackoff: UInt64 = 5_000_000_000
     /// Rows handed over before the first of them is acknowledged.
     static let probeWindow = 16
-    /// Rows handed over and not acknowledged during a drain.
-    static let drainWindow = 4_000
+    /// The most rows handed over and not acknowledged during a drain.
+    static let longestDrainWindow = 4_000
     /// Rows of a lane kept in memory, in bytes.
     static let tailBound = 2 << 20
     static let readCount = 2_000
     static let readBytes = 1 << 20
+
+    /// Rows, and bytes of them, that are handed over and not acknowledged during a drain; one row always may be.
+    private let drainWindow: Int
+    private let drainBytes: Int
+
+    init(drainWindow: Int = Lane.longestDrainWindow, drainBytes: Int = .max) {
+        self.drainWindow = max(1, min(drainWindow, Self.longestDrainWindow))
+        self.drainBytes = drainBytes
+    }
 
     var isOpen: Bool { phase == .open }
 
@@ -151,14 +161,14 @@ struct Lane {
 
     private var window: Int {
         if let suspectsEnd, cursor < suspectsEnd { return 1 }
-        return isProven ? Self.drainWindow : Self.probeWindow
+        return isProven ? drainWindow : min(drainWindow, Self.probeWindow)
     }
 
     /// What to do next in a drain; asked until it says `wait` or `reopened`.
     mutating func nextStep() -> Step {
         guard phase == .draining else { return .wait }
         // The last suspect is alone, too: what follows it waits for its report.
-        guard sent < window, suspectsEnd == nil || sent == 0 else { return .wait }
+        guard sent < window, sent == 0 || sentBytes < drainBytes, suspectsEnd == nil || sent == 0 else { return .wait }
         if let row = fetched.first {
             fetched = fetched.dropFirst()
             cursor = row.number

@@ -6,7 +6,8 @@ internal import Spool
 /// here waits, and nothing knows of librdkafka, SQLite or sockets, so that it can be tested by tables and by random runs.
 struct PublisherCore {
     struct Limits: Sendable {
-        /// Events, and bytes of records, on their way at a time; a lane may have half of the events.
+        /// Events, and bytes of records, on their way at a time; a lane may have half of each. All that drain at a time
+        /// may have half of each, too, in equal shares, so that they do not take the open ones along.
         var maxInFlight = 100_000
         var maxInFlightBytes = 64 << 20
         /// Bytes of records in the spool, of all lanes; one lane may have half of them.
@@ -79,7 +80,9 @@ struct PublisherCore {
         self.limits = limits
         self.hasSpool = hasSpool
         self.quarantineLane = quarantineLane
-        lanes = Array(repeating: Lane(), count: count)
+        let share = 2 * max(1, count)
+        let lane = Lane(drainWindow: limits.maxInFlight / share, drainBytes: limits.maxInFlightBytes / share)
+        lanes = Array(repeating: lane, count: count)
         let none = Array(repeating: 0, count: count)
         counters = Counters(acknowledged: none, spooled: none, drained: none)
     }
@@ -117,6 +120,7 @@ struct PublisherCore {
             let isFull =
                 events.count >= limits.maxInFlight || events.bytes + record.size > limits.maxInFlightBytes
                 || lanes[lane].sent >= limits.maxInFlight / 2
+                || lanes[lane].sentBytes + record.size > max(limits.maxInFlightBytes / 2, record.size)
             if !isFull {
                 nextNumber += 1
                 let opaque = events.insert(event)
@@ -154,7 +158,15 @@ struct PublisherCore {
         guard let event = events[opaque] else { return }
         events[opaque]?.isSent = true
         lanes[event.lane].sent += 1
+        lanes[event.lane].sentBytes += event.record.size
         actions.append(.produce(opaque, event.record))
+    }
+
+    /// librdkafka does not have it any more.
+    private mutating func unsend(_ opaque: UInt64, _ event: PendingEvent) {
+        events[opaque]?.isSent = false
+        lanes[event.lane].sent -= 1
+        lanes[event.lane].sentBytes -= event.record.size
     }
 
     private mutating func store(_ opaque: UInt64) {
@@ -180,8 +192,7 @@ struct PublisherCore {
     /// A delivery report.
     mutating func report(_ opaque: UInt64, failure: Failure?, now: UInt64) {
         guard let event = events[opaque], event.isSent else { return }
-        events[opaque]?.isSent = false
-        lanes[event.lane].sent -= 1
+        unsend(opaque, event)
         if let failure { failed(opaque, event, failure, now: now) } else { delivered(opaque, event) }
         feed(event.lane, now: now)
     }
@@ -260,8 +271,7 @@ struct PublisherCore {
 
     private mutating func notTaken(_ opaque: UInt64, failure: Failure, now: UInt64) {
         guard let event = events[opaque], event.isSent else { return }
-        events[opaque]?.isSent = false
-        lanes[event.lane].sent -= 1
+        unsend(opaque, event)
         if failure == .record, event.stored != .no {
             condemn(opaque, event)
         } else {
