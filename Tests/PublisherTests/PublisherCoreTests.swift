@@ -589,6 +589,38 @@ private struct World {
         return limits
     }
 
+    @Test func insertsThatWaitWhileTheFileIsOpenedAnewAreCounted() {
+        var core = core()
+        core.accept(record(), token: 1, now: 0)
+        let sent = take(&core).produced
+        core.report(sent[0], failure: .passing, now: 1)
+        #expect(take(&core).inserted == sent)
+        core.spoolOpened(nextNumber: 1, totals: [SpoolTotals(), SpoolTotals()], now: 2)
+        #expect(core.lanes[0].rows == 1 && core.lanes[0].bytes == Int64(record().size))
+        core.stored(sent)
+        #expect(core.lanes[0].rows == 1)
+        core.tick(now: 200_000_000)
+        #expect(take(&core).reads == 1)
+        core.received([SpoolRow(number: 1, record: record())], lane: 0, now: 200_000_001)
+        let again = take(&core)
+        core.received([], lane: 0, now: 200_000_002)
+        core.report(again.produced[0], failure: nil, now: 200_000_003)
+        #expect(core.lanes[0].rows == 0 && core.lanes[0].bytes == 0 && core.isIdle)
+    }
+
+    @Test func deletesThatWaitWhileTheFileIsOpenedAnewAreNotCountedForEver() {
+        var core = core()
+        core.accept(record(), token: 1, now: 0)
+        let sent = take(&core).produced
+        core.tick(now: 100)
+        core.stored(sent)
+        core.report(sent[0], failure: nil, now: 101)
+        #expect(take(&core).deleted == 1)
+        core.spoolOpened(nextNumber: 2, totals: [SpoolTotals(rows: 1, bytes: 128), SpoolTotals()], now: 102)
+        for _ in 1...3 { core.received([], lane: 0, now: 103) }
+        #expect(core.lanes[0].isOpen && core.isIdle, "the file has been read to its end, and nothing is on its way")
+    }
+
     @Test func afterAPauseOfTheBridgeKafkaIsGivenTimeBeforeAnythingIsCalledLate() {
         var core = core()
         core.accept(record(), token: 1, now: 0)

@@ -86,6 +86,11 @@ struct EventTable {
         slots.contains { $0.event.map(isWanted) ?? false }
     }
 
+    /// Visits all of them, in no order.
+    func forEach(_ body: (PendingEvent) -> Void) {
+        for slot in slots { if let event = slot.event { body(event) } }
+    }
+
     /// Those for which `isWanted` holds, in the order of acceptance.
     func all(where isWanted: (PendingEvent) -> Bool) -> [UInt64] {
         var found: [(number: Int64, opaque: UInt64)] = []

@@ -316,11 +316,22 @@ struct PublisherCore {
         }
         self.nextNumber = max(self.nextNumber, nextNumber)
         for lane in lanes.indices where lane < totals.count {
-            lanes[lane].rows = totals[lane].rows
-            lanes[lane].bytes = totals[lane].bytes
+            // Inserts that wait in the spool's queue are not in the file yet.
+            count(lane, on: totals[lane]) { $0 == .pending }
             if totals[lane].rows > 0, lanes[lane].isOpen { lanes[lane].close(now: now, afterFailure: false) }
         }
         for lane in lanes.indices { feed(lane, now: now) }
+    }
+
+    /// Says anew what the spool has of a lane: so much, and those of its events on their way that are stored like this.
+    private mutating func count(_ lane: Int, on totals: SpoolTotals = .init(), _ isMeant: (PendingEvent.Stored) -> Bool) {
+        lanes[lane].rows = totals.rows
+        lanes[lane].bytes = totals.bytes
+        events.forEach { event in
+            guard event.lane == lane, isMeant(event.stored) else { return }
+            lanes[lane].rows += 1
+            lanes[lane].bytes += Int64(event.record.size)
+        }
     }
 
     mutating func spoolFailed() { isSpoolOpen = false }
@@ -409,6 +420,8 @@ struct PublisherCore {
             case .wait: return
             case .reopened:
                 counters.reopened += 1
+                // Rows that the file had when it was opened anew, and that were to be deleted, are gone by now.
+                count(lane) { $0 == .pending || $0 == .yes }
                 actions.append(.laneChanged(lane, isOpen: true))
                 return
             case .read(let number):
