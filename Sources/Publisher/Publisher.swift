@@ -311,7 +311,7 @@ package final class Publisher {
     }
 
     /// Whether an event that comes now can be made durable without Kafka.
-    package var hasSpoolRoom: Bool { core.hasSpoolRoom }
+    package var hasSpoolRoom: Bool { core.hasSpoolRoom(now: loop.now) }
 
     /// Whether nothing is on its way, and nothing waits in the spool.
     package var isIdle: Bool { core.isIdle }

@@ -689,4 +689,57 @@ private struct World {
         core.accept(record(lane: 1), token: 61, now: 0)
         #expect(take(&core).produced.count == 1)
     }
+
+    @Test func aSpoolThatRefusesEveryEventHasNoRoom() {
+        let second: UInt64 = 1_000_000_000
+        var core = PublisherCore(
+            lanes: 2, quarantineLane: 1, hasSpool: true,
+            limits: limits { $0.maxSpoolBytes = Int64(record().size) * 4 })
+        core.spoolOpened(nextNumber: 1, totals: [SpoolTotals(), SpoolTotals()], now: 0)
+        core.accept(record(), token: 1, now: 0)
+        core.report(take(&core).produced[0], failure: .passing, now: 1)
+        core.stored(take(&core).inserted)
+        core.accept(record(), token: 2, now: 2)
+        core.stored(take(&core).inserted)
+        #expect(core.hasSpoolRoom(now: 3))
+        for time in 1...5 as ClosedRange<UInt64> { core.accept(record(), token: 3, now: time * second) }
+        #expect(take(&core).answers.suffix(5) == Array(repeating: .unavailable(.spoolFull), count: 5))
+        #expect(core.isKafkaRefusing(now: 5 * second) && !core.hasSpoolRoom(now: 5 * second), "a lane has half of it")
+        #expect(core.hasSpoolRoom(now: 16 * second), "without events there is no news")
+        core.accept(record(lane: 1), token: 4, now: 5 * second)
+        core.report(take(&core).produced[0], failure: .passing, now: 5 * second)
+        core.stored(take(&core).inserted)
+        #expect(core.hasSpoolRoom(now: 5 * second), "one that is durable again is news")
+    }
+
+    @Test func aDiskThatTakesNoEventHasNoRoom() {
+        let second: UInt64 = 1_000_000_000
+        var core = core()
+        core.accept(record(), token: 1, now: 0)
+        core.report(take(&core).produced[0], failure: .passing, now: 1)
+        core.notStored(take(&core).inserted, now: 2)
+        for time in 1...5 as ClosedRange<UInt64> {
+            core.accept(record(), token: 2, now: time * second)
+            core.notStored(take(&core).inserted, now: time * second)
+        }
+        #expect(core.isKafkaRefusing(now: 5 * second) && !core.hasSpoolRoom(now: 5 * second))
+        // A disk that does not answer at all: the callers' time is over.
+        core = self.core()
+        core.accept(record(), token: 1, now: 0)
+        core.report(take(&core).produced[0], failure: .passing, now: 1)
+        for time in 1...5 as ClosedRange<UInt64> {
+            core.accept(record(), token: 2, now: time * second)
+            core.tick(now: time * second + 900)
+        }
+        #expect(core.isKafkaRefusing(now: 6 * second) && !core.hasSpoolRoom(now: 6 * second))
+    }
+
+    @Test func refusalsForWantOfRoomInFlightAreTold() {
+        let second: UInt64 = 1_000_000_000
+        var core = PublisherCore(
+            lanes: 2, quarantineLane: 1, hasSpool: false, limits: limits { $0.maxInFlight = 2 })
+        for time in 0...5 as ClosedRange<UInt64> { core.accept(record(), token: time, now: time * second) }
+        #expect(take(&core).answers == Array(repeating: .unavailable(.inFlightLimit), count: 5))
+        #expect(core.isKafkaRefusing(now: 5 * second))
+    }
 }

@@ -69,9 +69,10 @@ struct PublisherCore {
     private(set) var isSpoolOpen = false
     /// Whether the spool's file was open once, so that the numbers given are free in it.
     private var hasMetFile = false
-    /// When Kafka last failed or was late, and since when it has been so without acknowledging anything.
-    private var lastTrouble: UInt64 = 0
-    private var troubleSince: UInt64?
+    /// Kafka fails or is late; it acknowledges nothing.
+    private var kafkaTrouble = Trouble()
+    /// Events that had to go to the spool are refused; it stores nothing.
+    private var spoolTrouble = Trouble()
     private var isProducerReady = true
     private(set) var gate = DurabilityGate.open
     private var isStopped = false
@@ -90,23 +91,14 @@ struct PublisherCore {
     private var spoolBytes: Int64 { lanes.reduce(0) { $0 + $1.bytes } }
 
     /// Whether Kafka has taken nothing for a while though there was something to take. Answering questions, as a cluster
-    /// without enough replicas does, is not enough. Old trouble does not count: without events there is no news, and an
-    /// instance that gets none would never be well again.
-    func isKafkaRefusing(now: UInt64) -> Bool {
-        guard let troubleSince else { return false }
-        return now &- troubleSince > Self.patience && now &- lastTrouble < Self.memory
+    /// without enough replicas does, is not enough.
+    func isKafkaRefusing(now: UInt64) -> Bool { kafkaTrouble.lasts(longerThan: 3_000_000_000, now) }
+
+    /// Whether an event that Kafka does not take can be made durable here, as far as the last ones tell: below its bound
+    /// the spool may be too full for them, or its disk.
+    func hasSpoolRoom(now: UInt64) -> Bool {
+        isSpoolOpen && spoolBytes < limits.maxSpoolBytes && !spoolTrouble.recurs(over: 1_000_000_000, now)
     }
-
-    private static let patience: UInt64 = 3_000_000_000
-    private static let memory: UInt64 = 10_000_000_000
-
-    private mutating func noteTrouble(_ now: UInt64) {
-        lastTrouble = now
-        if troubleSince == nil { troubleSince = now }
-    }
-
-    /// Whether an event that Kafka does not take can be made durable here.
-    var hasSpoolRoom: Bool { isSpoolOpen && spoolBytes < limits.maxSpoolBytes }
 
     // MARK: - An event comes
 
@@ -128,11 +120,11 @@ struct PublisherCore {
                 deadlines.append(opaque, deadline: now &+ limits.deadline)
                 return send(opaque)
             }
-            guard hasSpool, isSpoolOpen else { return answer(token, lane, .unavailable(.inFlightLimit)) }
+            guard hasSpool, isSpoolOpen else { return refuse(token, lane, .inFlightLimit, now: now) }
             close(lane, now: now, afterFailure: false)
         }
         guard events.count < limits.maxInFlight * 2, events.bytes + record.size <= limits.maxInFlightBytes * 2 else {
-            return answer(token, lane, .unavailable(.inFlightLimit))
+            return refuse(token, lane, .inFlightLimit, now: now)
         }
         guard let reason = spoolRefusal(record) else {
             nextNumber += 1
@@ -142,7 +134,18 @@ struct PublisherCore {
             lanes[lane].append(Lane.Waiting(number: event.number, record: record, opaque: opaque))
             return feed(lane, now: now)
         }
+        refuse(token, lane, reason, now: now)
+    }
+
+    /// Neither Kafka nor the spool takes it.
+    private mutating func refuse(_ token: UInt64, _ lane: Int, _ reason: PublishOutcome.Reason, now: UInt64) {
+        noteRefusal(now)
         answer(token, lane, .unavailable(reason))
+    }
+
+    private mutating func noteRefusal(_ now: UInt64) {
+        kafkaTrouble.note(now)
+        spoolTrouble.note(now)
     }
 
     /// Why a record cannot go to the spool; nil when it can.
@@ -198,7 +201,7 @@ struct PublisherCore {
     }
 
     private mutating func delivered(_ opaque: UInt64, _ event: PendingEvent) {
-        troubleSince = nil
+        kafkaTrouble.end()
         if event.token != nil { counters.acknowledged[event.lane] += 1 }
         if event.token == nil, event.stored == .no { counters.lateAcknowledged += 1 }
         answer(event: opaque, .durable)
@@ -225,7 +228,7 @@ struct PublisherCore {
     }
 
     private mutating func failed(_ opaque: UInt64, _ event: PendingEvent, _ failure: Failure, now: UInt64) {
-        noteTrouble(now)
+        kafkaTrouble.note(now)
         guard hasSpool else {
             if event.token == nil { counters.lateFailed += 1 }
             answer(event: opaque, .unavailable(.failed))
@@ -246,6 +249,7 @@ struct PublisherCore {
                 counters.lateFailed += 1
                 events.remove(opaque)
             } else if let reason = spoolRefusal(event.record) {
+                noteRefusal(now)
                 answer(event: opaque, .unavailable(reason == .spoolFailed ? .failed : reason))
                 events.remove(opaque)
             } else {
@@ -353,6 +357,7 @@ struct PublisherCore {
     mutating func stored(_ opaques: [UInt64]) {
         for opaque in opaques {
             guard let event = events[opaque], event.stored == .pending || event.stored == .obsolete else { continue }
+            spoolTrouble.end()
             if event.token != nil { counters.spooled[event.lane] += 1 }
             answer(event: opaque, .durable)
             if event.stored == .pending { events[opaque]?.stored = .yes }
@@ -374,6 +379,7 @@ struct PublisherCore {
             lanes[event.lane].forget(event.number)
             // What librdkafka has may still be acknowledged in time.
             guard !event.isSent else { continue }
+            noteRefusal(now)
             answer(event: opaque, .unavailable(.spoolFailed))
             events.remove(opaque)
         }
@@ -393,7 +399,7 @@ struct PublisherCore {
         let wasOpen = lanes[lane].isOpen
         lanes[lane].close(now: now, afterFailure: isFailure)
         guard wasOpen else { return }
-        if isTrouble { noteTrouble(now) }
+        if isTrouble { kafkaTrouble.note(now) }
         counters.closed += 1
         actions.append(.laneChanged(lane, isOpen: false))
         // Those that were handed over after the one that is late, or failed, follow it.
@@ -491,7 +497,8 @@ struct PublisherCore {
         {
             deadlines.removeFirst()
             guard let event = events[first.opaque], event.token != nil else { continue }
-            if event.isSent { noteTrouble(now) }
+            kafkaTrouble.note(now)
+            if event.stored == .pending || spoolRefusal(event.record) != nil { spoolTrouble.note(now) }
             answer(event: first.opaque, .unavailable(.deadline))
             answers += 1
         }
