@@ -82,7 +82,14 @@ package final class Publisher {
                 perform()
             }
             spoolEvents = mailbox
-            self.spool = try Spool(spool) { mailbox.post($0) }
+            let filesSetAside = metrics.filesSetAside
+            self.spool = try Spool(spool) { events in
+                // On the spool's thread: a look into the folder may block.
+                if events.contains(where: { if case .totals = $0 { true } else { false } }) {
+                    filesSetAside.set(Double((try? SpoolPlace(spool.path))?.setAside.count ?? 0))
+                }
+                mailbox.post(events)
+            }
         }
         loop.afterTurn { [weak self] in self?.endTurn() }
         try adopt(client)
@@ -202,6 +209,7 @@ package final class Publisher {
         switch event {
         case .opened(let nextNumber, let totals):
             core.spoolOpened(nextNumber: nextNumber, totals: totals, now: now)
+            metrics.spoolOpen.set(1)
             log.spoolOpened(totals)
             spoolSettled()
         case .durable(let tokens): core.stored(tokens)
@@ -214,6 +222,7 @@ package final class Publisher {
             metrics.spool(totals, oldest: oldest, parked: parked, freeBytes: freeBytes)
         case .failed(let error):
             core.spoolFailed()
+            metrics.spoolOpen.set(0)
             log.spoolFailed(error)
             spoolSettled()
         case .setAside(let name, let error): log.setAside(name, error)
@@ -312,6 +321,9 @@ package final class Publisher {
 
     /// Whether an event that comes now can be made durable without Kafka.
     package var hasSpoolRoom: Bool { core.hasSpoolRoom(now: loop.now) }
+
+    /// Damaged files in the spool's folder that wait for a person.
+    package var filesSetAside: Int { Int(metrics.filesSetAside.value) }
 
     /// Whether nothing is on its way, and nothing waits in the spool.
     package var isIdle: Bool { core.isIdle }

@@ -24,6 +24,8 @@ package struct PublisherMetrics: Sendable {
     private let parked: Gauge
     private let freeBytes: Gauge
     let maxSpoolBytes: Gauge
+    let spoolOpen: Gauge
+    let filesSetAside: Gauge
     private let inFlight: Gauge
     private let inFlightBytes: Gauge
     private let hedged: Counter
@@ -91,6 +93,12 @@ package struct PublisherMetrics: Sendable {
         maxSpoolBytes = registry.gauge(
             "smsbridge_spool_max_bytes",
             help: "The most that the records in the spool may take, half of it for one topic; 0 without a spool.")
+        spoolOpen = registry.gauge(
+            "smsbridge_spool_open",
+            help: "1 while the spool's file is open; at 0 the other figures of the spool are those of when it last was.")
+        filesSetAside = registry.gauge(
+            "smsbridge_spool_files_set_aside",
+            help: "Damaged files in the spool's folder that were set aside; what is in them is not published.")
         inFlight = registry.gauge(
             "smsbridge_in_flight_events", help: "Events on their way to Kafka or to the spool.")
         inFlightBytes = registry.gauge(

@@ -58,8 +58,9 @@ private struct World {
         var limits = PublisherCore.Limits()
         limits.maxInFlight = 60
         limits.maxSpoolBytes = hasLargeRecords ? 1 << 30 : 1 << 20
+        limits.maxInFlightBytes = hasLargeRecords ? 1 << 28 : 1 << 26
         core = PublisherCore(lanes: Self.laneCount, quarantineLane: Self.quarantine, hasSpool: hasSpool, limits: limits)
-        large = hasLargeRecords ? [UInt8](repeating: 0, count: 900_000) : []
+        large = hasLargeRecords ? [UInt8](repeating: 0, count: 1_200_000) : []
         isSpoolThere = count == 0
         for number in 0..<count {
             let id = 1_000_000 + number
@@ -76,7 +77,7 @@ private struct World {
     /// A record whose value begins with its identity.
     mutating func record(_ id: Int, lane: Int) -> SpoolRecord {
         var value = withUnsafeBytes(of: id) { Array($0) }
-        if !large.isEmpty, random.next() % 2 == 0 { value += large }
+        if !large.isEmpty, random.next() % 4 > 0 { value += large }
         return value.withUnsafeBytes {
             SpoolRecord(
                 lane: lane, timestamp: Int64(id), key: nil, value: $0,
@@ -345,6 +346,8 @@ private struct World {
                 switch world.random.next() % 8 {
                 case 0: world.isKafkaAway.toggle()
                 case 1: world.isCommitFailing = true
+                case 2, 3: world.judge(.unjudged)
+                case 4, 5: world.judge(.open)
                 default: break
                 }
             }
