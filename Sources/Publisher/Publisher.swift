@@ -44,6 +44,12 @@ package final class Publisher {
     private var retryTimer: LoopTimer?
     private var replacements: Mailbox<Result<Client, KafkaError>>?
     private var replacementDelay: UInt64 = 0
+    /// Producers that have ended, until a thread has taken them.
+    private(set) var remains: [Remains] = []
+    /// How threads are started; tests let it fail.
+    var startThread: (_ name: String, _ body: @escaping @Sendable () -> Void) throws -> Void = {
+        _ = try NamedThread($0, $1)
+    }
     private var headerBytes: [UInt8] = []
     private var isPerforming = false
     private var isPollPlanned = false
@@ -374,13 +380,13 @@ package final class Publisher {
         retryTimer?.pause()
         let records = core.forgetSent(now: loop.now)
         state = .replacing
-        let old = Remains(client: release(), records: records)
+        remains.append(Remains(client: release(), records: records))
         // A cause that lasts (no permission to get a producer id) makes every new producer fatal at once, and each costs
         // a login: the first is replaced at once, the next ones ever later until one of them delivers something.
         if replacementDelay == 0 {
-            makeReplacement(after: old)
+            makeReplacement()
         } else {
-            destroyElsewhere(old)
+            destroyElsewhere()
             retryTimer?.rearm(after: replacementDelay)
         }
         replacementDelay = min(max(Self.replacementRetry, replacementDelay * 2), Self.longestReplacementDelay)
@@ -399,6 +405,8 @@ package final class Publisher {
         fileprivate let client: Client?
         fileprivate let records: [SpoolRecord]
         fileprivate var spool: Spool?
+        /// Of producers before, which no thread could be had for.
+        fileprivate var others: [Remains] = []
 
         /// Waits for the spool's end. Blocks, for ever where its disk does not answer, so not on an event loop.
         package func endSpool() { spool?.stop() }
@@ -410,6 +418,7 @@ package final class Publisher {
         package func destroy() {
             endSpool()
             withExtendedLifetime(records) { client?.destroy() }
+            for other in others { other.destroy() }
         }
     }
 
@@ -421,33 +430,36 @@ package final class Publisher {
         return producer?.close()
     }
 
-    private func makeReplacement(after old: Remains?) {
+    private func makeReplacement() {
         let configuration = configuration.producer
         guard let mailbox = replacements else { return }
         do {
-            _ = try NamedThread("kafka-replace") {
-                old?.destroy()
+            let old = remains
+            try startThread("kafka-replace") {
+                for remains in old { remains.destroy() }
                 let made: Result<Client, KafkaError>
                 do throws(KafkaError) { made = .success(try Producer.makeClient(configuration)) } catch {
                     made = .failure(error)
                 }
                 if !mailbox.post(made), case .success(let client) = made { client.destroy() }
             }
+            remains = []
         } catch {
-            log.replacementFailed(error.description)
+            log.replacementFailed("\(error)")
             retryTimer?.rearm(after: Self.replacementRetry)
         }
     }
 
     private func replaced(with result: Result<Client, KafkaError>) {
         guard case .replacing = state else {
-            if case .success(let client) = result { destroyElsewhere(Remains(client: client, records: [])) }
-            return
+            if case .success(let client) = result { remains.append(Remains(client: client, records: [])) }
+            return destroyElsewhere()
         }
         do {
             let client = try result.get()
             do { try adopt(client) } catch {
-                destroyElsewhere(Remains(client: client, records: []))
+                remains.append(Remains(client: client, records: []))
+                destroyElsewhere()
                 throw error
             }
             log.replaced()
@@ -462,15 +474,19 @@ package final class Publisher {
         case .purging(let since):
             poll()
             if case .purging = state { continueReplacement(since: since) }
-        case .replacing: makeReplacement(after: nil)
+        case .replacing: makeReplacement()
         case .running: break
         }
         endTurn()
     }
 
-    private func destroyElsewhere(_ remains: Remains) {
-        // Without a thread the client is left to the process's end: the loop must not wait for librdkafka.
-        _ = try? NamedThread("kafka-destroy") { remains.destroy() }
+    private func destroyElsewhere() {
+        let old = remains
+        guard !old.isEmpty else { return }
+        // Without a thread it is left to the next one, or to the end: the loop must not wait for librdkafka, and librdkafka
+        // may touch the records as long as it lives.
+        guard (try? startThread("kafka-destroy") { for remains in old { remains.destroy() } }) != nil else { return }
+        remains = []
     }
 
     // MARK: - The end
@@ -495,7 +511,7 @@ package final class Publisher {
         spool?.requestStop()
         spoolEvents?.close()
         defer { spool = nil }
-        return Remains(client: release(), records: core.sentRecords, spool: spool)
+        return Remains(client: release(), records: core.sentRecords, spool: spool, others: remains)
     }
 
     /// Makes the producer fail fatally, as a test.
