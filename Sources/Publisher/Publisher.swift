@@ -74,7 +74,7 @@ package final class Publisher {
         self.outcome = outcome
         log = KafkaLog(logger: logger, metrics: metrics)
         core = PublisherCore(
-            lanes: EventTopic.allCases.count, quarantineLane: EventTopic.quarantine.rawValue,
+            topics: EventTopic.allCases.map(configuration.topicName), quarantineLane: EventTopic.quarantine.rawValue,
             hasSpool: configuration.spool != nil, limits: configuration.limits)
         timer = try loop.pausedTimer { [unowned self] in timerFired() }
         retryTimer = try loop.pausedTimer { [unowned self] in retry() }
@@ -140,7 +140,7 @@ package final class Publisher {
                 metrics.kafkaError(error, kind: "produce")
                 isFatal = isFatal || error == .fatal
                 core.refused(
-                    opaque, failure: error.refusesRecord ? .record : .passing, followedBy: index, now: loop.now)
+                    opaque, failure: Self.failure(error), followedBy: index, now: loop.now)
             case .spool(let command): spoolCommands.append(command)
             case .laneChanged(let lane, let isOpen): log.laneChanged(lane, isOpen: isOpen)
             case .nothing: continue
@@ -157,6 +157,10 @@ package final class Publisher {
         core.actions.removeAll(keepingCapacity: true)
         isPerforming = false
         if isFatal { beginReplacement() }
+    }
+
+    private static func failure(_ error: KafkaError.Code) -> PublisherCore.Failure {
+        error.refusesRecord ? .record(error.description) : .passing
     }
 
     /// The record's memory is librdkafka's to read until the report is in; the core keeps it so long.
@@ -177,7 +181,7 @@ package final class Publisher {
                 if let error = report.error {
                     metrics.kafkaError(error, kind: "delivery")
                     if let lane = core.events[report.opaque]?.lane { log.deliveryFailed(error, topic: lane) }
-                    core.report(report.opaque, failure: error.refusesRecord ? .record : .passing, now: now)
+                    core.report(report.opaque, failure: Self.failure(error), now: now)
                 } else {
                     replacementDelay = 0
                     core.report(report.opaque, failure: nil, now: now)

@@ -59,7 +59,8 @@ private struct World {
         limits.maxInFlight = 60
         limits.maxSpoolBytes = hasLargeRecords ? 1 << 30 : 1 << 20
         limits.maxInFlightBytes = hasLargeRecords ? 1 << 28 : 1 << 26
-        core = PublisherCore(lanes: Self.laneCount, quarantineLane: Self.quarantine, hasSpool: hasSpool, limits: limits)
+        core = PublisherCore(
+            topics: ["a", "b", "quarantine"], quarantineLane: Self.quarantine, hasSpool: hasSpool, limits: limits)
         large = hasLargeRecords ? [UInt8](repeating: 0, count: 1_200_000) : []
         isSpoolThere = count == 0
         for number in 0..<count {
@@ -152,7 +153,7 @@ private struct World {
             if failing {
                 core.report(opaque, failure: .passing, now: now)
             } else if isPoisoned {
-                core.report(opaque, failure: .record, now: now)
+                core.report(opaque, failure: .record("MSG_SIZE_TOO_LARGE"), now: now)
             } else {
                 delivered[lane].append(id)
                 core.report(opaque, failure: nil, now: now)
@@ -365,7 +366,7 @@ private struct World {
         var limits = PublisherCore.Limits()
         limits.hedge = hedge
         limits.deadline = deadline
-        var core = PublisherCore(lanes: 2, quarantineLane: 1, hasSpool: true, limits: limits)
+        var core = PublisherCore(topics: ["a", "quarantine"], quarantineLane: 1, hasSpool: true, limits: limits)
         core.spoolOpened(nextNumber: 1, totals: [SpoolTotals(), SpoolTotals()], now: 0)
         return core
     }
@@ -464,7 +465,7 @@ private struct World {
     @Test func withAFullSpoolTheRefusalIsHonestAndDeliveryGoesOn() {
         var limits = PublisherCore.Limits()
         limits.maxSpoolBytes = Int64(record().size) * 4
-        var core = PublisherCore(lanes: 2, quarantineLane: 1, hasSpool: true, limits: limits)
+        var core = PublisherCore(topics: ["a", "quarantine"], quarantineLane: 1, hasSpool: true, limits: limits)
         core.spoolOpened(nextNumber: 1, totals: [SpoolTotals(), SpoolTotals()], now: 0)
         core.accept(record(), token: 1, now: 0)
         let first = take(&core).produced[0]
@@ -477,7 +478,7 @@ private struct World {
     }
 
     @Test func aKafkaThatTakesNothingIsToldAndForgottenWithoutNews() {
-        var core = PublisherCore(lanes: 2, quarantineLane: 1, hasSpool: false, limits: .init())
+        var core = PublisherCore(topics: ["a", "quarantine"], quarantineLane: 1, hasSpool: false, limits: .init())
         let second: UInt64 = 1_000_000_000
         #expect(!core.isKafkaRefusing(now: second))
         core.accept(record(), token: 1, now: second)
@@ -517,7 +518,7 @@ private struct World {
     }
 
     @Test func withoutASpoolAWeakTopicIsARefusal() {
-        var core = PublisherCore(lanes: 2, quarantineLane: 1, hasSpool: false, limits: .init())
+        var core = PublisherCore(topics: ["a", "quarantine"], quarantineLane: 1, hasSpool: false, limits: .init())
         core.accept(record(), token: 1, now: 0)
         let first = take(&core).produced[0]
         core.set(.refusing, now: 1)
@@ -533,7 +534,7 @@ private struct World {
     @Test func deadlinesAreJudgedASliceAtATimeAndAReportInBetweenCounts() {
         var limits = PublisherCore.Limits()
         limits.deadline = 900
-        var core = PublisherCore(lanes: 2, quarantineLane: 1, hasSpool: false, limits: limits)
+        var core = PublisherCore(topics: ["a", "quarantine"], quarantineLane: 1, hasSpool: false, limits: limits)
         let count = PublisherCore.answersATime * 3
         for token in 1...count { core.accept(record(), token: UInt64(token), now: 0) }
         let sent = take(&core).produced
@@ -552,7 +553,7 @@ private struct World {
     }
 
     @Test func rowsOfAnEarlierLifeGoFirst() {
-        var core = PublisherCore(lanes: 2, quarantineLane: 1, hasSpool: true, limits: .init())
+        var core = PublisherCore(topics: ["a", "quarantine"], quarantineLane: 1, hasSpool: true, limits: .init())
         core.spoolOpened(nextNumber: 8, totals: [SpoolTotals(rows: 2, bytes: 256), SpoolTotals()], now: 0)
         #expect(take(&core).reads == 1)
         core.accept(record(), token: 1, now: 1)
@@ -566,7 +567,7 @@ private struct World {
     }
 
     @Test func numbersGivenBeforeTheFileWasOpenDoNotMeetItsRows() {
-        var core = PublisherCore(lanes: 2, quarantineLane: 1, hasSpool: true, limits: limits())
+        var core = PublisherCore(topics: ["a", "quarantine"], quarantineLane: 1, hasSpool: true, limits: limits())
         for token in 1...3 { core.accept(record(), token: UInt64(token), now: 0) }
         let sent = take(&core).produced
         core.spoolOpened(nextNumber: 101, totals: [SpoolTotals(rows: 100, bytes: 12_800), SpoolTotals()], now: 50)
@@ -642,7 +643,7 @@ private struct World {
     @Test func aLoopThatIsAlwaysLateStillCallsKafkaLate() {
         var limits = limits()
         limits.deadline = 10_000
-        var core = PublisherCore(lanes: 2, quarantineLane: 1, hasSpool: true, limits: limits)
+        var core = PublisherCore(topics: ["a", "quarantine"], quarantineLane: 1, hasSpool: true, limits: limits)
         core.spoolOpened(nextNumber: 1, totals: [SpoolTotals(), SpoolTotals()], now: 0)
         core.accept(record(), token: 1, now: 0)
         var now: UInt64 = 0
@@ -656,7 +657,7 @@ private struct World {
     @Test func aDrainLeavesRoomForTheOtherTopics() {
         for (count, bytes) in [(100, 64 << 20), (100_000, 100 * record().size)] {
             var core = PublisherCore(
-                lanes: 2, quarantineLane: 1, hasSpool: true,
+                topics: ["a", "quarantine"], quarantineLane: 1, hasSpool: true,
                 limits: limits {
                     $0.maxInFlight = count
                     $0.maxInFlightBytes = bytes
@@ -674,7 +675,8 @@ private struct World {
 
     @Test func aRecordLargerThanADrainsShareIsDrainedAlone() {
         var core = PublisherCore(
-            lanes: 2, quarantineLane: 1, hasSpool: true, limits: limits { $0.maxInFlightBytes = 2 * record().size })
+            topics: ["a", "quarantine"], quarantineLane: 1, hasSpool: true,
+            limits: limits { $0.maxInFlightBytes = 2 * record().size })
         core.spoolOpened(nextNumber: 3, totals: [SpoolTotals(rows: 2, bytes: 256), SpoolTotals()], now: 0)
         core.received((1...2).map { SpoolRow(number: $0, record: record()) }, lane: 0, now: 1)
         let first = take(&core).produced
@@ -685,7 +687,8 @@ private struct World {
 
     @Test func oneDeadTopicHasHalfOfTheBytesInFlight() {
         var core = PublisherCore(
-            lanes: 2, quarantineLane: 1, hasSpool: true, limits: limits { $0.maxInFlightBytes = 100 * record().size })
+            topics: ["a", "quarantine"], quarantineLane: 1, hasSpool: true,
+            limits: limits { $0.maxInFlightBytes = 100 * record().size })
         for token in 1...60 { core.accept(record(), token: UInt64(token), now: 0) }
         let first = take(&core)
         #expect(first.produced.count == 50 && first.answers.count == 10, "the spool is not open")
@@ -696,7 +699,7 @@ private struct World {
     @Test func aSpoolThatRefusesEveryEventHasNoRoom() {
         let second: UInt64 = 1_000_000_000
         var core = PublisherCore(
-            lanes: 2, quarantineLane: 1, hasSpool: true,
+            topics: ["a", "quarantine"], quarantineLane: 1, hasSpool: true,
             limits: limits { $0.maxSpoolBytes = Int64(record().size) * 4 })
         core.spoolOpened(nextNumber: 1, totals: [SpoolTotals(), SpoolTotals()], now: 0)
         core.accept(record(), token: 1, now: 0)
@@ -740,9 +743,58 @@ private struct World {
     @Test func refusalsForWantOfRoomInFlightAreTold() {
         let second: UInt64 = 1_000_000_000
         var core = PublisherCore(
-            lanes: 2, quarantineLane: 1, hasSpool: false, limits: limits { $0.maxInFlight = 2 })
+            topics: ["a", "quarantine"], quarantineLane: 1, hasSpool: false, limits: limits { $0.maxInFlight = 2 })
         for time in 0...5 as ClosedRange<UInt64> { core.accept(record(), token: time, now: time * second) }
         #expect(take(&core).answers == Array(repeating: .unavailable(.inFlightLimit), count: 5))
         #expect(core.isKafkaRefusing(now: 5 * second))
+    }
+
+    @Test func aRefusedRecordSaysWhatForAndWhereItWasMeantToGo() throws {
+        var core = core()
+        core.accept(record(), token: 1, now: 0)
+        core.report(take(&core).produced[0], failure: .record("MSG_SIZE_TOO_LARGE"), now: 1)
+        core.stored(take(&core).inserted)
+        core.tick(now: 200_000_000)
+        core.received([SpoolRow(number: 1, record: record())], lane: 0, now: 200_000_001)
+        _ = take(&core).produced.map { core.report($0, failure: .record("MSG_SIZE_TOO_LARGE"), now: 200_000_002) }
+        let moved = core.actions.compactMap { if case .spool(.move(let record, _, _, _)) = $0 { record } else { nil } }
+        var headers: [String: String] = [:]
+        HeaderCoding.forEach(in: try #require(moved.first).headers) { name, value in
+            headers[String(decoding: name, as: UTF8.self)] = value.map { String(decoding: $0, as: UTF8.self) }
+        }
+        #expect(headers == ["smsbridge-refused": "MSG_SIZE_TOO_LARGE", "smsbridge-topic": "a"])
+        #expect(core.counters.quarantined == 1)
+    }
+
+    @Test func aParkedRecordSaysWhatForItWasRefused() {
+        var core = core()
+        core.accept(record(lane: 1), token: 1, now: 0)
+        core.report(take(&core).produced[0], failure: .record("INVALID_RECORD"), now: 1)
+        core.stored(take(&core).inserted)
+        core.tick(now: 200_000_000)
+        core.received([SpoolRow(number: 1, record: record(lane: 1))], lane: 1, now: 200_000_001)
+        for opaque in take(&core).produced { core.report(opaque, failure: .record("INVALID_RECORD"), now: 200_000_002) }
+        let reasons = core.actions.compactMap {
+            if case .spool(.park(_, _, let reason)) = $0 { reason } else { nil }
+        }
+        #expect(reasons == ["refused by Kafka: INVALID_RECORD"])
+        #expect(core.counters.parked == 1)
+    }
+
+    @Test func eventsThatOvertakeARefusedOneAreCounted() {
+        var core = core()
+        for token in 1...4 { core.accept(record(), token: UInt64(token), now: 0) }
+        let sent = take(&core).produced
+        core.report(sent[0], failure: nil, now: 1)
+        core.report(sent[1], failure: .record("MSG_SIZE_TOO_LARGE"), now: 1)
+        core.report(sent[2], failure: .record("MSG_SIZE_TOO_LARGE"), now: 1)
+        #expect(core.counters.overtaking == 0)
+        core.report(sent[3], failure: nil, now: 2)
+        #expect(core.counters.overtaking == 1)
+        core.stored(take(&core).inserted)
+        core.tick(now: 200_000_000)
+        core.received([2, 3].map { SpoolRow(number: $0, record: record()) }, lane: 0, now: 200_000_001)
+        for _ in 1...2 { for opaque in take(&core).produced { core.report(opaque, failure: nil, now: 200_000_002) } }
+        #expect(core.counters.overtaking == 1, "the others follow in order")
     }
 }

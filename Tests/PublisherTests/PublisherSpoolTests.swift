@@ -122,7 +122,8 @@ import Testing
         try withRig(path: folder) { rig in
             try rig.run { rig.publisher.filesSetAside == 1 }
             #expect(rig.publisher.filesSetAside == 1)
-            for name in try FileManager.default.contentsOfDirectory(atPath: folder) where name.hasPrefix("spool-damaged") {
+            let names = try FileManager.default.contentsOfDirectory(atPath: folder)
+            for name in names where name.hasPrefix("spool-damaged") {
                 try FileManager.default.removeItem(atPath: "\(folder)/\(name)")
             }
             try rig.run { rig.publisher.filesSetAside == 0 }

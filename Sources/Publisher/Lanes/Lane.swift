@@ -47,6 +47,8 @@ struct Lane {
     /// Up to this number every row is handed over alone: a refusal concerns a batch, so a record that was refused for
     /// itself in company is tried by itself before it is condemned.
     private(set) var suspectsEnd: Int64?
+    /// The first of them, until a drain begins: then everything that was handed over has its report.
+    private var firstRefused: Int64?
     private var backoff = Lane.firstBackoff
     private var isProven = false
 
@@ -90,12 +92,17 @@ struct Lane {
     }
 
     mutating func suspect(_ number: Int64) {
+        firstRefused = min(firstRefused ?? number, number)
         suspectsEnd = max(suspectsEnd ?? 0, number)
     }
+
+    /// Whether an event that was handed over before is delivered now, after one that came before it was refused.
+    func hasOvertaken(_ number: Int64) -> Bool { firstRefused.map { number > $0 } ?? false }
 
     /// The events' numbers have changed. Nothing of the spool is handed over yet.
     mutating func renumber(by offset: Int64) {
         suspectsEnd = suspectsEnd.map { $0 + offset }
+        firstRefused = firstRefused.map { $0 + offset }
     }
 
     /// Whether a row that fails now was handed over alone.
@@ -157,6 +164,7 @@ struct Lane {
         cursor = 0
         mayHaveMore = true
         isProven = false
+        firstRefused = nil
     }
 
     private var window: Int {

@@ -33,8 +33,8 @@ struct PublisherCore {
     enum Failure: Equatable {
         /// Waiting may mend it.
         case passing
-        /// The record itself is refused: too large, or invalid.
-        case record
+        /// The record itself is refused, with this error: too large, or invalid.
+        case record(String)
     }
 
     struct Counters {
@@ -47,11 +47,14 @@ struct PublisherCore {
         var drained: [Int]
         var parked = 0
         var quarantined = 0
+        /// Delivered while an event of their topic that came before waited to be tried alone.
+        var overtaking = 0
         var lateAcknowledged = 0
         var lateFailed = 0
     }
 
     let limits: Limits
+    private let topics: [String]
     /// Whether there is a spool at all.
     let hasSpool: Bool
     /// The lane that takes what Kafka will not take elsewhere.
@@ -77,8 +80,11 @@ struct PublisherCore {
     private(set) var gate = DurabilityGate.open
     private var isStopped = false
 
-    init(lanes count: Int, quarantineLane: Int, hasSpool: Bool, limits: Limits) {
+    /// - Parameter topics: the names of the lanes' topics.
+    init(topics: [String], quarantineLane: Int, hasSpool: Bool, limits: Limits) {
         self.limits = limits
+        self.topics = topics
+        let count = topics.count
         self.hasSpool = hasSpool
         self.quarantineLane = quarantineLane
         let share = 2 * max(1, count)
@@ -205,6 +211,7 @@ struct PublisherCore {
         if event.token != nil { counters.acknowledged[event.lane] += 1 }
         if event.token == nil, event.stored == .no { counters.lateAcknowledged += 1 }
         answer(event: opaque, .durable)
+        if lanes[event.lane].hasOvertaken(event.number) { counters.overtaking += 1 }
         lanes[event.lane].succeeded()
         lanes[event.lane].settled(event.number)
         switch event.stored {
@@ -235,8 +242,10 @@ struct PublisherCore {
             events.remove(opaque)
             return
         }
-        if failure == .record {
-            if lanes[event.lane].wasAlone(event.number), event.stored != .no { return condemn(opaque, event) }
+        if case .record(let reason) = failure {
+            if lanes[event.lane].wasAlone(event.number), event.stored != .no {
+                return condemn(opaque, event, because: reason)
+            }
             lanes[event.lane].suspect(event.number)
         }
         close(event.lane, now: now, afterFailure: true)
@@ -276,25 +285,24 @@ struct PublisherCore {
     private mutating func notTaken(_ opaque: UInt64, failure: Failure, now: UInt64) {
         guard let event = events[opaque], event.isSent else { return }
         unsend(opaque, event)
-        if failure == .record, event.stored != .no {
-            condemn(opaque, event)
-        } else {
-            if failure == .record { lanes[event.lane].suspect(event.number) }
-            failed(opaque, event, .passing, now: now)
+        if case .record(let reason) = failure {
+            if event.stored != .no { return condemn(opaque, event, because: reason) }
+            lanes[event.lane].suspect(event.number)
         }
+        failed(opaque, event, .passing, now: now)
     }
 
     /// Kafka will never take this record in its topic: it goes to the quarantine, and from there to the parked ones.
-    private mutating func condemn(_ opaque: UInt64, _ event: PendingEvent) {
+    private mutating func condemn(_ opaque: UInt64, _ event: PendingEvent, because reason: String) {
         lanes[event.lane].settled(event.number)
         lanes[event.lane].rows -= 1
         lanes[event.lane].bytes -= Int64(event.record.size)
         if event.lane == quarantineLane {
             counters.parked += 1
-            actions.append(.spool(.park(event.record, number: event.number, reason: "refused by Kafka")))
+            actions.append(.spool(.park(event.record, number: event.number, reason: "refused by Kafka: \(reason)")))
         } else {
             counters.quarantined += 1
-            let moved = event.record.inLane(quarantineLane)
+            let moved = event.record.refused(by: topics[event.lane], because: reason, inLane: quarantineLane)
             let number = nextNumber
             nextNumber += 1
             lanes[quarantineLane].rows += 1
@@ -328,7 +336,8 @@ struct PublisherCore {
     }
 
     /// Says anew what the spool has of a lane: so much, and those of its events on their way that are stored like this.
-    private mutating func count(_ lane: Int, on totals: SpoolTotals = .init(), _ isMeant: (PendingEvent.Stored) -> Bool) {
+    private mutating func count(_ lane: Int, on totals: SpoolTotals = .init(), _ isMeant: (PendingEvent.Stored) -> Bool)
+    {
         lanes[lane].rows = totals.rows
         lanes[lane].bytes = totals.bytes
         events.forEach { event in
