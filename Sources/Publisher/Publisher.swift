@@ -44,6 +44,12 @@ package final class Publisher {
     private var retryTimer: LoopTimer?
     private var replacements: Mailbox<Result<Client, KafkaError>>?
     private var replacementDelay: UInt64 = 0
+    /// Producers that have ended, until a thread has taken them.
+    private(set) var remains: [Remains] = []
+    /// How threads are started; tests let it fail.
+    var startThread: (_ name: String, _ body: @escaping @Sendable () -> Void) throws -> Void = {
+        _ = try NamedThread($0, $1)
+    }
     private var headerBytes: [UInt8] = []
     private var isPerforming = false
     private var isPollPlanned = false
@@ -68,7 +74,7 @@ package final class Publisher {
         self.outcome = outcome
         log = KafkaLog(logger: logger, metrics: metrics)
         core = PublisherCore(
-            lanes: EventTopic.allCases.count, quarantineLane: EventTopic.quarantine.rawValue,
+            topics: EventTopic.allCases.map(configuration.topicName), quarantineLane: EventTopic.quarantine.rawValue,
             hasSpool: configuration.spool != nil, limits: configuration.limits)
         timer = try loop.pausedTimer { [unowned self] in timerFired() }
         retryTimer = try loop.pausedTimer { [unowned self] in retry() }
@@ -82,7 +88,14 @@ package final class Publisher {
                 perform()
             }
             spoolEvents = mailbox
-            self.spool = try Spool(spool) { mailbox.post($0) }
+            let filesSetAside = metrics.filesSetAside
+            self.spool = try Spool(spool) { events in
+                // On the spool's thread: a look into the folder may block.
+                if events.contains(where: { if case .totals = $0 { true } else { false } }) {
+                    filesSetAside.set(Double((try? SpoolPlace(spool.path))?.setAside.count ?? 0))
+                }
+                mailbox.post(events)
+            }
         }
         loop.afterTurn { [weak self] in self?.endTurn() }
         try adopt(client)
@@ -127,7 +140,7 @@ package final class Publisher {
                 metrics.kafkaError(error, kind: "produce")
                 isFatal = isFatal || error == .fatal
                 core.refused(
-                    opaque, failure: error.refusesRecord ? .record : .passing, followedBy: index, now: loop.now)
+                    opaque, failure: Self.failure(error), followedBy: index, now: loop.now)
             case .spool(let command): spoolCommands.append(command)
             case .laneChanged(let lane, let isOpen): log.laneChanged(lane, isOpen: isOpen)
             case .nothing: continue
@@ -144,6 +157,10 @@ package final class Publisher {
         core.actions.removeAll(keepingCapacity: true)
         isPerforming = false
         if isFatal { beginReplacement() }
+    }
+
+    private static func failure(_ error: KafkaError.Code) -> PublisherCore.Failure {
+        error.refusesRecord ? .record(error.description) : .passing
     }
 
     /// The record's memory is librdkafka's to read until the report is in; the core keeps it so long.
@@ -164,7 +181,7 @@ package final class Publisher {
                 if let error = report.error {
                     metrics.kafkaError(error, kind: "delivery")
                     if let lane = core.events[report.opaque]?.lane { log.deliveryFailed(error, topic: lane) }
-                    core.report(report.opaque, failure: error.refusesRecord ? .record : .passing, now: now)
+                    core.report(report.opaque, failure: Self.failure(error), now: now)
                 } else {
                     replacementDelay = 0
                     core.report(report.opaque, failure: nil, now: now)
@@ -202,6 +219,7 @@ package final class Publisher {
         switch event {
         case .opened(let nextNumber, let totals):
             core.spoolOpened(nextNumber: nextNumber, totals: totals, now: now)
+            metrics.spoolOpen.set(1)
             log.spoolOpened(totals)
             spoolSettled()
         case .durable(let tokens): core.stored(tokens)
@@ -214,6 +232,7 @@ package final class Publisher {
             metrics.spool(totals, oldest: oldest, parked: parked, freeBytes: freeBytes)
         case .failed(let error):
             core.spoolFailed()
+            metrics.spoolOpen.set(0)
             log.spoolFailed(error)
             spoolSettled()
         case .setAside(let name, let error): log.setAside(name, error)
@@ -311,7 +330,10 @@ package final class Publisher {
     }
 
     /// Whether an event that comes now can be made durable without Kafka.
-    package var hasSpoolRoom: Bool { core.hasSpoolRoom }
+    package var hasSpoolRoom: Bool { core.hasSpoolRoom(now: loop.now) }
+
+    /// Damaged files in the spool's folder that wait for a person.
+    package var filesSetAside: Int { Int(metrics.filesSetAside.value) }
 
     /// Whether nothing is on its way, and nothing waits in the spool.
     package var isIdle: Bool { core.isIdle }
@@ -362,13 +384,13 @@ package final class Publisher {
         retryTimer?.pause()
         let records = core.forgetSent(now: loop.now)
         state = .replacing
-        let old = Remains(client: release(), records: records)
+        remains.append(Remains(client: release(), records: records))
         // A cause that lasts (no permission to get a producer id) makes every new producer fatal at once, and each costs
         // a login: the first is replaced at once, the next ones ever later until one of them delivers something.
         if replacementDelay == 0 {
-            makeReplacement(after: old)
+            makeReplacement()
         } else {
-            destroyElsewhere(old)
+            destroyElsewhere()
             retryTimer?.rearm(after: replacementDelay)
         }
         replacementDelay = min(max(Self.replacementRetry, replacementDelay * 2), Self.longestReplacementDelay)
@@ -387,6 +409,8 @@ package final class Publisher {
         fileprivate let client: Client?
         fileprivate let records: [SpoolRecord]
         fileprivate var spool: Spool?
+        /// Of producers before, which no thread could be had for.
+        fileprivate var others: [Remains] = []
 
         /// Waits for the spool's end. Blocks, for ever where its disk does not answer, so not on an event loop.
         package func endSpool() { spool?.stop() }
@@ -398,6 +422,7 @@ package final class Publisher {
         package func destroy() {
             endSpool()
             withExtendedLifetime(records) { client?.destroy() }
+            for other in others { other.destroy() }
         }
     }
 
@@ -409,33 +434,36 @@ package final class Publisher {
         return producer?.close()
     }
 
-    private func makeReplacement(after old: Remains?) {
+    private func makeReplacement() {
         let configuration = configuration.producer
         guard let mailbox = replacements else { return }
         do {
-            _ = try NamedThread("kafka-replace") {
-                old?.destroy()
+            let old = remains
+            try startThread("kafka-replace") {
+                for remains in old { remains.destroy() }
                 let made: Result<Client, KafkaError>
                 do throws(KafkaError) { made = .success(try Producer.makeClient(configuration)) } catch {
                     made = .failure(error)
                 }
                 if !mailbox.post(made), case .success(let client) = made { client.destroy() }
             }
+            remains = []
         } catch {
-            log.replacementFailed(error.description)
+            log.replacementFailed("\(error)")
             retryTimer?.rearm(after: Self.replacementRetry)
         }
     }
 
     private func replaced(with result: Result<Client, KafkaError>) {
         guard case .replacing = state else {
-            if case .success(let client) = result { destroyElsewhere(Remains(client: client, records: [])) }
-            return
+            if case .success(let client) = result { remains.append(Remains(client: client, records: [])) }
+            return destroyElsewhere()
         }
         do {
             let client = try result.get()
             do { try adopt(client) } catch {
-                destroyElsewhere(Remains(client: client, records: []))
+                remains.append(Remains(client: client, records: []))
+                destroyElsewhere()
                 throw error
             }
             log.replaced()
@@ -450,15 +478,19 @@ package final class Publisher {
         case .purging(let since):
             poll()
             if case .purging = state { continueReplacement(since: since) }
-        case .replacing: makeReplacement(after: nil)
+        case .replacing: makeReplacement()
         case .running: break
         }
         endTurn()
     }
 
-    private func destroyElsewhere(_ remains: Remains) {
-        // Without a thread the client is left to the process's end: the loop must not wait for librdkafka.
-        _ = try? NamedThread("kafka-destroy") { remains.destroy() }
+    private func destroyElsewhere() {
+        let old = remains
+        guard !old.isEmpty else { return }
+        // Without a thread it is left to the next one, or to the end: the loop must not wait for librdkafka, and librdkafka
+        // may touch the records as long as it lives.
+        guard (try? startThread("kafka-destroy") { for remains in old { remains.destroy() } }) != nil else { return }
+        remains = []
     }
 
     // MARK: - The end
@@ -483,7 +515,7 @@ package final class Publisher {
         spool?.requestStop()
         spoolEvents?.close()
         defer { spool = nil }
-        return Remains(client: release(), records: core.sentRecords, spool: spool)
+        return Remains(client: release(), records: core.sentRecords, spool: spool, others: remains)
     }
 
     /// Makes the producer fail fatally, as a test.

@@ -24,11 +24,14 @@ package struct PublisherMetrics: Sendable {
     private let parked: Gauge
     private let freeBytes: Gauge
     let maxSpoolBytes: Gauge
+    let spoolOpen: Gauge
+    let filesSetAside: Gauge
     private let inFlight: Gauge
     private let inFlightBytes: Gauge
     private let hedged: Counter
     private let closed: Counter
     private let quarantined: Counter
+    private let overtaking: Counter
     private let lateAcknowledged: Counter
     private let lateFailed: Counter
     let replacements: Counter
@@ -91,6 +94,13 @@ package struct PublisherMetrics: Sendable {
         maxSpoolBytes = registry.gauge(
             "smsbridge_spool_max_bytes",
             help: "The most that the records in the spool may take, half of it for one topic; 0 without a spool.")
+        spoolOpen = registry.gauge(
+            "smsbridge_spool_open",
+            help: "1 while the spool's file is open; at 0 the other figures of the spool are those of when it last was."
+        )
+        filesSetAside = registry.gauge(
+            "smsbridge_spool_files_set_aside",
+            help: "Damaged files in the spool's folder that were set aside; what is in them is not published.")
         inFlight = registry.gauge(
             "smsbridge_in_flight_events", help: "Events on their way to Kafka or to the spool.")
         inFlightBytes = registry.gauge(
@@ -101,6 +111,11 @@ package struct PublisherMetrics: Sendable {
         quarantined = registry.counter(
             "smsbridge_events_refused_by_kafka_total",
             help: "Events that Kafka refused for themselves; they went to the quarantine topic, or are parked.")
+        overtaking = registry.counter(
+            "smsbridge_events_overtook_refused_total",
+            help:
+                "Events acknowledged while an earlier one of their topic, refused for itself, waited to be tried alone."
+        )
         let lateHelp = "Delivery reports that came after the caller had been answered 503, by result."
         lateAcknowledged = registry.counter(
             "smsbridge_late_reports_total", help: lateHelp, labels: [("result", "acknowledged")])
@@ -151,6 +166,7 @@ package struct PublisherMetrics: Sendable {
         hedged.raise(to: UInt64(core.counters.hedged))
         closed.raise(to: UInt64(core.counters.closed))
         quarantined.raise(to: UInt64(core.counters.quarantined + core.counters.parked))
+        overtaking.raise(to: UInt64(core.counters.overtaking))
         lateAcknowledged.raise(to: UInt64(core.counters.lateAcknowledged))
         lateFailed.raise(to: UInt64(core.counters.lateFailed))
     }

@@ -107,4 +107,40 @@ import Testing
             #expect(rig.publisher.isIdle)
         }
     }
+
+    @Test func aFileThatIsSetAsideIsToldUntilSomebodyDeletesIt() throws {
+        let folder = FileManager.default.temporaryDirectory.appendingPathComponent("spool-\(UUID().uuidString)").path
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+        try Data(repeating: 7, count: 20_000).write(to: URL(fileURLWithPath: folder + "/spool.db"))
+        try withRig(path: folder) { rig in
+            try rig.run { rig.publisher.filesSetAside == 1 }
+            let text = String(decoding: rig.metrics(), as: UTF8.self)
+            #expect(text.contains("smsbridge_spool_files_set_aside 1") && text.contains("smsbridge_spool_open 1"))
+        }
+        // Another life finds it there.
+        try withRig(path: folder) { rig in
+            try rig.run { rig.publisher.filesSetAside == 1 }
+            #expect(rig.publisher.filesSetAside == 1)
+            let names = try FileManager.default.contentsOfDirectory(atPath: folder)
+            for name in names where name.hasPrefix("spool-damaged") {
+                try FileManager.default.removeItem(atPath: "\(folder)/\(name)")
+            }
+            try rig.run { rig.publisher.filesSetAside == 0 }
+            #expect(rig.publisher.filesSetAside == 0)
+        }
+    }
+
+    @Test func aSpoolThatCannotBeOpenedIsTold() throws {
+        let folder = FileManager.default.temporaryDirectory.appendingPathComponent("spool-\(UUID().uuidString)").path
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        try Data().write(to: URL(fileURLWithPath: folder))
+        try withRig(path: folder) { rig in
+            #expect(String(decoding: rig.metrics(), as: UTF8.self).contains("smsbridge_spool_open 0"))
+            #expect(!rig.publisher.hasSpoolRoom)
+            try FileManager.default.removeItem(atPath: folder)
+            try rig.run { rig.publisher.hasSpoolRoom }
+            #expect(String(decoding: rig.metrics(), as: UTF8.self).contains("smsbridge_spool_open 1"))
+        }
+    }
 }

@@ -76,9 +76,19 @@ struct EventTable {
         return event
     }
 
+    /// Moves all events on in the order of acceptance.
+    mutating func renumber(by offset: Int64) {
+        for index in slots.indices { slots[index].event?.number += offset }
+    }
+
     /// Whether `isWanted` holds for any of them.
     func contains(where isWanted: (PendingEvent) -> Bool) -> Bool {
         slots.contains { $0.event.map(isWanted) ?? false }
+    }
+
+    /// Visits all of them, in no order.
+    func forEach(_ body: (PendingEvent) -> Void) {
+        for slot in slots { if let event = slot.event { body(event) } }
     }
 
     /// Those for which `isWanted` holds, in the order of acceptance.

@@ -26,6 +26,7 @@ struct Lane {
     var phase = Phase.open
     /// Events that librdkafka has and whose report is not in.
     var sent = 0
+    var sentBytes = 0
     /// What the spool holds of this lane, as far as this side knows: inserts count when they are submitted.
     var rows: Int64 = 0
     var bytes: Int64 = 0
@@ -46,6 +47,8 @@ struct Lane {
     /// Up to this number every row is handed over alone: a refusal concerns a batch, so a record that was refused for
     /// itself in company is tried by itself before it is condemned.
     private(set) var suspectsEnd: Int64?
+    /// The first of them, until a drain begins: then everything that was handed over has its report.
+    private var firstRefused: Int64?
     private var backoff = Lane.firstBackoff
     private var isProven = false
 
@@ -53,12 +56,21 @@ struct Lane {
     static let longestBackoff: UInt64 = 5_000_000_000
     /// Rows handed over before the first of them is acknowledged.
     static let probeWindow = 16
-    /// Rows handed over and not acknowledged during a drain.
-    static let drainWindow = 4_000
+    /// The most rows handed over and not acknowledged during a drain.
+    static let longestDrainWindow = 4_000
     /// Rows of a lane kept in memory, in bytes.
     static let tailBound = 2 << 20
     static let readCount = 2_000
     static let readBytes = 1 << 20
+
+    /// Rows, and bytes of them, that are handed over and not acknowledged during a drain; one row always may be.
+    private let drainWindow: Int
+    private let drainBytes: Int
+
+    init(drainWindow: Int = Lane.longestDrainWindow, drainBytes: Int = .max) {
+        self.drainWindow = max(1, min(drainWindow, Self.longestDrainWindow))
+        self.drainBytes = drainBytes
+    }
 
     var isOpen: Bool { phase == .open }
 
@@ -80,7 +92,17 @@ struct Lane {
     }
 
     mutating func suspect(_ number: Int64) {
+        firstRefused = min(firstRefused ?? number, number)
         suspectsEnd = max(suspectsEnd ?? 0, number)
+    }
+
+    /// Whether an event that was handed over before is delivered now, after one that came before it was refused.
+    func hasOvertaken(_ number: Int64) -> Bool { firstRefused.map { number > $0 } ?? false }
+
+    /// The events' numbers have changed. Nothing of the spool is handed over yet.
+    mutating func renumber(by offset: Int64) {
+        suspectsEnd = suspectsEnd.map { $0 + offset }
+        firstRefused = firstRefused.map { $0 + offset }
     }
 
     /// Whether a row that fails now was handed over alone.
@@ -142,26 +164,29 @@ struct Lane {
         cursor = 0
         mayHaveMore = true
         isProven = false
+        firstRefused = nil
     }
 
     private var window: Int {
         if let suspectsEnd, cursor < suspectsEnd { return 1 }
-        return isProven ? Self.drainWindow : Self.probeWindow
+        return isProven ? drainWindow : min(drainWindow, Self.probeWindow)
     }
 
     /// What to do next in a drain; asked until it says `wait` or `reopened`.
     mutating func nextStep() -> Step {
         guard phase == .draining else { return .wait }
         // The last suspect is alone, too: what follows it waits for its report.
-        guard sent < window, suspectsEnd == nil || sent == 0 else { return .wait }
+        guard sent < window, sent == 0 || sentBytes < drainBytes, suspectsEnd == nil || sent == 0 else { return .wait }
         if let row = fetched.first {
             fetched = fetched.dropFirst()
             cursor = row.number
             return .sendRow(row)
         }
+        if isReading { return .wait }
         if mayHaveMore {
-            if isReading { return .wait }
             isReading = true
+            // Rows that leave the memory from now on may be too late for this read.
+            mayHaveMore = false
             return .read(after: cursor)
         }
         if let waiting = tail.first {
@@ -185,7 +210,7 @@ struct Lane {
         // What is in memory, too, comes from there.
         let limit = tail.first?.number ?? .max
         let wanted = rows.filter { $0.number > cursor && $0.number < limit }
-        mayHaveMore = !wanted.isEmpty && wanted.count == rows.count
+        if !wanted.isEmpty, wanted.count == rows.count { mayHaveMore = true }
         fetched = wanted[...]
     }
 }

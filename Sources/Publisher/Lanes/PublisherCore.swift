@@ -6,7 +6,8 @@ internal import Spool
 /// here waits, and nothing knows of librdkafka, SQLite or sockets, so that it can be tested by tables and by random runs.
 struct PublisherCore {
     struct Limits: Sendable {
-        /// Events, and bytes of records, on their way at a time; a lane may have half of the events.
+        /// Events, and bytes of records, on their way at a time; a lane may have half of each. All that drain at a time
+        /// may have half of each, too, in equal shares, so that they do not take the open ones along.
         var maxInFlight = 100_000
         var maxInFlightBytes = 64 << 20
         /// Bytes of records in the spool, of all lanes; one lane may have half of them.
@@ -32,8 +33,8 @@ struct PublisherCore {
     enum Failure: Equatable {
         /// Waiting may mend it.
         case passing
-        /// The record itself is refused: too large, or invalid.
-        case record
+        /// The record itself is refused, with this error: too large, or invalid.
+        case record(String)
     }
 
     struct Counters {
@@ -46,11 +47,14 @@ struct PublisherCore {
         var drained: [Int]
         var parked = 0
         var quarantined = 0
+        /// Delivered while an event of their topic that came before waited to be tried alone.
+        var overtaking = 0
         var lateAcknowledged = 0
         var lateFailed = 0
     }
 
     let limits: Limits
+    private let topics: [String]
     /// Whether there is a spool at all.
     let hasSpool: Bool
     /// The lane that takes what Kafka will not take elsewhere.
@@ -62,20 +66,30 @@ struct PublisherCore {
 
     private var hedges = DeadlineQueue()
     private var deadlines = DeadlineQueue()
+    /// Nothing is called late before this time: the loop was held up, and with it whatever reads from Kafka.
+    private var hedgesNotBefore: UInt64 = 0
     private var nextNumber: Int64 = 1
     private(set) var isSpoolOpen = false
-    /// When Kafka last failed or was late, and since when it has been so without acknowledging anything.
-    private var lastTrouble: UInt64 = 0
-    private var troubleSince: UInt64?
+    /// Whether the spool's file was open once, so that the numbers given are free in it.
+    private var hasMetFile = false
+    /// Kafka fails or is late; it acknowledges nothing.
+    private var kafkaTrouble = Trouble()
+    /// Events that had to go to the spool are refused; it stores nothing.
+    private var spoolTrouble = Trouble()
     private var isProducerReady = true
     private(set) var gate = DurabilityGate.open
     private var isStopped = false
 
-    init(lanes count: Int, quarantineLane: Int, hasSpool: Bool, limits: Limits) {
+    /// - Parameter topics: the names of the lanes' topics.
+    init(topics: [String], quarantineLane: Int, hasSpool: Bool, limits: Limits) {
         self.limits = limits
+        self.topics = topics
+        let count = topics.count
         self.hasSpool = hasSpool
         self.quarantineLane = quarantineLane
-        lanes = Array(repeating: Lane(), count: count)
+        let share = 2 * max(1, count)
+        let lane = Lane(drainWindow: limits.maxInFlight / share, drainBytes: limits.maxInFlightBytes / share)
+        lanes = Array(repeating: lane, count: count)
         let none = Array(repeating: 0, count: count)
         counters = Counters(acknowledged: none, spooled: none, drained: none)
     }
@@ -83,23 +97,14 @@ struct PublisherCore {
     private var spoolBytes: Int64 { lanes.reduce(0) { $0 + $1.bytes } }
 
     /// Whether Kafka has taken nothing for a while though there was something to take. Answering questions, as a cluster
-    /// without enough replicas does, is not enough. Old trouble does not count: without events there is no news, and an
-    /// instance that gets none would never be well again.
-    func isKafkaRefusing(now: UInt64) -> Bool {
-        guard let troubleSince else { return false }
-        return now &- troubleSince > Self.patience && now &- lastTrouble < Self.memory
+    /// without enough replicas does, is not enough.
+    func isKafkaRefusing(now: UInt64) -> Bool { kafkaTrouble.lasts(longerThan: 3_000_000_000, now) }
+
+    /// Whether an event that Kafka does not take can be made durable here, as far as the last ones tell: below its bound
+    /// the spool may be too full for them, or its disk.
+    func hasSpoolRoom(now: UInt64) -> Bool {
+        isSpoolOpen && spoolBytes < limits.maxSpoolBytes && !spoolTrouble.recurs(over: 1_000_000_000, now)
     }
-
-    private static let patience: UInt64 = 3_000_000_000
-    private static let memory: UInt64 = 10_000_000_000
-
-    private mutating func noteTrouble(_ now: UInt64) {
-        lastTrouble = now
-        if troubleSince == nil { troubleSince = now }
-    }
-
-    /// Whether an event that Kafka does not take can be made durable here.
-    var hasSpoolRoom: Bool { isSpoolOpen && spoolBytes < limits.maxSpoolBytes }
 
     // MARK: - An event comes
 
@@ -113,6 +118,7 @@ struct PublisherCore {
             let isFull =
                 events.count >= limits.maxInFlight || events.bytes + record.size > limits.maxInFlightBytes
                 || lanes[lane].sent >= limits.maxInFlight / 2
+                || lanes[lane].sentBytes + record.size > max(limits.maxInFlightBytes / 2, record.size)
             if !isFull {
                 nextNumber += 1
                 let opaque = events.insert(event)
@@ -120,11 +126,11 @@ struct PublisherCore {
                 deadlines.append(opaque, deadline: now &+ limits.deadline)
                 return send(opaque)
             }
-            guard hasSpool, isSpoolOpen else { return answer(token, lane, .unavailable(.inFlightLimit)) }
+            guard hasSpool, isSpoolOpen else { return refuse(token, lane, .inFlightLimit, now: now) }
             close(lane, now: now, afterFailure: false)
         }
         guard events.count < limits.maxInFlight * 2, events.bytes + record.size <= limits.maxInFlightBytes * 2 else {
-            return answer(token, lane, .unavailable(.inFlightLimit))
+            return refuse(token, lane, .inFlightLimit, now: now)
         }
         guard let reason = spoolRefusal(record) else {
             nextNumber += 1
@@ -134,7 +140,18 @@ struct PublisherCore {
             lanes[lane].append(Lane.Waiting(number: event.number, record: record, opaque: opaque))
             return feed(lane, now: now)
         }
+        refuse(token, lane, reason, now: now)
+    }
+
+    /// Neither Kafka nor the spool takes it.
+    private mutating func refuse(_ token: UInt64, _ lane: Int, _ reason: PublishOutcome.Reason, now: UInt64) {
+        noteRefusal(now)
         answer(token, lane, .unavailable(reason))
+    }
+
+    private mutating func noteRefusal(_ now: UInt64) {
+        kafkaTrouble.note(now)
+        spoolTrouble.note(now)
     }
 
     /// Why a record cannot go to the spool; nil when it can.
@@ -150,7 +167,15 @@ struct PublisherCore {
         guard let event = events[opaque] else { return }
         events[opaque]?.isSent = true
         lanes[event.lane].sent += 1
+        lanes[event.lane].sentBytes += event.record.size
         actions.append(.produce(opaque, event.record))
+    }
+
+    /// librdkafka does not have it any more.
+    private mutating func unsend(_ opaque: UInt64, _ event: PendingEvent) {
+        events[opaque]?.isSent = false
+        lanes[event.lane].sent -= 1
+        lanes[event.lane].sentBytes -= event.record.size
     }
 
     private mutating func store(_ opaque: UInt64) {
@@ -176,17 +201,17 @@ struct PublisherCore {
     /// A delivery report.
     mutating func report(_ opaque: UInt64, failure: Failure?, now: UInt64) {
         guard let event = events[opaque], event.isSent else { return }
-        events[opaque]?.isSent = false
-        lanes[event.lane].sent -= 1
+        unsend(opaque, event)
         if let failure { failed(opaque, event, failure, now: now) } else { delivered(opaque, event) }
         feed(event.lane, now: now)
     }
 
     private mutating func delivered(_ opaque: UInt64, _ event: PendingEvent) {
-        troubleSince = nil
+        kafkaTrouble.end()
         if event.token != nil { counters.acknowledged[event.lane] += 1 }
         if event.token == nil, event.stored == .no { counters.lateAcknowledged += 1 }
         answer(event: opaque, .durable)
+        if lanes[event.lane].hasOvertaken(event.number) { counters.overtaking += 1 }
         lanes[event.lane].succeeded()
         lanes[event.lane].settled(event.number)
         switch event.stored {
@@ -210,15 +235,17 @@ struct PublisherCore {
     }
 
     private mutating func failed(_ opaque: UInt64, _ event: PendingEvent, _ failure: Failure, now: UInt64) {
-        noteTrouble(now)
+        kafkaTrouble.note(now)
         guard hasSpool else {
             if event.token == nil { counters.lateFailed += 1 }
             answer(event: opaque, .unavailable(.failed))
             events.remove(opaque)
             return
         }
-        if failure == .record {
-            if lanes[event.lane].wasAlone(event.number), event.stored != .no { return condemn(opaque, event) }
+        if case .record(let reason) = failure {
+            if lanes[event.lane].wasAlone(event.number), event.stored != .no {
+                return condemn(opaque, event, because: reason)
+            }
             lanes[event.lane].suspect(event.number)
         }
         close(event.lane, now: now, afterFailure: true)
@@ -231,6 +258,7 @@ struct PublisherCore {
                 counters.lateFailed += 1
                 events.remove(opaque)
             } else if let reason = spoolRefusal(event.record) {
+                noteRefusal(now)
                 answer(event: opaque, .unavailable(reason == .spoolFailed ? .failed : reason))
                 events.remove(opaque)
             } else {
@@ -256,27 +284,25 @@ struct PublisherCore {
 
     private mutating func notTaken(_ opaque: UInt64, failure: Failure, now: UInt64) {
         guard let event = events[opaque], event.isSent else { return }
-        events[opaque]?.isSent = false
-        lanes[event.lane].sent -= 1
-        if failure == .record, event.stored != .no {
-            condemn(opaque, event)
-        } else {
-            if failure == .record { lanes[event.lane].suspect(event.number) }
-            failed(opaque, event, .passing, now: now)
+        unsend(opaque, event)
+        if case .record(let reason) = failure {
+            if event.stored != .no { return condemn(opaque, event, because: reason) }
+            lanes[event.lane].suspect(event.number)
         }
+        failed(opaque, event, .passing, now: now)
     }
 
     /// Kafka will never take this record in its topic: it goes to the quarantine, and from there to the parked ones.
-    private mutating func condemn(_ opaque: UInt64, _ event: PendingEvent) {
+    private mutating func condemn(_ opaque: UInt64, _ event: PendingEvent, because reason: String) {
         lanes[event.lane].settled(event.number)
         lanes[event.lane].rows -= 1
         lanes[event.lane].bytes -= Int64(event.record.size)
         if event.lane == quarantineLane {
             counters.parked += 1
-            actions.append(.spool(.park(event.record, number: event.number, reason: "refused by Kafka")))
+            actions.append(.spool(.park(event.record, number: event.number, reason: "refused by Kafka: \(reason)")))
         } else {
             counters.quarantined += 1
-            let moved = event.record.inLane(quarantineLane)
+            let moved = event.record.refused(by: topics[event.lane], because: reason, inLane: quarantineLane)
             let number = nextNumber
             nextNumber += 1
             lanes[quarantineLane].rows += 1
@@ -292,13 +318,33 @@ struct PublisherCore {
 
     mutating func spoolOpened(nextNumber: Int64, totals: [SpoolTotals], now: UInt64) {
         isSpoolOpen = true
+        if !hasMetFile {
+            // Numbers were given from 1 on before the file was met, and it may have rows of the same: what is on its
+            // way, and in no row yet, moves behind them all.
+            hasMetFile = true
+            events.renumber(by: nextNumber - 1)
+            for lane in lanes.indices { lanes[lane].renumber(by: nextNumber - 1) }
+            self.nextNumber += nextNumber - 1
+        }
         self.nextNumber = max(self.nextNumber, nextNumber)
         for lane in lanes.indices where lane < totals.count {
-            lanes[lane].rows = totals[lane].rows
-            lanes[lane].bytes = totals[lane].bytes
+            // Inserts that wait in the spool's queue are not in the file yet.
+            count(lane, on: totals[lane]) { $0 == .pending }
             if totals[lane].rows > 0, lanes[lane].isOpen { lanes[lane].close(now: now, afterFailure: false) }
         }
         for lane in lanes.indices { feed(lane, now: now) }
+    }
+
+    /// Says anew what the spool has of a lane: so much, and those of its events on their way that are stored like this.
+    private mutating func count(_ lane: Int, on totals: SpoolTotals = .init(), _ isMeant: (PendingEvent.Stored) -> Bool)
+    {
+        lanes[lane].rows = totals.rows
+        lanes[lane].bytes = totals.bytes
+        events.forEach { event in
+            guard event.lane == lane, isMeant(event.stored) else { return }
+            lanes[lane].rows += 1
+            lanes[lane].bytes += Int64(event.record.size)
+        }
     }
 
     mutating func spoolFailed() { isSpoolOpen = false }
@@ -320,6 +366,7 @@ struct PublisherCore {
     mutating func stored(_ opaques: [UInt64]) {
         for opaque in opaques {
             guard let event = events[opaque], event.stored == .pending || event.stored == .obsolete else { continue }
+            spoolTrouble.end()
             if event.token != nil { counters.spooled[event.lane] += 1 }
             answer(event: opaque, .durable)
             if event.stored == .pending { events[opaque]?.stored = .yes }
@@ -341,6 +388,7 @@ struct PublisherCore {
             lanes[event.lane].forget(event.number)
             // What librdkafka has may still be acknowledged in time.
             guard !event.isSent else { continue }
+            noteRefusal(now)
             answer(event: opaque, .unavailable(.spoolFailed))
             events.remove(opaque)
         }
@@ -360,7 +408,7 @@ struct PublisherCore {
         let wasOpen = lanes[lane].isOpen
         lanes[lane].close(now: now, afterFailure: isFailure)
         guard wasOpen else { return }
-        if isTrouble { noteTrouble(now) }
+        if isTrouble { kafkaTrouble.note(now) }
         counters.closed += 1
         actions.append(.laneChanged(lane, isOpen: false))
         // Those that were handed over after the one that is late, or failed, follow it.
@@ -387,6 +435,8 @@ struct PublisherCore {
             case .wait: return
             case .reopened:
                 counters.reopened += 1
+                // Rows that the file had when it was opened anew, and that were to be deleted, are gone by now.
+                count(lane) { $0 == .pending || $0 == .yes }
                 actions.append(.laneChanged(lane, isOpen: true))
                 return
             case .read(let number):
@@ -414,7 +464,7 @@ struct PublisherCore {
 
     /// When `tick` is to be called next, in nanoseconds of the clock; nil for not at all.
     func nextTime(now: UInt64) -> UInt64? {
-        var next = hedges.first?.deadline ?? .max
+        var next = hedges.first.map { max($0.deadline, hedgesNotBefore) } ?? .max
         if let deadline = deadlines.first?.deadline, deadline < next { next = deadline }
         if isProducerReady, gate == .open {
             for lane in lanes.indices {
@@ -428,15 +478,18 @@ struct PublisherCore {
     /// Judges hedges and deadlines, and begins drains whose time has come.
     ///
     /// - Parameter lag: how late this call is, in nanoseconds. A loop that was held up, by a paused machine or by
-    ///   overload, must not close every lane for it: hedges are given as much longer.
+    ///   overload, must not close every lane for it: from now on hedges are given as much longer, at most their own
+    ///   time. A loop that is late all the time gets that now and then only, or nothing would ever be called late.
     ///
     /// - Returns: whether everything that is due was judged. At most `answersATime` callers are told in one call: each
     ///   answer is a system call, and the loop has others to serve. Whoever calls again polls the reports first, so that
     ///   one that has come meanwhile still counts.
     @discardableResult
     mutating func tick(now: UInt64, lag: UInt64 = 0) -> Bool {
-        let hedgeNow = now > lag ? now - lag : 0
-        while let first = hedges.first, first.deadline <= hedgeNow || !isHedgeable(first.opaque) {
+        if lag > 0, now >= hedgesNotBefore &+ limits.hedge { hedgesNotBefore = now &+ min(lag, limits.hedge) }
+        while let first = hedges.first,
+            now >= max(first.deadline, hedgesNotBefore) || !isHedgeable(first.opaque)
+        {
             hedges.removeFirst()
             guard isHedgeable(first.opaque), let event = events[first.opaque], isSpoolOpen else { continue }
             if lanes[event.lane].isOpen {
@@ -453,7 +506,8 @@ struct PublisherCore {
         {
             deadlines.removeFirst()
             guard let event = events[first.opaque], event.token != nil else { continue }
-            if event.isSent { noteTrouble(now) }
+            kafkaTrouble.note(now)
+            if event.stored == .pending || spoolRefusal(event.record) != nil { spoolTrouble.note(now) }
             answer(event: first.opaque, .unavailable(.deadline))
             answers += 1
         }

@@ -191,6 +191,9 @@ final class Bridge {
         readiness.alert("spool", settings.spool.none || hasSpoolRoom ? nil : "the spool takes no events")
         let closed = publisher.closedTopics
         readiness.alert("topics", closed.isEmpty ? nil : "events go to the spool: \(closed.joined(separator: ", "))")
+        let aside = publisher.filesSetAside
+        readiness.alert(
+            "setAside", aside > 0 ? "damaged files of the spool wait for a person, their events too: \(aside)" : nil)
         let waiting = publisher.spooledEvents
         readiness.alert("spooled", waiting > 0 ? "\(waiting) events wait in the spool" : nil)
     }

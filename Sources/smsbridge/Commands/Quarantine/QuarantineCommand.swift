@@ -74,15 +74,19 @@ enum QuarantineCommand {
     private static func event(_ record: ArchiveRecord, _ invocation: Invocation) -> Unrecognised? {
         let headers = record.headers.map { EventRecord.Header(name: $0.name, value: $0.value) }
         guard case .unrecognised(let event)? = try? Event(value: record.value, headers: headers) else { return nil }
+        let time = event.envelope.receivedAt.millisecondsSinceEpoch
+        return isMeant(record, at: time, reason: "\(event.reason)", invocation) ? event : nil
+    }
+
+    private static func isMeant(
+        _ record: ArchiveRecord, at time: Int64, reason: String, _ invocation: Invocation
+    ) -> Bool {
         let window = ReplayWindow(
             from: invocation.value(of: from)?.point ?? .earliest, to: invocation.value(of: to)?.point ?? .now)
         let reasons = invocation.values(of: self.reasons)
         let places = invocation.values(of: self.places)
-        guard window.contains(event.envelope.receivedAt.millisecondsSinceEpoch),
-            reasons.isEmpty || reasons.contains("\(event.reason)"),
-            places.isEmpty || places.contains("\(record.partition):\(record.offset)")
-        else { return nil }
-        return event
+        return window.contains(time) && (reasons.isEmpty || reasons.contains(reason))
+            && (places.isEmpty || places.contains("\(record.partition):\(record.offset)"))
     }
 
     // MARK: Looking
@@ -91,8 +95,15 @@ enum QuarantineCommand {
         _ invocation: Invocation, _ ledger: RecordLedger, _ interrupted: StopSignal
     ) throws(ReplayFailure) {
         var count = 0
+        var refused = 0
         try ledger.forEach(all: invocation.isOn(all), until: interrupted) { record, isOpen in
-            guard let event = event(record, invocation) else { return true }
+            guard let event = event(record, invocation) else {
+                if let line = refusal(record, isOpen: isOpen, invocation) {
+                    Output.line(line)
+                    refused += 1
+                }
+                return true
+            }
             count += 1
             let place = "\(record.partition):\(record.offset)"
             let time = event.envelope.receivedAt.rfc3339
@@ -110,7 +121,28 @@ enum QuarantineCommand {
             }
             return true
         }
-        Output.error("smsbridge quarantine list: \(count) callbacks\n")
+        Output.error(
+            "smsbridge quarantine list: \(count) callbacks\(refused > 0 ? ", \(refused) events that Kafka refused" : "")\n"
+        )
+    }
+
+    /// The line of an event that was understood, and that Kafka would not take in its topic; nil for any other record.
+    private static func refusal(_ record: ArchiveRecord, isOpen: Bool, _ invocation: Invocation) -> String? {
+        func header(_ name: String) -> String? {
+            record.headers.last { $0.name == name }?.value.map { printable(String(decoding: $0, as: UTF8.self)) }
+        }
+        guard let error = header("smsbridge-refused"), let topic = header("smsbridge-topic"),
+            isMeant(record, at: record.timestamp, reason: error, invocation)
+        else { return nil }
+        let place = "\(record.partition):\(record.offset)"
+        let time = EventTime(millisecondsSinceEpoch: record.timestamp).rfc3339
+        let bytes = record.value?.count ?? 0
+        let id = header("ce_id") ?? ""
+        if invocation.isOn(json) {
+            return "{\"at\":\"\(place)\",\"open\":\(isOpen),\"receivedAt\":\"\(time)\","
+                + "\"reason\":\(JSONText.string(error)),\"topic\":\(JSONText.string(topic)),\"bytes\":\(bytes),\"id\":\(JSONText.string(id))}"
+        }
+        return "\(place)  \(time)  \(error)  refused in \(topic)  \(bytes) bytes  id \(id)"
     }
 
     private static func show(

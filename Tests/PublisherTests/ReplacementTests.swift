@@ -1,0 +1,30 @@
+import Testing
+import Threads
+
+@testable import Publisher
+
+/// A producer that is replaced when the machine has no thread to spare.
+@Suite(.serialized) struct ReplacementTests {
+    @Test func withoutAThreadTheOldProducerIsKeptUntilThereIsOne() throws {
+        let rig = try Rig()
+        defer { rig.close() }
+        let first = rig.publish()
+        try rig.run { rig.outcomes[first] != nil }
+        var failures = 0
+        rig.publisher.startThread = { name, body in
+            guard failures >= 2 else {
+                failures += 1
+                throw CancellationError()
+            }
+            _ = try NamedThread(name, body)
+        }
+        #expect(rig.publisher.injectFatalError())
+        try rig.run { failures == 1 }
+        #expect(rig.publisher.remains.count == 1, "librdkafka's threads live, and may read the records")
+        try rig.run { rig.publisher.remains.isEmpty && rig.publisher.kafkaTrouble == nil }
+        #expect(failures == 2 && rig.publisher.remains.isEmpty)
+        let next = rig.publish()
+        try rig.run { rig.outcomes[next] != nil }
+        #expect(rig.outcomes[next] == .durable, "and service goes on")
+    }
+}
