@@ -91,6 +91,12 @@ import Testing
         .yaml("http:\n  basePath: /a//b", "it has an empty segment"),
         .yaml("http:\n  basePath: /a/../b", "a segment . or .."),
         .yaml("http:\n  basePath: /a?b", "letters, digits, -, ., _ and ~ only"),
+        .yaml(
+            "http:\n  trustedProxies: [127.0.0.1, 10.1.2.3/8]", "bridge.yaml:2:31: http.trustedProxies",
+            "10.0.0.0/8 is the"),
+        .yaml("http:\n  trustedProxies: 10.0.0.0/33", "such as 10.0.0.0/8", "a whole number from 0 to 32"),
+        .yaml("http:\n  trustedProxies: [proxy.example.com]", "not an IPv4 or IPv6 address"),
+        .yaml("http:\n  trustedProxies: [\"10.0.0.1:80\"]", "without brackets and port"),
         .yaml("kafka:\n  bootstrapServers: a", "kafka.bootstrapServers: expected host:port", "the port is missing"),
         .yaml("kafka:\n  bootstrapServers: [a:1, b]", "bridge.yaml:2:27: kafka.bootstrapServers", "found \"b\""),
         .yaml("kafka:\n  bootstrapServers: a:0", "the port is a number from 1 to 65535"),
@@ -161,6 +167,19 @@ import Testing
             "http: {maxUnfinishedBytes: 64KiB}",
             "http.maxUnfinishedBytes: is 64KiB, expected no less than http.maxBodyBytes"),
         .yaml("http: {maxBodyBytes: 1MiB}\npublish: {maxInFlightBytes: 512KiB}", "publish.maxInFlightBytes: is 512KiB"),
+        .yaml(
+            "http: {tls: {certificate: /c}}",
+            "http.tls.key: is required with http.tls.certificate (bridge.yaml:1:27)"),
+        .yaml("http: {tls: {key: /k}}", "http.tls.certificate: is required with http.tls.key (bridge.yaml:1:19)"),
+        .yaml("http: {tls: {clientCa: /c}}", "bridge.yaml:1:24: http.tls.clientCa: needs http.tls.certificate"),
+        .yaml("http: {tls: {clientCertificate: optional}}", "http.tls.clientCertificate: needs http.tls.clientCa"),
+        .yaml("http: {tls: {clientCertificate: none}}", "expected one of required, optional"),
+        .yaml("http: {tls: {cert: /c}}", "http.tls.cert: unknown key: did you mean http.tls.certificate?"),
+        .yaml("http: {tls: {handshakeTimeout: 11m}}", "http.tls.handshakeTimeout: expected a duration from 100ms"),
+        .yaml("http: {tls: {maxHandshakes: 1}}", "http.tls.maxHandshakes: expected a whole number from 8"),
+        .yaml(
+            "http: {proxyProtocol: true}",
+            "bridge.yaml:1:23: http.proxyProtocol: needs http.trustedProxies, the balancers' addresses"),
         .yaml("admin: {port: 8080}", "admin.port: http.port and admin.port are both 8080"),
         .yaml("http: {port: 9464}", "http.port: http.port and admin.port are both 9464"),
         .yaml(
