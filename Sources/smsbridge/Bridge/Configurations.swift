@@ -73,9 +73,9 @@ extension BridgeSettings {
         var configuration = IngressConfiguration()
         configuration.basePath = http.basePath
         configuration.authentication.headerName = auth.header.name
-        configuration.authentication.headerSecrets = auth.header.secrets.map { Array($0.exposed.utf8) }
-        configuration.authentication.pathSecrets = auth.path.secrets.map { Array($0.exposed.utf8) }
-        configuration.authentication.querySecrets = auth.query.secrets.map { Array($0.exposed.utf8) }
+        configuration.authentication.accounts[0].header = auth.header.secrets.map { Array($0.exposed.utf8) }
+        configuration.authentication.accounts[0].path = auth.path.secrets.map { Array($0.exposed.utf8) }
+        configuration.authentication.accounts[0].query = auth.query.secrets.map { Array($0.exposed.utf8) }
         return configuration
     }
 
