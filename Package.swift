@@ -61,17 +61,18 @@ let package = Package(
         .systemLibrary(name: "CSystem"),
 
         // What knows nothing of SMS.
+        module("Addresses"),
         module("Threads", uses: ["CSystem"]),
         module("Kafka", uses: ["CRDKafka", "Threads"]),
         module("EventLoop", uses: ["CUV"]),
-        module("HTTPServer", uses: ["EventLoop", "Threads", "CUV"]),
+        module("HTTPServer", uses: ["Addresses", "EventLoop", "Threads", "CUV"]),
         module("Telemetry", uses: ["Threads"]),
 
         // The path of an event.
         module("SMSPortalEvents", uses: ["COpenSSL"]),
         module("Spool", uses: ["CSQLite", "CSystem", "Threads"]),
         module("Publisher", uses: ["EventLoop", "Kafka", "SMSPortalEvents", "Spool", "Telemetry", "Threads"]),
-        module("Ingress", uses: ["EventLoop", "HTTPServer", "SMSPortalEvents", "Publisher", "Telemetry", "COpenSSL"]),
+        module("Ingress", uses: ["Addresses", "EventLoop", "HTTPServer", "SMSPortalEvents", "Publisher", "Telemetry", "COpenSSL"]),
 
         // What reads a stretch of the topics again.
         module("Replaying", uses: ["Kafka"]),
@@ -89,13 +90,13 @@ let package = Package(
         module("SMSPortalConsumerSQLite", uses: ["CSQLite", "SMSPortalConsumer", "Telemetry", "Threads"]),
 
         // Beside the path.
-        module("Operations", uses: ["EventLoop", "HTTPServer", "Telemetry", "Threads"]),
-        module("Settings", uses: ["CYAML"]),
+        module("Operations", uses: ["Addresses", "EventLoop", "HTTPServer", "Telemetry", "Threads"]),
+        module("Settings", uses: ["Addresses", "CYAML"]),
         module("SMSPortalSimulator", uses: ["CCurl", "SMSPortalEvents", "Threads"]),
         .executableTarget(
             name: "smsbridge",
             dependencies: [
-                "EventLoop", "HTTPServer", "Ingress", "Kafka", "Operations", "Publisher", "Replaying", "Settings",
+                "Addresses", "EventLoop", "HTTPServer", "Ingress", "Kafka", "Operations", "Publisher", "Replaying", "Settings",
                 "SMSPortalEvents", "SMSPortalSimulator", "Spool", "Telemetry", "Threads",
             ],
             swiftSettings: settings),
@@ -125,18 +126,19 @@ let package = Package(
             name: "DocumentationSamples", dependencies: ["SMSPortalConsumer", "SMSPortalEvents"],
             path: "Tests/DocumentationSamples", swiftSettings: settings),
 
+        tests(of: "Addresses"),
         tests(of: "Threads"),
         tests(of: "Kafka", uses: ["Threads"]),
         tests(of: "Replaying", uses: ["Kafka"]),
         tests(of: "EventLoop", uses: ["Threads"]),
         // Runs the request parser in every way that bytes can come; for tests, comparisons and fuzzing.
         .target(name: "ParserProbe", dependencies: ["HTTPServer"], path: "Tests/ParserProbe", swiftSettings: settings),
-        tests(of: "HTTPServer", uses: ["EventLoop", "Threads", "ParserProbe"], exclude: ["Cases"]),
+        tests(of: "HTTPServer", uses: ["Addresses", "EventLoop", "Threads", "ParserProbe"], exclude: ["Cases"]),
         tests(of: "Telemetry"),
         tests(of: "SMSPortalEvents"),
         tests(of: "Spool"),
         tests(of: "Publisher", uses: ["EventLoop", "Kafka", "SMSPortalEvents", "Spool", "Telemetry", "Threads"]),
-        tests(of: "Ingress", uses: ["EventLoop", "HTTPServer", "Kafka", "Publisher", "SMSPortalEvents", "Telemetry", "Threads"]),
+        tests(of: "Ingress", uses: ["Addresses", "EventLoop", "HTTPServer", "Kafka", "Publisher", "SMSPortalEvents", "Telemetry", "Threads"]),
         tests(of: "SMSPortalConsumer", uses: ["Kafka", "SMSPortalEvents", "Telemetry", "Threads"]),
         tests(of: "SMSPortalTesting", uses: ["SMSPortalConsumer", "SMSPortalEvents"]),
         tests(of: "SMSPortalConsumerSQLite", uses: ["CSQLite", "SMSPortalConsumer"]),

@@ -1,3 +1,4 @@
+internal import Addresses
 import EventLoop
 
 /// One client's connection: reads requests one after another, and has each answered before the next.

@@ -1,3 +1,5 @@
+package import Addresses
+
 /// What a handler makes of a request's head.
 package enum HeadVerdict {
     /// The request is read to its end and handed over with this tag.

@@ -1,3 +1,4 @@
+package import Addresses
 package import HTTPServer
 package import Publisher
 package import SMSPortalEvents

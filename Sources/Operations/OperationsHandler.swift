@@ -1,3 +1,4 @@
+internal import Addresses
 internal import EventLoop
 internal import HTTPServer
 internal import Telemetry

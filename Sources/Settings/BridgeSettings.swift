@@ -30,6 +30,8 @@ package struct BridgeSettings: Sendable, Equatable {
         package var maxUnfinishedBytes = 64 << 20
         /// Connections that the system may keep waiting to be accepted.
         package var backlog = 1_024
+        /// Ranges of addresses whose word on where a client comes from is believed.
+        package var trustedProxies: [String] = []
     }
 
     /// The private port: health and metrics.

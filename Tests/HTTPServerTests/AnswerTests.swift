@@ -40,16 +40,6 @@ struct AnswerTests {
         #expect(String(decoding: response.bytes, as: UTF8.self).hasPrefix("HTTP/1.1 200 OK\r\nXAb: cD: e\tf\r\n"))
     }
 
-    @Test("addresses are written as people write them")
-    func addresses() {
-        let four = PeerAddress(high: 0, low: 0xFFFF_C000_0201, port: 80)
-        #expect("\(four)" == "192.0.2.1:80")
-        #expect(four.ipv4 == 0xC000_0201)
-        let six = PeerAddress(high: 0x2001_0DB8_0000_0000, low: 1, port: 443)
-        #expect("\(six)" == "[2001:db8::1]:443")
-        #expect(six.ipv4 == nil)
-    }
-
     @Test("an exchange keeps its slot while its generation goes on, and never meets another slot's")
     func exchanges() {
         let first = Exchange(slot: 5, generation: 1)

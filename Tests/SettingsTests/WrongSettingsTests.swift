@@ -91,6 +91,12 @@ import Testing
         .yaml("http:\n  basePath: /a//b", "it has an empty segment"),
         .yaml("http:\n  basePath: /a/../b", "a segment . or .."),
         .yaml("http:\n  basePath: /a?b", "letters, digits, -, ., _ and ~ only"),
+        .yaml(
+            "http:\n  trustedProxies: [127.0.0.1, 10.1.2.3/8]", "bridge.yaml:2:31: http.trustedProxies",
+            "10.0.0.0/8 is the"),
+        .yaml("http:\n  trustedProxies: 10.0.0.0/33", "such as 10.0.0.0/8", "a whole number from 0 to 32"),
+        .yaml("http:\n  trustedProxies: [proxy.example.com]", "not an IPv4 or IPv6 address"),
+        .yaml("http:\n  trustedProxies: [\"10.0.0.1:80\"]", "without brackets and port"),
         .yaml("kafka:\n  bootstrapServers: a", "kafka.bootstrapServers: expected host:port", "the port is missing"),
         .yaml("kafka:\n  bootstrapServers: [a:1, b]", "bridge.yaml:2:27: kafka.bootstrapServers", "found \"b\""),
         .yaml("kafka:\n  bootstrapServers: a:0", "the port is a number from 1 to 65535"),

@@ -69,6 +69,11 @@ extension Declaration {
             "http.backlog", \.http.backlog, .integer(1...65_535),
             "Connections that the system may hold until they are accepted. The system has a bound of its own (`net.core.somaxconn`)."
         ),
+        .list(
+            "http.trustedProxies", \.http.trustedProxies, of: .addressRange, count: 0...1_000, orText: true,
+            also: ["http.proxies", "http.trustedProxy", "auth.trustedProxies"],
+            "Addresses and ranges of the balancers and proxies in front: what they say of where a client comes from is believed, nobody else's word is. An IPv6 range holds no IPv4 address; in YAML an address that begins with a colon stands in quotes."
+        ),
     ]
 
     private static let admin: [Declaration] = [

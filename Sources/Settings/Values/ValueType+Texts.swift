@@ -1,3 +1,5 @@
+internal import Addresses
+
 #if canImport(Glibc)
 internal import Glibc
 #elseif canImport(Musl)
@@ -43,6 +45,16 @@ extension ValueType where Value == String {
                 && labels.allSatisfy { (1...63).contains($0.utf8.count) && $0.utf8.allSatisfy(isNamePart) }
             return isName && labels.last?.utf8.allSatisfy({ (48...57).contains($0) }) == false ? nil : ""
         }
+    }
+
+    /// Addresses that begin alike, or one address.
+    static let addressRange = ValueType.text(
+        "address range", expected: "an address or a range of addresses, such as 10.0.0.0/8, 192.0.2.1 or 2001:db8::/32"
+    ) { text in
+        do throws(AddressRange.Problem) {
+            _ = try AddressRange(text)
+            return nil
+        } catch { return error.description }
     }
 
     /// `host:port` of a broker.
