@@ -6,6 +6,7 @@ package final class Authenticator: Sendable {
     let path: SecretSet?
     let query: SecretSet?
     let signature: SignatureCheck?
+    let addresses: AddressCheck?
     let isEnforced: Bool
     let fallbackAccount: Int
 
@@ -19,6 +20,7 @@ package final class Authenticator: Sendable {
         signature = SignatureCheck(
             authentication.signature, secrets: accounts.map(\.signature),
             baseSegments: configuration.basePath.split(separator: "/").count)
+        addresses = AddressCheck(allowed: authentication.addresses, trusted: authentication.trustedProxies)
         isEnforced = authentication.isEnforced
         fallbackAccount = authentication.fallbackAccount
     }

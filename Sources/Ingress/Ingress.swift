@@ -91,7 +91,7 @@ package final class Ingress: RequestHandler {
             }
             return .accept(tag: Tag.health)
         case .webhook(let type):
-            let proof = prove(head, bytes, authenticator)
+            let proof = prove(head, bytes, peer, authenticator)
             guard proof.isRight || !authenticator.isEnforced else {
                 return refuse(.unauthorized, Answers.unauthorized)
             }
@@ -131,9 +131,10 @@ package final class Ingress: RequestHandler {
 
     /// Every proof that is configured is asked for; none is left out because another has failed already.
     private func prove(
-        _ head: borrowing RequestHead, _ bytes: RawSpan, _ authenticator: Authenticator
+        _ head: borrowing RequestHead, _ bytes: RawSpan, _ peer: PeerAddress, _ authenticator: Authenticator
     ) -> Proof {
         var proof = Proof()
+        if let addresses = authenticator.addresses, !addresses.admits(peer, head, bytes) { fail(.address, &proof) }
         if authenticator.path != nil { add(router.account, .path, to: &proof) }
         if let secrets = authenticator.header {
             let value = head.onlyHeader(authenticator.headerName, in: bytes)

@@ -1,3 +1,5 @@
+package import Addresses
+
 /// Who may deliver callbacks, and where.
 package struct IngressConfiguration: Sendable {
     /// What stands before `/webhooks`, such as `/sms`; empty or beginning with a slash and not ending with one.
@@ -16,6 +18,10 @@ package struct AuthenticationConfiguration: Sendable {
     package var accounts = [AccountSecrets()]
     /// How a caller signs; without effect where no account has a secret for it.
     package var signature: SignatureScheme?
+    /// From where callers may come; empty: from anywhere.
+    package var addresses: [AddressRange] = []
+    /// Whose `X-Forwarded-For` is believed.
+    package var trustedProxies: [AddressRange] = []
     /// If not, everybody is let in, and what would have been refused is counted.
     package var isEnforced = true
     /// Under whose name a callback goes whose account no proof has told.

@@ -217,13 +217,3 @@ struct SignatureCheck: Sendable {
         }
     }
 }
-
-extension RawSpan {
-    func byte(_ index: Int) -> UInt8 { unsafeLoad(fromByteOffset: index, as: UInt8.self) }
-
-    /// Whether `text` stands at `index`; there must be as many bytes.
-    func holds(_ text: [UInt8], at index: Int) -> Bool {
-        for position in text.indices where byte(index + position) != text[position] { return false }
-        return true
-    }
-}
