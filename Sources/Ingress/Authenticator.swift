@@ -24,4 +24,9 @@ package final class Authenticator: Sendable {
         isEnforced = authentication.isEnforced
         fallbackAccount = authentication.fallbackAccount
     }
+
+    /// Whether there is anything that a caller could lack.
+    var asksAnything: Bool {
+        header != nil || path != nil || query != nil || signature != nil || addresses != nil
+    }
 }

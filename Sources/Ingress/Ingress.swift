@@ -40,7 +40,7 @@ package final class Ingress: RequestHandler {
         static let noType: UInt64 = 1 << 9
         /// The signature is still to be computed.
         static let claimed: UInt64 = 1 << 10
-        /// Let in, and counted, although a proof has failed.
+        /// Let in although a proof has failed.
         static let letIn: UInt64 = 1 << 11
         static let account: UInt64 = 16
 
@@ -63,6 +63,7 @@ package final class Ingress: RequestHandler {
         self.respond = respond
         authenticator = Authenticator(configuration)
         router = Router(basePath: configuration.basePath)
+        metrics.asks(authenticator.isEnforced && authenticator.asksAnything)
     }
 
     /// From now on callers are asked for this. What is being received meanwhile is judged by both: its head by what was asked
@@ -81,7 +82,9 @@ package final class Ingress: RequestHandler {
             head, bytes, secrets: authenticator.path, isEnforced: authenticator.isEnforced)
         metrics.received(IngressMetrics.Endpoint(route))
         switch route {
-        case .notFound: return refuse(.notFound, Answers.notFound)
+        case .notFound:
+            if router.lacksSecret { metrics.failed(.path) }
+            return refuse(.notFound, Answers.notFound)
         case .unauthorized:
             metrics.failed(.path)
             return refuse(.unauthorized, Answers.unauthorized)
@@ -100,10 +103,7 @@ package final class Ingress: RequestHandler {
                 var tag = type.flatMap(Self.position).map(UInt64.init) ?? Tag.noType
                 if proof.hasClaim { tag |= Tag.claimed }
                 if let account = proof.account { tag |= UInt64(account + 1) << Tag.account }
-                if !proof.isRight {
-                    tag |= Tag.letIn
-                    metrics.wasLetIn()
-                }
+                if !proof.isRight { tag |= Tag.letIn }
                 return .accept(tag: tag)
             case .options: return refuse(.noContent, Answers.options)
             default: return refuse(.methodNotAllowed, Answers.methodNotAllowed)
@@ -189,6 +189,7 @@ package final class Ingress: RequestHandler {
             return respond(exchange, isReady ? Answers.healthy : Answers.unavailable)
         }
         var account = Tag.account(of: tag)
+        var isLetIn = tag & Tag.letIn != 0
         if tag & Tag.claimed != 0 {
             if let owner = owner(head, bytes, body, among: account) {
                 account = owner
@@ -198,9 +199,10 @@ package final class Ingress: RequestHandler {
                     metrics.answered(.unauthorized)
                     return respond(exchange, Answers.unauthorized)
                 }
-                if tag & Tag.letIn == 0 { metrics.wasLetIn() }
+                isLetIn = true
             }
         }
+        if isLetIn { metrics.wasLetIn() }
         func piece(_ name: StaticString) -> Cut { head.header(name, in: bytes) ?? Cut(offset: 0, count: 0) }
         let contentType = piece("content-type")
         let traceparent = piece("traceparent")

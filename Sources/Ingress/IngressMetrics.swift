@@ -60,6 +60,7 @@ package struct IngressMetrics: Sendable {
     private let responses: [Counter]
     private let authentication: [Counter]
     private let letIn: Counter
+    private let enforced: Gauge
 
     /// What was missing or wrong.
     enum Proof: Int, CaseIterable {
@@ -92,6 +93,9 @@ package struct IngressMetrics: Sendable {
         letIn = registry.counter(
             "smsbridge_authentication_let_in_total",
             help: "Callbacks that were let in only because auth.mode is log: enforce would have refused them.")
+        enforced = registry.gauge(
+            "smsbridge_authentication_enforced",
+            help: "Whether those who do not belong are kept out: 1, or 0 where auth.mode is log or auth.none is true.")
     }
 
     func received(_ endpoint: Endpoint) {
@@ -100,6 +104,10 @@ package struct IngressMetrics: Sendable {
 
     func answered(_ status: Status) {
         responses[status.position].increment()
+    }
+
+    func asks(_ isEnforced: Bool) {
+        enforced.set(isEnforced ? 1 : 0)
     }
 
     func wasLetIn() {

@@ -21,6 +21,8 @@ struct Router {
     private var segment: [UInt8] = []
     /// Whose secret stood in the path that was routed last; nil when none did.
     private(set) var account: Int?
+    /// A secret was asked for in that path, and none or a wrong one stood there.
+    private(set) var lacksSecret = false
 
     init(basePath: String) {
         base = basePath.split(separator: "/").map { Array($0.utf8) }
@@ -34,6 +36,7 @@ struct Router {
         _ head: borrowing RequestHead, _ bytes: RawSpan, secrets: SecretSet?, isEnforced: Bool = true
     ) -> Route {
         account = nil
+        lacksSecret = false
         // Base path, "webhooks", secret, type and one empty segment: whatever has more is not ours.
         var cuts: InlineArray<8, Cut> = .init(repeating: Cut(offset: 0, count: 0))
         let limit = 8
@@ -55,7 +58,8 @@ struct Router {
         next += 1
         if let secrets {
             if next < count, decode(cuts[next], bytes) { account = secrets.owner(of: segment.span.bytes) }
-            if account != nil {
+            lacksSecret = account == nil
+            if !lacksSecret {
                 next += 1
             } else if isEnforced {
                 return .unauthorized
