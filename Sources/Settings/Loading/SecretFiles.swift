@@ -4,9 +4,11 @@ extension BridgeSettings {
 
     /// Whether there are files that `withSecretsReadAgain` reads.
     package var hasSecretFiles: Bool {
-        !auth.accountNames.isEmpty
-            || [auth.header.secretsFile, auth.path.secretsFile, auth.query.secretsFile, auth.signature.secretsFile]
-                .contains { $0 != nil } || Self.changeableProperties.contains { kafka.propertyFiles[$0] != nil }
+        let files = [
+            auth.header.secretsFile, auth.path.secretsFile, auth.query.secretsFile, auth.signature.secretsFile,
+        ]
+        return files.contains { $0 != nil } || !auth.accountNames.isEmpty
+            || Self.changeableProperties.contains { kafka.propertyFiles[$0] != nil }
     }
 
     /// These settings, with the secrets that files hold read again: those of callers, and Kafka's user name and password.
