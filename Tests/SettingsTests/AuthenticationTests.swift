@@ -242,6 +242,15 @@ import Testing
         #expect(failure.description.contains(says) && !failure.description.contains("0123456789"), "\(failure)")
     }
 
+    /// What `--auth-header-secrets-file <(…)` gives can be read but once.
+    @Test func aPipeIsNotReadAgain() {
+        var settings = BridgeSettings()
+        settings.auth.header.secretsFile = "/dev/null"
+        #expect(!settings.hasSecretFiles)
+        settings.auth.header.secretsFile = #filePath
+        #expect(settings.hasSecretFiles)
+    }
+
     @Test func whoHasNoFilesReadsNone() throws {
         #expect(!BridgeSettings().hasSecretFiles)
         let settings = try Self.auth("header: {secrets: [header-secret-0123456789]}").load().get().settings

@@ -4,11 +4,26 @@ extension BridgeSettings {
 
     /// Whether there are files that `withSecretsReadAgain` reads.
     package var hasSecretFiles: Bool {
-        let files = [
-            auth.header.secretsFile, auth.path.secretsFile, auth.query.secretsFile, auth.signature.secretsFile,
-        ]
-        return files.contains { $0 != nil } || !auth.accountNames.isEmpty
-            || Self.changeableProperties.contains { kafka.propertyFiles[$0] != nil }
+        !singleFiles.isEmpty || !accountFiles.isEmpty || !propertyFiles.isEmpty
+    }
+
+    /// The files of each kind of secret, by its key. A pipe is read at the start only.
+    private var singleFiles: [String: String] {
+        [
+            "auth.header": auth.header.secretsFile, "auth.path": auth.path.secretsFile,
+            "auth.query": auth.query.secretsFile, "auth.signature": auth.signature.secretsFile,
+        ].compactMapValues { $0 }.filter { !isStream($0.value) }
+    }
+
+    private var accountFiles: [String: [String: String]] {
+        [
+            "auth.header": auth.header.accounts, "auth.path": auth.path.accounts, "auth.query": auth.query.accounts,
+            "auth.signature": auth.signature.accounts,
+        ].filter { !$0.value.isEmpty && !$0.value.values.contains(where: isStream) }
+    }
+
+    private var propertyFiles: [String: String] {
+        kafka.propertyFiles.filter { Self.changeableProperties.contains($0.key) && !isStream($0.value) }
     }
 
     /// These settings, with the secrets that files hold read again: those of callers, and Kafka's user name and password.
@@ -28,22 +43,15 @@ extension BridgeSettings {
         func map(_ files: [String: String]) -> SettingInput {
             .map(files.sorted { $0.key < $1.key }.map { (located($0.key), located($0.value)) }, .standard)
         }
-        let files = [
-            "auth.header": auth.header.secretsFile, "auth.path": auth.path.secretsFile,
-            "auth.query": auth.query.secretsFile, "auth.signature": auth.signature.secretsFile,
-        ]
-        let accounts = [
-            "auth.header": auth.header.accounts, "auth.path": auth.path.accounts, "auth.query": auth.query.accounts,
-            "auth.signature": auth.signature.accounts,
-        ]
-        for (kind, file) in files {
-            if let file { Declaration.named("\(kind).secretsFile")?.store(.single(located(file)), &loader.draft) }
+        for (kind, file) in singleFiles {
+            Declaration.named("\(kind).secretsFile")?.store(.single(located(file)), &loader.draft)
         }
-        for (kind, files) in accounts where !files.isEmpty {
+        for (kind, files) in accountFiles {
             Declaration.named("\(kind).accounts")?.store(map(files), &loader.draft)
         }
-        let properties = kafka.propertyFiles.filter { Self.changeableProperties.contains($0.key) }
-        if !properties.isEmpty { Declaration.named("kafka.propertyFiles")?.store(map(properties), &loader.draft) }
+        if !propertyFiles.isEmpty {
+            Declaration.named("kafka.propertyFiles")?.store(map(propertyFiles), &loader.draft)
+        }
         loader.checkRules(isComplete: true)
         guard loader.draft.problems.isEmpty else {
             throw SettingsFailure(problems: loader.draft.problems, warnings: [])
