@@ -2,7 +2,7 @@ import Foundation
 import Testing
 
 /// Who gets in, with the built program: secrets that change while it serves, and a mode that lets everybody in.
-@Suite(.serialized) struct AccessTests {
+@Suite(.serialized) struct CallerTests {
     private static let old = "old-secret-0123456789"
     private static let new = "new-secret-0123456789"
 
@@ -14,7 +14,7 @@ import Testing
         init(_ arguments: [String] = []) throws {
             folder = try TemporaryFolder()
             let path = folder.path
-            try "\(AccessTests.old)\n".write(toFile: path + "/secrets", atomically: true, encoding: .utf8)
+            try "\(CallerTests.old)\n".write(toFile: path + "/secrets", atomically: true, encoding: .utf8)
             bridge = try ServedBridge(
                 ["--kafka-bootstrap-servers", "127.0.0.1:1", "--spool-path", path, "--spool-any-file-system"]
                     + arguments,
