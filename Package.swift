@@ -53,7 +53,7 @@ let package = Package(
         // C libraries of the system, one module map each.
         system("CRDKafka", pkgConfig: "rdkafka", apt: "librdkafka-dev", brew: "librdkafka"),
         system("CUV", pkgConfig: "libuv", apt: "libuv1-dev", brew: "libuv"),
-        system("COpenSSL", pkgConfig: "libcrypto", apt: "libssl-dev", brew: "openssl@3"),
+        system("COpenSSL", pkgConfig: "openssl", apt: "libssl-dev", brew: "openssl@3"),
         system("CSQLite", pkgConfig: "sqlite3", apt: "libsqlite3-dev", brew: "sqlite"),
         system("CYAML", pkgConfig: "yaml-0.1", apt: "libyaml-dev", brew: "libyaml"),
         system("CCurl", pkgConfig: "libcurl", apt: "libcurl4-openssl-dev", brew: "curl"),
@@ -65,7 +65,7 @@ let package = Package(
         module("Threads", uses: ["CSystem"]),
         module("Kafka", uses: ["CRDKafka", "Threads"]),
         module("EventLoop", uses: ["CUV"]),
-        module("HTTPServer", uses: ["Addresses", "EventLoop", "Threads", "CUV"]),
+        module("HTTPServer", uses: ["Addresses", "COpenSSL", "EventLoop", "Threads", "CUV"]),
         module("Telemetry", uses: ["Threads"]),
 
         // The path of an event.
@@ -133,7 +133,7 @@ let package = Package(
         tests(of: "EventLoop", uses: ["Threads"]),
         // Runs the request parser in every way that bytes can come; for tests, comparisons and fuzzing.
         .target(name: "ParserProbe", dependencies: ["HTTPServer"], path: "Tests/ParserProbe", swiftSettings: settings),
-        tests(of: "HTTPServer", uses: ["Addresses", "EventLoop", "Threads", "ParserProbe"], exclude: ["Cases"]),
+        tests(of: "HTTPServer", uses: ["Addresses", "COpenSSL", "EventLoop", "Threads", "ParserProbe"], exclude: ["Cases"]),
         tests(of: "Telemetry"),
         tests(of: "SMSPortalEvents"),
         tests(of: "Spool"),

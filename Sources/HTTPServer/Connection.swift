@@ -3,10 +3,12 @@ import EventLoop
 
 /// One client's connection: reads requests one after another, and has each answered before the next.
 ///
-/// Its life is a line: `receiving` and `answering` in turn, `flushing` while an answer waits for the client to take
+/// Its life is a line: `opening` where something stands before the first request, `receiving` and `answering` in turn, `flushing` while an answer waits for the client to take
 /// it, then, once the last answer is out, `draining`, and `closed`.
 final class Connection {
     private enum Phase {
+        /// A PROXY header or a TLS handshake is not whole.
+        case opening
         /// Between requests, or within one that is not whole.
         case receiving
         /// The handler owes an answer.
@@ -20,8 +22,9 @@ final class Connection {
 
     /// Held until the connection closes; the server holds its connections as long.
     private let server: HTTPServer
-    private let transport: Transport
-    private let peer: PeerAddress
+    private var transport: Transport
+    /// Whoever is at the other end, or whom the balancer there speaks for.
+    private var peer: PeerAddress
     /// Beyond the cap: only there to be told so.
     let isSurplus: Bool
     private(set) var exchange: Exchange
@@ -54,6 +57,12 @@ final class Connection {
     /// The handler has the present request and owes its answer.
     private(set) var isOwed = false
     private var isReadingPaused = false
+    /// It will read on at the end of the turn.
+    private var isReadingOn = false
+    /// A step of the handshake waits for its turn.
+    private var isQueued = false
+    /// What has come of a PROXY header.
+    private var proxyHeader: [UInt8] = []
     private var drained = 0
 
     /// When the present state has lasted too long, in the loop's time; `UInt64.max` when it may last.
@@ -64,6 +73,10 @@ final class Connection {
     var ringDeadline: UInt64?
 
     private enum Awaited {
+        /// The whole PROXY header.
+        case proxyHeader
+        /// The end of the TLS handshake.
+        case handshake
         /// The whole head, from the accept or its first byte on.
         case head
         /// The whole body.
@@ -85,7 +98,9 @@ final class Connection {
     }
 
     /// Whether it is between two requests.
-    var isIdle: Bool { phase == .receiving && pending == nil && !isAdvancing }
+    var isIdle: Bool { phase == .opening || (phase == .receiving && pending == nil && !isAdvancing) }
+    /// Whether a TLS handshake is awaited or under way.
+    var isShakingHands: Bool { phase == .opening && awaits == .handshake }
     var isClosed: Bool { phase == .closed }
 
     /// Begins to serve.
@@ -94,6 +109,11 @@ final class Connection {
             // The watch holds the connection until it is cancelled.
             becameReady(ready)
         }
+        if server.needsOpening {
+            phase = .opening
+            beginOpening()
+            return
+        }
         setDeadline(.head, server.headTimeout)
         if isSurplus { sendOwn(server.prepared.surplus, keepAlive: false) }
     }
@@ -101,7 +121,7 @@ final class Connection {
     // MARK: Readiness
 
     private func becameReady(_ ready: Readiness) {
-        if ready.contains(.writable) { flush() }
+        if ready.contains(.writable) { becameWritable() }
         let bytesRead = server.tally.bytesRead
         if ready.contains(.readable) { becameReadable() } else if ready.contains(.hungUp) { wasLost() }
         if ready.contains(.failed) {
@@ -111,13 +131,37 @@ final class Connection {
         }
     }
 
+    private func becameWritable() {
+        if hasOutput {
+            flush()
+        } else if phase == .opening || transport.waitsToWrite {
+            becameReadable()
+            if phase != .opening { updateInterest() }
+        }
+    }
+
     private func becameReadable() {
         switch phase {
+        case .opening: goOnOpening()
         case .receiving: receive()
         case .answering, .flushing: receiveAhead()
         case .draining: drain()
         case .closed: break
         }
+        if transport.session != nil { lookForBuffered() }
+    }
+
+    /// Reads on at the end of this turn if there is something of which the socket does not tell.
+    private func lookForBuffered() {
+        guard !isReadingOn, phase == .receiving || interest.contains(.readable), transport.hasBuffered else { return }
+        isReadingOn = true
+        server.readOnSoon(self)
+    }
+
+    /// Reads what OpenSSL had read before.
+    func readOn() {
+        isReadingOn = false
+        if phase == .receiving || phase == .answering || phase == .flushing { becameReadable() }
     }
 
     /// Reads what is there of a request.
@@ -176,6 +220,8 @@ final class Connection {
         if case .moved(let count) = outcome {
             buffer.added(count)
             server.tally.bytesRead += UInt64(count)
+        } else if transport.waitsToWrite {
+            updateInterest()
         }
         return outcome
     }
@@ -198,6 +244,124 @@ final class Connection {
     private func refuseForMemory() {
         server.tally.refusedForMemory += 1
         sendOwn(server.prepared.memory, keepAlive: false)
+    }
+
+    // MARK: Before the first request
+
+    private func beginOpening() {
+        guard let sources = server.configuration.proxyProtocolSources else { return beginHandshake() }
+        guard sources.contain(peer) else {
+            server.tally.proxyHeadersUntrusted += 1
+            close()
+            return
+        }
+        setDeadline(.proxyHeader, server.headTimeout)
+    }
+
+    private func goOnOpening() {
+        guard awaits == .handshake else { return readProxyHeader() }
+        guard !isQueued else { return }
+        isQueued = true
+        server.queueHandshake(self)
+    }
+
+    /// Takes the header and not a byte behind it, which is the handshake's or a request's: it looks first, and then takes
+    /// what belongs to the header.
+    private func readProxyHeader() {
+        let room = UnsafeMutableRawBufferPointer(rebasing: server.shared.tail.prefix(ProxyHeader.maxBinaryBytes))
+        let count: Int
+        switch transport.readPlain(into: room, leaves: true) {
+        case .moved(let there): count = there
+        case .wouldBlock: return
+        case .ended, .lost: return close()
+        }
+        let known = proxyHeader.count
+        proxyHeader += room[..<count]
+        let verdict = proxyHeader.withUnsafeBytes { ProxyHeader.read($0.bytes) }
+        var taken = count
+        if case .header(let length, _) = verdict { taken = length - known }
+        _ = transport.readPlain(into: UnsafeMutableRawBufferPointer(rebasing: room[..<taken]))
+        server.tally.bytesRead += UInt64(taken)
+        switch verdict {
+        case .needMore: return
+        case .malformed:
+            server.tally.proxyHeadersMalformed += 1
+            close()
+        case .header(_, let source):
+            proxyHeader = []
+            if let source { peer = source }
+            beginHandshake()
+        }
+    }
+
+    private func beginHandshake() {
+        guard server.tls != nil else { return beginServing() }
+        setDeadline(.handshake, server.handshakeTimeout)
+        server.beganHandshake(self)
+    }
+
+    /// One step of the handshake, in the order in which the server grants them.
+    func shakeHands() {
+        isQueued = false
+        guard isShakingHands else { return }
+        if transport.session == nil {
+            // Only now: who connects and sends nothing costs no more than on a plain port.
+            guard let context = server.tls,
+                let session = TLSSession(context, descriptor: transport.descriptor)
+            else {
+                close()
+                return
+            }
+            transport.session = session
+        }
+        guard let session = transport.session else { return }
+        switch session.shakeHands() {
+        case .wouldBlock:
+            let interest: Readiness = session.waitsToWrite ? .writable : .readable
+            guard interest != self.interest else { return }
+            self.interest = interest
+            do throws(EventLoopError) { try watch?.watch(for: interest) } catch { close() }
+        case .failed(let failure): failHandshake(failure)
+        case .done:
+            server.tally.handshakes += 1
+            if server.tls?.asksClients == true, session.hasClientCertificate { server.tally.clientCertificates += 1 }
+            server.endedHandshake()
+            beginServing()
+            updateInterest()
+            lookForBuffered()
+        }
+    }
+
+    private func failHandshake(_ failure: TLSFailure) {
+        server.tally.note(failure)
+        transport.session = nil
+        guard failure != .cutOff else {
+            close()
+            return
+        }
+        server.endedHandshake()
+        // Whoever speaks HTTP here is told so in the language that they speak.
+        if failure == .plaintext {
+            server.assemble(server.prepared.plaintext, isLast: true, isHead: false, saysKeepAlive: false) {
+                _ = transport.writePlain($0)
+            }
+        }
+        // So that the alert is read: closing at once would reset the connection.
+        finish()
+    }
+
+    /// Ended for the sake of others that answer in time.
+    func giveUpHandshake() {
+        server.tally.note(.overload)
+        close()
+    }
+
+    /// Whether it is the client's turn in the handshake, or the client is gone.
+    var waitsForClient: Bool { !isQueued }
+
+    private func beginServing() {
+        phase = .receiving
+        setDeadline(.head, server.headTimeout)
     }
 
     // MARK: Requests
@@ -405,6 +569,7 @@ final class Connection {
         keepAlive = true
         setDeadline(.request, server.idleTimeout)
         updateInterest()
+        if transport.session != nil { lookForBuffered() }
         if isAdvancing { return }
         // What came meanwhile is served when the turn ends: an answer may be given from within another request.
         if pending != nil { server.resumeSoon(exchange) }
@@ -427,7 +592,7 @@ final class Connection {
             // A connection that is lost altogether is still to be noticed.
             interest = .hungUp
         }
-        if hasOutput { interest = interest.union(.writable) }
+        if hasOutput || transport.waitsToWrite { interest = interest.union(.writable) }
         guard interest != self.interest else { return }
         self.interest = interest
         do throws(EventLoopError) {
@@ -448,6 +613,12 @@ final class Connection {
     /// The deadline has passed; everything that was ready has been served before.
     func expired() {
         switch awaits {
+        case .proxyHeader:
+            server.tally.headTimeouts += 1
+            close()
+        case .handshake:
+            server.tally.note(.timeout)
+            close()
         case .head, .request, .body:
             guard phase == .receiving else { return }
             guard let pending, pending.hasBegun else {
@@ -468,7 +639,7 @@ final class Connection {
     /// Closes when no request of its has come; one that waits in the kernel is served first.
     func closeIfIdle() {
         guard isIdle else { return }
-        receive()
+        if phase == .receiving { receive() }
         if isIdle { close() }
     }
 
@@ -489,7 +660,7 @@ final class Connection {
 
     private func drain() {
         server.shared.clear()
-        switch transport.read(into: server.shared.tail) {
+        switch transport.readPlain(into: server.shared.tail) {
         case .moved(let count):
             drained += count
             if drained > server.configuration.maxDrainBytes { close() }
@@ -503,6 +674,7 @@ final class Connection {
         switch phase {
         case .answering, .flushing: server.tally.clientsLeft += 1
         case .receiving: if pending?.hasBegun == true { server.tally.requestsCutOff += 1 }
+        case .opening: if isShakingHands { server.tally.note(.cutOff) }
         case .draining, .closed: break
         }
         close()
@@ -511,6 +683,7 @@ final class Connection {
     /// Closes at once, and tells the handler if it still owes an answer.
     func close() {
         guard phase != .closed else { return }
+        if isShakingHands { server.endedHandshake() }
         let left = isOwed ? exchange : nil
         isOwed = false
         phase = .closed

@@ -16,6 +16,9 @@ package final class HTTPServer {
     let loop: EventLoop
     let configuration: HTTPServerConfiguration
     private(set) var handler: any RequestHandler
+    /// How connections speak TLS from their accept on; nil for plain ones. Give it before `listen()`, and another one at
+    /// any time: connections that are open keep theirs.
+    package var tls: TLSContext?
     let prepared = PreparedAnswers()
 
     let headTimeout: UInt64
@@ -23,6 +26,7 @@ package final class HTTPServer {
     let writeTimeout: UInt64
     let idleTimeout: UInt64
     let drainTimeout: UInt64
+    let handshakeTimeout: UInt64
 
     private var listeners: [Listener] = []
     private var isAcceptPaused = false
@@ -65,6 +69,18 @@ package final class HTTPServer {
     var tally = HTTPServerCounters()
     private var refusals = [UInt64](repeating: 0, count: RequestRule.allCases.count)
 
+    /// Connections whose TLS handshake is not done, in the order of their begin; some of them have left by now.
+    private var handshakes: [Connection] = []
+    private var handshakeCount = 0
+    /// Steps that wait to be taken.
+    private var handshakeQueue: [Connection] = []
+    private var readingOn: [Connection] = []
+    /// A handshake costs the loop up to a millisecond (RSA of 2048 bits), a request some microseconds: so many steps a
+    /// turn, and then it is the requests' turn again.
+    private static let handshakeStepsPerTurn = 8
+
+    /// TLS handshakes that are awaited or under way.
+    package var openHandshakes: Int { handshakeCount }
     /// Connections that are open, those that are being closed orderly included.
     package var openConnections: Int { openCount }
     /// Requests that the handler has not answered.
@@ -85,6 +101,7 @@ package final class HTTPServer {
         writeTimeout = configuration.writeTimeout.nanoseconds
         idleTimeout = configuration.idleTimeout.nanoseconds
         drainTimeout = configuration.drainTimeout.nanoseconds
+        handshakeTimeout = configuration.handshakeTimeout.nanoseconds
         shared = RequestBuffer(capacity: 64 * 1024, limits: configuration.limits)
         ring = DeadlineRing(granularity: Self.granularity, slots: 2048)
         outgoing.reserveCapacity(4096)
@@ -186,6 +203,12 @@ package final class HTTPServer {
     private func open(_ transport: Transport, _ peer: PeerAddress) {
         tally.accepted += 1
         let isSurplus = openCount - surplusConnections >= configuration.maxConnections
+        if isSurplus, needsOpening {
+            // To answer would take a handshake, or a header first.
+            tally.surplus += 1
+            transport.close()
+            return
+        }
         let slot: Int
         if let free = freeSlots.popLast() {
             slot = free
@@ -288,6 +311,50 @@ package final class HTTPServer {
 
     func countRefusal(by rule: RequestRule) {
         refusals[HTTPServerCounters.index(of: rule)] += 1
+    }
+
+    // MARK: TLS
+
+    /// Whether something stands before a connection's first request.
+    var needsOpening: Bool { tls != nil || configuration.proxyProtocolSources != nil }
+
+    /// A connection waits for its handshake: one too many ends the one whose client has been waited for longest.
+    func beganHandshake(_ connection: Connection) {
+        handshakeCount += 1
+        handshakes.append(connection)
+        if handshakes.count > 2 * handshakeCount + 64 { handshakes.removeAll { !$0.isShakingHands } }
+        guard handshakeCount > configuration.maxHandshakes else { return }
+        let oldest = handshakes.first { $0.isShakingHands && $0.waitsForClient }
+        (oldest ?? connection).giveUpHandshake()
+    }
+
+    /// A handshake is done, or its connection has left.
+    func endedHandshake() { handshakeCount -= 1 }
+
+    /// Has a step of a handshake taken when this turn's requests have been served.
+    func queueHandshake(_ connection: Connection) {
+        handshakeQueue.append(connection)
+        if handshakeQueue.count == 1 { loop.soon { [weak self] in self?.takeHandshakeSteps() } }
+    }
+
+    private func takeHandshakeSteps() {
+        let steps = handshakeQueue.prefix(Self.handshakeStepsPerTurn)
+        handshakeQueue.removeFirst(steps.count)
+        let left = !handshakeQueue.isEmpty
+        for connection in steps { connection.shakeHands() }
+        if left { loop.soon { [weak self] in self?.takeHandshakeSteps() } }
+    }
+
+    /// Has a connection read at the end of this turn what its socket does not tell of.
+    func readOnSoon(_ connection: Connection) {
+        readingOn.append(connection)
+        if readingOn.count == 1 { loop.soon { [weak self] in self?.readOn() } }
+    }
+
+    private func readOn() {
+        let connections = readingOn
+        readingOn = []
+        for connection in connections { connection.readOn() }
     }
 
     // MARK: Memory of unfinished requests

@@ -1,3 +1,5 @@
+package import Addresses
+
 /// Where a server listens and what it bears.
 package struct HTTPServerConfiguration: Sendable {
     /// Numeric address or name to listen on; a name is looked up once, at `listen()`, and all its addresses are used.
@@ -35,6 +37,15 @@ package struct HTTPServerConfiguration: Sendable {
     package var drainTimeout = Duration.seconds(2)
     /// When the process is out of descriptors, accepting pauses until a connection closes, or for this long. 100 ms.
     package var acceptRetryDelay = Duration.milliseconds(100)
+
+    /// A TLS handshake must be done this long after the accept, or after the PROXY header. 10 s.
+    package var handshakeTimeout = Duration.seconds(10)
+    /// Handshakes in progress, those included whose client has sent nothing. For one more the one is ended whose client has
+    /// been waited for longest: a flood of idle ones goes, and who answers in time gets in. 1,000.
+    package var maxHandshakes = 1_000
+    /// Nil: connections begin with a request or a handshake. Otherwise each begins with a header of the PROXY protocol
+    /// and comes from one of these; others are closed.
+    package var proxyProtocolSources: [AddressRange]?
 
     package init() {}
 }

@@ -25,6 +25,16 @@ package struct HTTPServerCounters: Sendable {
     package var requestsCutOff: UInt64 = 0
     package var bytesRead: UInt64 = 0
     package var bytesWritten: UInt64 = 0
+    /// TLS handshakes that were done.
+    package var handshakes: UInt64 = 0
+    /// Those of them in which the client has shown a certificate.
+    package var clientCertificates: UInt64 = 0
+    /// Connections that should have begun with a PROXY header: from an address that may not send one, and with bytes that
+    /// are none.
+    package var proxyHeadersUntrusted: UInt64 = 0
+    package var proxyHeadersMalformed: UInt64 = 0
+    /// In the order of the failures.
+    var handshakeFailures = [UInt64](repeating: 0, count: TLSFailure.allCases.count)
     /// In the order of the rules.
     var refusals: [UInt64] = []
 
@@ -32,6 +42,15 @@ package struct HTTPServerCounters: Sendable {
     package func refused(by rule: RequestRule) -> UInt64 {
         let index = Self.index(of: rule)
         return index < refusals.count ? refusals[index] : 0
+    }
+
+    /// Handshakes that came to nothing, by why.
+    package func handshakes(failedBy failure: TLSFailure) -> UInt64 {
+        TLSFailure.allCases.firstIndex(of: failure).map { handshakeFailures[$0] } ?? 0
+    }
+
+    mutating func note(_ failure: TLSFailure) {
+        if let index = TLSFailure.allCases.firstIndex(of: failure) { handshakeFailures[index] += 1 }
     }
 
     static func index(of rule: RequestRule) -> Int { indices[rule] ?? 0 }

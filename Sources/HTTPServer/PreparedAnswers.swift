@@ -4,6 +4,7 @@ struct PreparedAnswers {
     let surplus = Self.text(503, "connections", retryAfter: 1)
     let memory = Self.text(503, "memory", retryAfter: 1)
     let timeout = Self.text(408, "request-timeout")
+    let plaintext = Self.text(400, "this port speaks TLS: use https")
     let serverOptions = PreparedResponse(status: 200)
     private let refusals: [RequestRule: PreparedResponse]
 

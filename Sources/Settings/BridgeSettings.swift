@@ -2,6 +2,24 @@
 package struct BridgeSettings: Sendable, Equatable {
     /// The public port, on which callbacks arrive.
     package struct HTTP: Sendable, Equatable {
+        /// TLS on it: on with a certificate.
+        package struct TLS: Sendable, Equatable {
+            /// Whether a client may do without a certificate where `clientCa` asks for one.
+            package enum ClientCertificate: String, Sendable, CaseIterable { case required, optional }
+
+            /// Path of the certificate and its chain; empty: no TLS.
+            package var certificate = ""
+            /// Path of the private key.
+            package var key = ""
+            /// Path of the authorities of clients' certificates; empty: clients need none.
+            package var clientCa = ""
+            package var clientCertificate = ClientCertificate.required
+            /// From the accept to the end of the handshake.
+            package var handshakeTimeout = Duration.seconds(10)
+            /// The most handshakes in progress.
+            package var maxHandshakes = 1_000
+        }
+
         /// Address to listen on.
         package var host = "0.0.0.0"
         /// Port; 0 lets the system choose.
@@ -32,6 +50,9 @@ package struct BridgeSettings: Sendable, Equatable {
         package var backlog = 1_024
         /// Ranges of addresses whose word on where a client comes from is believed.
         package var trustedProxies: [String] = []
+        /// Whether every connection begins with a PROXY header.
+        package var proxyProtocol = false
+        package var tls = TLS()
     }
 
     /// The private port: health and metrics.

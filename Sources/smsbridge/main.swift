@@ -28,7 +28,11 @@ case .fail(let text, let exitCode):
     exit(exitCode)
 case .run(let invocation):
     guard let loaded = invocation.settings else { exit(ExitCode.usage) }
-    let problems = loaded.settings.problems(loaded.sources)
+    var problems = loaded.settings.problems(loaded.sources)
+    // Only who is to serve needs to be able to read the key.
+    if ["serve", "check"].contains(invocation.command), let problem = TLSFiles.problem(loaded.settings) {
+        problems.append(problem)
+    }
     if !problems.isEmpty {
         for problem in problems { Output.error("smsbridge \(invocation.command): \(problem)\n") }
         exit(ExitCode.usage)

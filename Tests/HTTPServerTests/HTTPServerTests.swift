@@ -22,9 +22,9 @@ struct HTTPServerTests {
 
     // MARK: Serving
 
-    @Test("a request is answered with its headers, a date and nothing about the connection")
-    func basic() throws {
-        let server = try TestServer()
+    @Test("a request is answered with its headers, a date and nothing about the connection", arguments: Wire.allCases)
+    func basic(wire: Wire) throws {
+        let server = try TestServer(wire)
         let client = try server.connect()
         client.send(post("/now", "hello"))
         let answer = try client.answer()
@@ -39,9 +39,9 @@ struct HTTPServerTests {
         server.stop()
     }
 
-    @Test("a connection serves one request after another, answered now or later")
-    func keepAlive() throws {
-        let server = try TestServer()
+    @Test("a connection serves one request after another, answered now or later", arguments: Wire.allCases)
+    func keepAlive(wire: Wire) throws {
+        let server = try TestServer(wire)
         let client = try server.connect()
         for round in 0..<100 {
             client.send(post(round % 2 == 0 ? "/now" : "/later", "\(round)"))
@@ -53,9 +53,9 @@ struct HTTPServerTests {
         server.stop()
     }
 
-    @Test("pipelined requests are answered in order, one at a time")
-    func pipelining() throws {
-        let server = try TestServer()
+    @Test("pipelined requests are answered in order, one at a time", arguments: Wire.allCases)
+    func pipelining(wire: Wire) throws {
+        let server = try TestServer(wire)
         let client = try server.connect()
         var text = ""
         for round in 0..<300 { text += post(["/now", "/later", "/held"][round % 3], "\(round)") }
@@ -88,9 +88,9 @@ struct HTTPServerTests {
         server.stop()
     }
 
-    @Test("chunked bodies arrive whole, in any pieces, and what follows is the next request")
-    func chunked() throws {
-        let server = try TestServer()
+    @Test("chunked bodies arrive whole, in any pieces, and what follows is the next request", arguments: Wire.allCases)
+    func chunked(wire: Wire) throws {
+        let server = try TestServer(wire)
         let client = try server.connect()
         let body = (0..<5000).map { UInt8(truncatingIfNeeded: $0 &* 31) }
         var wire = Array("POST /later HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n".utf8)
@@ -116,9 +116,9 @@ struct HTTPServerTests {
         server.stop()
     }
 
-    @Test("HEAD is answered without a body and with its length")
-    func head() throws {
-        let server = try TestServer()
+    @Test("HEAD is answered without a body and with its length", arguments: Wire.allCases)
+    func head(wire: Wire) throws {
+        let server = try TestServer(wire)
         let client = try server.connect()
         client.send("HEAD /now HTTP/1.1\r\nHost: a\r\n\r\n" + get)
         let answer = try client.answer(isHead: true)
@@ -127,9 +127,9 @@ struct HTTPServerTests {
         server.stop()
     }
 
-    @Test("OPTIONS * is the server's to answer")
-    func options() throws {
-        let server = try TestServer()
+    @Test("OPTIONS * is the server's to answer", arguments: Wire.allCases)
+    func options(wire: Wire) throws {
+        let server = try TestServer(wire)
         let client = try server.connect()
         client.send("OPTIONS * HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi" + get)
         let answer = try client.answer()
@@ -140,18 +140,18 @@ struct HTTPServerTests {
         server.stop()
     }
 
-    @Test("absolute form reaches the handler with its path")
-    func absoluteForm() throws {
-        let server = try TestServer()
+    @Test("absolute form reaches the handler with its path", arguments: Wire.allCases)
+    func absoluteForm(wire: Wire) throws {
+        let server = try TestServer(wire)
         let client = try server.connect()
         client.send("GET http://b.example/later?x HTTP/1.1\r\nHost: a\r\n\r\n")
         #expect(try client.answer().text == "later")
         server.stop()
     }
 
-    @Test("HTTP/1.0 closes, unless keep-alive is asked for, which is then said")
-    func http10() throws {
-        let server = try TestServer()
+    @Test("HTTP/1.0 closes, unless keep-alive is asked for, which is then said", arguments: Wire.allCases)
+    func http10(wire: Wire) throws {
+        let server = try TestServer(wire)
         let closing = try server.connect()
         closing.send("GET /now HTTP/1.0\r\n\r\n")
         #expect(try closing.answer().header("connection") == "close")
@@ -167,9 +167,9 @@ struct HTTPServerTests {
         server.stop()
     }
 
-    @Test("Connection: close is obeyed, said, and what follows is not served")
-    func close() throws {
-        let server = try TestServer()
+    @Test("Connection: close is obeyed, said, and what follows is not served", arguments: Wire.allCases)
+    func close(wire: Wire) throws {
+        let server = try TestServer(wire)
         let client = try server.connect()
         client.send("GET /later HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n" + get)
         let answer = try client.answer()
@@ -181,9 +181,9 @@ struct HTTPServerTests {
         server.stop()
     }
 
-    @Test("an empty line between two requests is skipped")
-    func emptyLine() throws {
-        let server = try TestServer()
+    @Test("an empty line between two requests is skipped", arguments: Wire.allCases)
+    func emptyLine(wire: Wire) throws {
+        let server = try TestServer(wire)
         let client = try server.connect()
         client.send(post("/now", "a") + "\r\n" + get)
         #expect(try client.answer().status == 200)
@@ -211,9 +211,9 @@ struct HTTPServerTests {
         server.stop()
     }
 
-    @Test("a port that is taken, and a host that is none, are errors that say so")
-    func listenErrors() throws {
-        let server = try TestServer()
+    @Test("a port that is taken, and a host that is none, are errors that say so", arguments: Wire.allCases)
+    func listenErrors(wire: Wire) throws {
+        let server = try TestServer(wire)
         let port = server.port
         let taken = #expect(throws: HTTPServerError.self) { _ = try TestServer { $0.port = port } }
         #expect(taken.map { "\($0)".contains("127.0.0.1:\(port)") } == true)
@@ -247,9 +247,11 @@ struct HTTPServerTests {
         server.stop()
     }
 
-    @Test("every case of the table, over a socket, in one piece and in two: what the table says, and never a reset")
-    func table() throws {
-        let server = try TestServer { $0.drainTimeout = .seconds(30) }
+    @Test(
+        "every case of the table, over a socket, in one piece and in two: what the table says, and never a reset",
+        arguments: Wire.allCases)
+    func table(wire: Wire) throws {
+        let server = try TestServer(wire) { $0.drainTimeout = .seconds(30) }
         for expected in try RequestCase.all() where expected.bytes.count < 100_000 {
             for split in [nil, expected.bytes.count / 2] {
                 let client = try server.connect()
@@ -284,9 +286,11 @@ struct HTTPServerTests {
         server.stop()
     }
 
-    @Test("an early refusal is readable though the client goes on sending, and then the connection closes")
-    func earlyRefusal() throws {
-        let server = try TestServer()
+    @Test(
+        "an early refusal is readable though the client goes on sending, and then the connection closes",
+        arguments: Wire.allCases)
+    func earlyRefusal(wire: Wire) throws {
+        let server = try TestServer(wire)
         for path in ["/refused", "/now"] {
             let client = try server.connect()
             let length = path == "/now" ? 99_999_999 : 200_000
@@ -304,9 +308,9 @@ struct HTTPServerTests {
         server.stop()
     }
 
-    @Test("what a refused client goes on sending is bounded in bytes")
-    func drainBytes() throws {
-        let server = try TestServer {
+    @Test("what a refused client goes on sending is bounded in bytes", arguments: Wire.allCases)
+    func drainBytes(wire: Wire) throws {
+        let server = try TestServer(wire) {
             $0.maxDrainBytes = 100_000
             $0.drainTimeout = .seconds(3600)
         }
@@ -319,9 +323,9 @@ struct HTTPServerTests {
         server.stop()
     }
 
-    @Test("a refused client that never closes is closed in the end")
-    func drainTime() throws {
-        let server = try TestServer { $0.drainTimeout = .milliseconds(50) }
+    @Test("a refused client that never closes is closed in the end", arguments: Wire.allCases)
+    func drainTime(wire: Wire) throws {
+        let server = try TestServer(wire) { $0.drainTimeout = .milliseconds(50) }
         let client = try server.connect()
         client.send("GET / HTTP/1.1\r\n\r\n")
         #expect(try client.answer().status == 400)
@@ -329,9 +333,11 @@ struct HTTPServerTests {
         server.stop()
     }
 
-    @Test("a refusal by the handler keeps the connection when the request is whole, and closes it when it is not")
-    func handlerRefusal() throws {
-        let server = try TestServer()
+    @Test(
+        "a refusal by the handler keeps the connection when the request is whole, and closes it when it is not",
+        arguments: Wire.allCases)
+    func handlerRefusal(wire: Wire) throws {
+        let server = try TestServer(wire)
         let client = try server.connect()
         client.send("GET /refused HTTP/1.1\r\nHost: a\r\n\r\n")
         let first = try client.answer()
@@ -352,9 +358,11 @@ struct HTTPServerTests {
         server.stop()
     }
 
-    @Test("a broken body behind a refused head is answered with the refusal, and the connection closes")
-    func refusedAndBroken() throws {
-        let server = try TestServer()
+    @Test(
+        "a broken body behind a refused head is answered with the refusal, and the connection closes",
+        arguments: Wire.allCases)
+    func refusedAndBroken(wire: Wire) throws {
+        let server = try TestServer(wire)
         let client = try server.connect()
         client.send("POST /refused HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n" + get)
         #expect(try client.answer().status == 401)
@@ -364,9 +372,11 @@ struct HTTPServerTests {
 
     // MARK: 100-continue
 
-    @Test("100 Continue is sent when the handler has accepted the head, and not before the body is asked for")
-    func expectContinue() throws {
-        let server = try TestServer()
+    @Test(
+        "100 Continue is sent when the handler has accepted the head, and not before the body is asked for",
+        arguments: Wire.allCases)
+    func expectContinue(wire: Wire) throws {
+        let server = try TestServer(wire)
         let client = try server.connect()
         for _ in 0..<2 {
             client.send("POST /later HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n")
@@ -417,9 +427,9 @@ struct HTTPServerTests {
         server.stop()
     }
 
-    @Test("a client that drips does not move its deadline")
-    func drip() throws {
-        let server = try TestServer {
+    @Test("a client that drips does not move its deadline", arguments: Wire.allCases)
+    func drip(wire: Wire) throws {
+        let server = try TestServer(wire) {
             $0.headTimeout = .milliseconds(200)
             $0.bodyTimeout = .milliseconds(200)
         }
@@ -444,9 +454,9 @@ struct HTTPServerTests {
         server.stop()
     }
 
-    @Test("the time of a head begins with its first byte, not with the answer before")
-    func headTimeAfterAnswer() throws {
-        let server = try TestServer {
+    @Test("the time of a head begins with its first byte, not with the answer before", arguments: Wire.allCases)
+    func headTimeAfterAnswer(wire: Wire) throws {
+        let server = try TestServer(wire) {
             $0.headTimeout = .milliseconds(150)
             $0.idleTimeout = .seconds(3600)
         }
@@ -481,9 +491,9 @@ struct HTTPServerTests {
         server.stop()
     }
 
-    @Test("an idle connection is closed, in silence and orderly")
-    func idle() throws {
-        let server = try TestServer { $0.idleTimeout = .milliseconds(60) }
+    @Test("an idle connection is closed, in silence and orderly", arguments: Wire.allCases)
+    func idle(wire: Wire) throws {
+        let server = try TestServer(wire) { $0.idleTimeout = .milliseconds(60) }
         let client = try server.connect()
         client.send(get)
         #expect(try client.answer().status == 200)
@@ -493,9 +503,9 @@ struct HTTPServerTests {
         server.stop()
     }
 
-    @Test("while an answer is owed no deadline of the connection's runs out")
-    func noDeadlineWhileOwed() throws {
-        let server = try TestServer {
+    @Test("while an answer is owed no deadline of the connection's runs out", arguments: Wire.allCases)
+    func noDeadlineWhileOwed(wire: Wire) throws {
+        let server = try TestServer(wire) {
             $0.idleTimeout = .milliseconds(50)
             $0.headTimeout = .milliseconds(50)
             $0.bodyTimeout = .milliseconds(50)
@@ -509,9 +519,11 @@ struct HTTPServerTests {
         server.stop()
     }
 
-    @Test("an answer that is not read ends the connection; one that is read slowly arrives whole")
-    func writeTimeout() throws {
-        let server = try TestServer { $0.writeTimeout = .milliseconds(300) }
+    @Test(
+        "an answer that is not read ends the connection; one that is read slowly arrives whole",
+        arguments: Wire.allCases)
+    func writeTimeout(wire: Wire) throws {
+        let server = try TestServer(wire) { $0.writeTimeout = .milliseconds(300) }
         let client = try server.connect(receiveBuffer: 4096)
         client.send("GET /large HTTP/1.1\r\nHost: a\r\n\r\n")
         #expect(server.wait { $0.server.counters.writeTimeouts == 1 && $0.server.openConnections == 0 })
@@ -529,9 +541,9 @@ struct HTTPServerTests {
 
     // MARK: Bounds
 
-    @Test("a client that sends ahead is read up to a bound, and served whole afterwards")
-    func sendsAhead() throws {
-        let server = try TestServer { $0.maxPipelinedBytes = 10_000 }
+    @Test("a client that sends ahead is read up to a bound, and served whole afterwards", arguments: Wire.allCases)
+    func sendsAhead(wire: Wire) throws {
+        let server = try TestServer(wire) { $0.maxPipelinedBytes = 10_000 }
         let client = try server.connect()
         let many = 60_000
         client.send(post("/held", "x"))
@@ -549,9 +561,10 @@ struct HTTPServerTests {
         server.stop()
     }
 
-    @Test("unfinished requests take so much memory together and no more: the next is told 503")
-    func unfinishedBytes() throws {
-        let server = try TestServer {
+    @Test(
+        "unfinished requests take so much memory together and no more: the next is told 503", arguments: Wire.allCases)
+    func unfinishedBytes(wire: Wire) throws {
+        let server = try TestServer(wire) {
             $0.maxUnfinishedBytes = 1 << 20
             $0.bodyTimeout = .seconds(3600)
         }
@@ -588,7 +601,8 @@ struct HTTPServerTests {
         server.stop()
     }
 
-    @Test("connections beyond the cap are told 503 and closed; when one leaves, another is served")
+    @Test(
+        "connections beyond the cap are told 503 and closed; when one leaves, another is served")
     func connectionCap() throws {
         let server = try TestServer {
             $0.maxConnections = 3
@@ -624,9 +638,9 @@ struct HTTPServerTests {
 
     // MARK: Leaving
 
-    @Test("a client that only ends its sending side gets its answers, the pipelined ones too")
-    func halfClose() throws {
-        let server = try TestServer()
+    @Test("a client that only ends its sending side gets its answers, the pipelined ones too", arguments: Wire.allCases)
+    func halfClose(wire: Wire) throws {
+        let server = try TestServer(wire)
         for text in [post("/later", "x"), post("/held", "x") + get, get + post("/held", "x"), get + get + "GET / HT"] {
             let client = try server.connect()
             client.send(text)
@@ -645,9 +659,11 @@ struct HTTPServerTests {
         server.stop()
     }
 
-    @Test("a client that is gone before the answer is told of, once, and the late answer harms nobody")
-    func clientLeaves() throws {
-        let server = try TestServer()
+    @Test(
+        "a client that is gone before the answer is told of, once, and the late answer harms nobody",
+        arguments: Wire.allCases)
+    func clientLeaves(wire: Wire) throws {
+        let server = try TestServer(wire)
         for more in ["", get] {
             let before = server.told.now.left
             let client = try server.connect()
@@ -673,9 +689,9 @@ struct HTTPServerTests {
         server.stop()
     }
 
-    @Test("a client that half-closes, and then is gone, is noticed while it waits")
-    func leavesAfterHalfClose() throws {
-        let server = try TestServer()
+    @Test("a client that half-closes, and then is gone, is noticed while it waits", arguments: Wire.allCases)
+    func leavesAfterHalfClose(wire: Wire) throws {
+        let server = try TestServer(wire)
         let client = try server.connect()
         client.send(post("/held", "x"))
         client.endWriting()
@@ -716,9 +732,11 @@ struct HTTPServerTests {
 
     // MARK: Stopping
 
-    @Test("after stopListening an answer is the last of its connection, idle ones close, new ones are not taken")
-    func stopping() throws {
-        let server = try TestServer()
+    @Test(
+        "after stopListening an answer is the last of its connection, idle ones close, new ones are not taken",
+        arguments: Wire.allCases)
+    func stopping(wire: Wire) throws {
+        let server = try TestServer(wire)
         let idle = try server.connect()
         idle.send(get)
         #expect(try idle.answer().status == 200)
@@ -738,9 +756,11 @@ struct HTTPServerTests {
         server.stop()
     }
 
-    @Test("while connections are drained new ones are served, and every answer is the last of its connection")
-    func draining() throws {
-        let server = try TestServer()
+    @Test(
+        "while connections are drained new ones are served, and every answer is the last of its connection",
+        arguments: Wire.allCases)
+    func draining(wire: Wire) throws {
+        let server = try TestServer(wire)
         let kept = try server.connect()
         kept.send(get)
         #expect(try kept.answer().header("connection") == nil)
@@ -762,9 +782,11 @@ struct HTTPServerTests {
         server.stop()
     }
 
-    @Test("a request that waits in the kernel is served before its connection is closed as idle")
-    func closeIdleServesFirst() throws {
-        let server = try TestServer()
+    @Test(
+        "a request that waits in the kernel is served before its connection is closed as idle", arguments: Wire.allCases
+    )
+    func closeIdleServesFirst(wire: Wire) throws {
+        let server = try TestServer(wire)
         let client = try server.connect()
         client.send(get)
         #expect(try client.answer().status == 200)
@@ -781,9 +803,9 @@ struct HTTPServerTests {
         server.stop()
     }
 
-    @Test("the handler may stop the server, or close it, from within a request")
-    func stopFromWithin() throws {
-        let server = try TestServer()
+    @Test("the handler may stop the server, or close it, from within a request", arguments: Wire.allCases)
+    func stopFromWithin(wire: Wire) throws {
+        let server = try TestServer(wire)
         let others = try (0..<3).map { _ in try server.connect() }
         for client in others {
             client.send(get)

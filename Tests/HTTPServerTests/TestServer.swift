@@ -1,4 +1,5 @@
 import Addresses
+import COpenSSL
 import EventLoop
 import HTTPServer
 import Synchronization
@@ -138,10 +139,16 @@ final class TestServer: Sendable {
     let told = Told()
     let port: UInt16
     private let host: String
+    private let wire: Wire
     private let mailbox: Mailbox<Work>
     private let thread: NamedThread
 
-    init(_ configure: @Sendable @escaping (inout HTTPServerConfiguration) -> Void = { _ in }) throws {
+    /// - Parameter material: of a server that speaks TLS; nil: a certificate of its own.
+    init(
+        _ wire: Wire = .plain, material: TLSMaterial? = nil,
+        _ configure: @Sendable @escaping (inout HTTPServerConfiguration) -> Void = { _ in }
+    ) throws {
+        self.wire = wire
         var configuration = HTTPServerConfiguration()
         configuration.host = "127.0.0.1"
         configure(&configuration)
@@ -152,6 +159,9 @@ final class TestServer: Sendable {
             do {
                 let loop = try EventLoop()
                 let handler = TestHandler(loop: loop, configuration: configuration, told: told)
+                if wire == .tls {
+                    handler.server.tls = try TLSContext(material ?? TestCertificate.server.material)
+                }
                 let mailbox = try loop.makeMailbox(of: Work.self) { batch in
                     for work in batch { work(handler) }
                 }
@@ -196,6 +206,37 @@ final class TestServer: Sendable {
     }
 
     func connect(receiveBuffer: Int32? = nil) throws -> TestClient {
+        let client = try connectPlain(receiveBuffer: receiveBuffer)
+        if wire == .tls { try client.startTLS() }
+        return client
+    }
+
+    /// A client whose bytes reach the server one at a time. Close it before the server stops.
+    func connectTrickling() throws -> TestClient {
+        let relay = try connectPlain()
+        var pair: [Int32] = [0, 0]
+        #if canImport(Glibc)
+        socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0, &pair)
+        #else
+        socketpair(AF_UNIX, SOCK_STREAM, 0, &pair)
+        #endif
+        let client = TestClient(descriptor: pair[0])
+        let other = pair[1]
+        let threads = try relay.relay(other)
+        client.onClose = {
+            for thread in threads { thread.join() }
+            #if canImport(Glibc)
+            _ = Glibc.close(other)
+            #else
+            _ = Darwin.close(other)
+            #endif
+            relay.close()
+        }
+        return client
+    }
+
+    /// A client that says nothing by itself, not even in a handshake.
+    func connectPlain(receiveBuffer: Int32? = nil) throws -> TestClient {
         try TestClient(
             host: host == "0.0.0.0" || host == "::" ? "127.0.0.1" : host, port: port, receiveBuffer: receiveBuffer)
     }
@@ -241,11 +282,27 @@ final class TestClient {
     /// How the server's side ended.
     enum End: Equatable {
         case orderly, reset, silence
+        /// TLS has not said that it is over.
+        case truncated
+    }
+
+    /// How a client speaks TLS.
+    struct TLS: Sendable {
+        /// ALPN; none when empty.
+        var protocols: [String] = ["http/1.1"]
+        var versions: ClosedRange<Int32> = TLS1_2_VERSION...TLS1_3_VERSION
+        var certificate: TestCertificate?
+        /// Only this certificate is accepted.
+        var trusts: TestCertificate?
+        var ciphers: String?
     }
 
     private let descriptor: Int32
     private var isOpen = true
     private var received: [UInt8] = []
+    var onClose: (() -> Void)?
+    private var context: OpaquePointer?
+    private(set) var ssl: OpaquePointer?
 
     init(host: String, port: UInt16, receiveBuffer: Int32? = nil) throws {
         var hints = addrinfo()
@@ -280,16 +337,25 @@ final class TestClient {
         }
     }
 
+    /// A client on a socket that is there already.
+    init(descriptor: Int32) { self.descriptor = descriptor }
+
     deinit { close() }
 
     func close() {
         guard isOpen else { return }
         isOpen = false
+        SSL_free(ssl)
+        SSL_CTX_free(context)
+        ssl = nil
+        context = nil
         #if canImport(Glibc)
         _ = Glibc.close(descriptor)
         #else
         _ = Darwin.close(descriptor)
         #endif
+        onClose?()
+        onClose = nil
     }
 
     /// Closes with a reset, so that the server learns that nobody reads.
@@ -299,7 +365,82 @@ final class TestClient {
         close()
     }
 
-    func endWriting() { shutdown(descriptor, Int32(SHUT_WR)) }
+    func endWriting() {
+        if let ssl { SSL_shutdown(ssl) }
+        shutdown(descriptor, Int32(SHUT_WR))
+    }
+
+    /// As `endWriting`, without a word of TLS.
+    func endWritingAbruptly() { shutdown(descriptor, Int32(SHUT_WR)) }
+
+    /// Passes on what another end of a socket sends, a byte at a time, until it closes; and back what comes.
+    func relay(_ other: Int32) throws -> [NamedThread] {
+        let mine = descriptor
+        func pass(_ from: Int32, _ to: Int32, _ size: Int) throws -> NamedThread {
+            try NamedThread("relay") {
+                var block = [UInt8](repeating: 0, count: size)
+                while true {
+                    let count = recv(from, &block, block.count, 0)
+                    if count <= 0 { break }
+                    if size == 1 { usleep(20) }
+                    #if os(Linux)
+                    if Glibc.send(to, &block, count, Int32(MSG_NOSIGNAL)) != count { break }
+                    #else
+                    if Darwin.send(to, &block, count, 0) != count { break }
+                    #endif
+                }
+                shutdown(to, Int32(SHUT_WR))
+            }
+        }
+        return [try pass(other, mine, 1), try pass(mine, other, 4096)]
+    }
+
+    /// Shakes hands.
+    ///
+    /// - Throws: the first alert or error, in OpenSSL's words.
+    func startTLS(_ tls: TLS = TLS()) throws {
+        // OpenSSL's own way of writing to a socket knows no other.
+        signal(SIGPIPE, SIG_IGN)
+        context = SSL_CTX_new(TLS_client_method())
+        _ = smsbridge_tls_set_versions(context, tls.versions.lowerBound, tls.versions.upperBound)
+        // Whatever the system's configuration wants: a test asks for what it asks for.
+        SSL_CTX_set_security_level(context, 0)
+        if let ciphers = tls.ciphers { SSL_CTX_set_cipher_list(context, ciphers) }
+        if !tls.protocols.isEmpty {
+            let list = tls.protocols.flatMap { [UInt8($0.utf8.count)] + Array($0.utf8) }
+            SSL_CTX_set_alpn_protos(context, list, UInt32(list.count))
+        }
+        if let identity = tls.certificate {
+            let (certificate, key) = identity.read()
+            SSL_CTX_use_certificate(context, certificate)
+            SSL_CTX_use_PrivateKey(context, key)
+            X509_free(certificate)
+            EVP_PKEY_free(key)
+        }
+        if let trusts = tls.trusts {
+            let (certificate, key) = trusts.read()
+            X509_STORE_add_cert(SSL_CTX_get_cert_store(context), certificate)
+            X509_free(certificate)
+            EVP_PKEY_free(key)
+            SSL_CTX_set_verify(context, SSL_VERIFY_PEER, nil)
+        }
+        ssl = SSL_new(context)
+        SSL_set_fd(ssl, descriptor)
+        ERR_clear_error()
+        guard SSL_connect(ssl) == 1 else {
+            let reason = ERR_reason_error_string(ERR_peek_error()).map { String(cString: $0) } ?? "closed"
+            throw Failure(description: reason)
+        }
+    }
+
+    /// The name in the server's certificate.
+    var serverName: String? {
+        guard let certificate = SSL_get1_peer_certificate(ssl) else { return nil }
+        defer { X509_free(certificate) }
+        var text = [CChar](repeating: 0, count: 256)
+        let count = X509_NAME_get_text_by_NID(X509_get_subject_name(certificate), NID_commonName, &text, 256)
+        return count < 0 ? nil : String(decoding: text[..<Int(count)].map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    }
 
     /// Writes everything.
     ///
@@ -309,6 +450,15 @@ final class TestClient {
         let bytes = Array(bytes)
         var sent = 0
         while sent < bytes.count {
+            if let ssl {
+                ERR_clear_error()
+                let count = bytes.withUnsafeBytes {
+                    SSL_write(ssl, $0.baseAddress! + sent, Int32(min($0.count - sent, 16_384)))
+                }
+                if count <= 0 { return sent }
+                sent += Int(count)
+                continue
+            }
             #if os(Linux)
             let count = bytes.withUnsafeBytes {
                 Glibc.send(descriptor, $0.baseAddress! + sent, $0.count - sent, Int32(MSG_NOSIGNAL))
@@ -329,6 +479,21 @@ final class TestClient {
     private func receive() -> End? {
         var block = [UInt8](repeating: 0, count: 65_536)
         while true {
+            if let ssl {
+                ERR_clear_error()
+                errno = 0
+                let count = SSL_read(ssl, &block, Int32(block.count))
+                if count > 0 {
+                    received += block[..<Int(count)]
+                    return nil
+                }
+                switch SSL_get_error(ssl, count) {
+                case SSL_ERROR_ZERO_RETURN: return .orderly
+                case SSL_ERROR_SYSCALL: return errno == ECONNRESET || errno == EPIPE ? .reset : .silence
+                case SSL_ERROR_WANT_READ: return .silence
+                default: return .truncated
+                }
+            }
             let count = recv(descriptor, &block, block.count, 0)
             if count > 0 {
                 received += block[..<count]

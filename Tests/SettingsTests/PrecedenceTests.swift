@@ -18,7 +18,9 @@ import Testing
             "http.maxHeaderBytes": "16KiB", "http.maxHeaders": "100", "http.maxTargetBytes": "64KiB",
             "http.headTimeout": "10s", "http.bodyTimeout": "10s", "http.writeTimeout": "10s", "http.idleTimeout": "75s",
             "http.maxConnections": "10000", "http.maxUnfinishedBytes": "64MiB", "http.backlog": "1024",
-            "http.trustedProxies": "",
+            "http.trustedProxies": "", "http.proxyProtocol": "false", "http.tls.certificate": "", "http.tls.key": "",
+            "http.tls.clientCa": "", "http.tls.clientCertificate": "required", "http.tls.handshakeTimeout": "10s",
+            "http.tls.maxHandshakes": "1000",
             "admin.host": "127.0.0.1", "admin.port": "9464", "kafka.bootstrapServers": "", "kafka.properties": "",
             "kafka.propertyFiles": "", "topics.prefix": "smsportal", "topics.create": "true", "topics.partitions": "6",
             "topics.replication": "3", "topics.retention": "14d", "auth.header.name": "X-Webhook-Secret",
@@ -66,6 +68,7 @@ import Testing
         ("http.writeTimeout", "2s", "2s"), ("http.idleTimeout", "1h", "60m"), ("http.maxConnections", "1", "1"),
         ("http.maxUnfinishedBytes", "1GiB", "1GiB"), ("http.backlog", "10", "10"),
         ("http.trustedProxies", "10.0.0.0/8,2001:db8::/32", "[10.0.0.0/8, '2001:db8::/32']"),
+        ("http.tls.handshakeTimeout", "3s", "3000ms"), ("http.tls.maxHandshakes", "8", "8"),
         ("admin.host", "localhost", "localhost"),
         ("admin.port", "1", "1"),
         ("kafka.bootstrapServers", "a:1,[::1]:2,b_c.d:65535", "[a:1, '[::1]:2', b_c.d:65535]"),
@@ -95,7 +98,7 @@ import Testing
     ]
 
     @Test func everySettingIsReadFromEverySource() throws {
-        let tested = Set(Self.others.map(\.key))
+        let tested = Set(Self.others.map(\.key)).union(Self.together.map(\.key))
         let special = Declaration.all.map(\.key).filter { !tested.contains($0) }
         #expect(
             special.allSatisfy { $0.hasPrefix("kafka.propert") || $0.contains(".secrets") || $0.hasSuffix(".accounts") }
@@ -121,6 +124,31 @@ import Testing
                 if let place { #expect(source == place) }
                 #expect(loaded.sources.count == 1)
             }
+        }
+    }
+
+    /// Settings that are right only together.
+    static let together: [(key: String, text: String)] = [
+        ("http.trustedProxies", "10.0.0.0/8"), ("http.proxyProtocol", "true"), ("http.tls.certificate", "/c.pem"),
+        ("http.tls.key", "/k.pem"), ("http.tls.clientCa", "/ca.pem"), ("http.tls.clientCertificate", "optional"),
+    ]
+
+    @Test func settingsThatNeedOneAnotherAreReadFromEverySource() throws {
+        let declarations = try Self.together.map { (try #require(Declaration.named($0.key)), $0.text) }
+        for given in [
+            Given(
+                yaml: """
+                    http:
+                      trustedProxies: 10.0.0.0/8
+                      proxyProtocol: true
+                      tls: {certificate: /c.pem, key: /k.pem, clientCa: /ca.pem, clientCertificate: optional}
+                    """),
+            Given(environment: Dictionary(uniqueKeysWithValues: declarations.map { ($0.environmentName, $1) })),
+            Given(arguments: declarations.map { "\($0.flag)=\($1)" }),
+        ] {
+            let loaded = try given.load().get()
+            for (declaration, text) in declarations { #expect(declaration.show(loaded.settings) == text) }
+            #expect(Set(loaded.sources.keys) == Set(Self.together.map(\.key)))
         }
     }
 

@@ -167,6 +167,19 @@ import Testing
             "http: {maxUnfinishedBytes: 64KiB}",
             "http.maxUnfinishedBytes: is 64KiB, expected no less than http.maxBodyBytes"),
         .yaml("http: {maxBodyBytes: 1MiB}\npublish: {maxInFlightBytes: 512KiB}", "publish.maxInFlightBytes: is 512KiB"),
+        .yaml(
+            "http: {tls: {certificate: /c}}",
+            "http.tls.key: is required with http.tls.certificate (bridge.yaml:1:27)"),
+        .yaml("http: {tls: {key: /k}}", "http.tls.certificate: is required with http.tls.key (bridge.yaml:1:19)"),
+        .yaml("http: {tls: {clientCa: /c}}", "bridge.yaml:1:24: http.tls.clientCa: needs http.tls.certificate"),
+        .yaml("http: {tls: {clientCertificate: optional}}", "http.tls.clientCertificate: needs http.tls.clientCa"),
+        .yaml("http: {tls: {clientCertificate: none}}", "expected one of required, optional"),
+        .yaml("http: {tls: {cert: /c}}", "http.tls.cert: unknown key: did you mean http.tls.certificate?"),
+        .yaml("http: {tls: {handshakeTimeout: 11m}}", "http.tls.handshakeTimeout: expected a duration from 100ms"),
+        .yaml("http: {tls: {maxHandshakes: 1}}", "http.tls.maxHandshakes: expected a whole number from 8"),
+        .yaml(
+            "http: {proxyProtocol: true}",
+            "bridge.yaml:1:23: http.proxyProtocol: needs http.trustedProxies, the balancers' addresses"),
         .yaml("admin: {port: 8080}", "admin.port: http.port and admin.port are both 8080"),
         .yaml("http: {port: 9464}", "http.port: http.port and admin.port are both 9464"),
         .yaml(

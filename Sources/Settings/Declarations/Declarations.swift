@@ -74,6 +74,42 @@ extension Declaration {
             also: ["http.proxies", "http.trustedProxy", "auth.trustedProxies"],
             "Addresses and ranges of the balancers and proxies in front: what they say of where a client comes from is believed, nobody else's word is. An IPv6 range holds no IPv4 address; in YAML an address that begins with a colon stands in quotes."
         ),
+        .single(
+            "http.proxyProtocol", \.http.proxyProtocol, .flag, also: ["http.proxy", "http.acceptProxyProtocol"],
+            "Every connection begins with a header of the PROXY protocol (version 1 or 2), from an address in `http.trustedProxies`, which must be given; others are closed. For balancers that pass TCP through. See `docs/tls.md`."
+        ),
+        .single(
+            "http.tls.certificate", \.http.tls.certificate, .optionalFilePath,
+            also: [
+                "http.tls.cert", "http.tls.certFile", "http.tls.certificateFile", "tls.certificate", "http.certificate",
+            ],
+            "File with the server's certificate and, behind it, those up to the root, in PEM. With it the public port speaks TLS (1.2 and 1.3), and nothing else. Read again when it changes. See `docs/tls.md`."
+        ),
+        .single(
+            "http.tls.key", \.http.tls.key, .optionalFilePath,
+            also: ["http.tls.keyFile", "http.tls.privateKey", "tls.key"],
+            "File with the private key of that certificate, in PEM, without a password. It may be the same file. Read again when it changes."
+        ),
+        .single(
+            "http.tls.clientCa", \.http.tls.clientCa, .optionalFilePath,
+            also: [
+                "http.tls.clientCA", "http.tls.ca", "http.tls.caFile", "http.tls.clientCaFile",
+                "http.tls.clientAuthorities",
+            ],
+            "File with the certificates of authorities, in PEM: a client must show a certificate that one of them has signed. For gateways of your own in front; SMSPortal shows none. Read again when it changes."
+        ),
+        .single(
+            "http.tls.clientCertificate", \.http.tls.clientCertificate, .word("word"),
+            also: ["http.tls.clientAuth", "http.tls.verifyClient"],
+            "Whether a client without a certificate is turned away. `optional` is for the time of a change: what is shown must be right, and `smsbridge_tls_client_certificates_total` counts who shows one."
+        ),
+        .single(
+            "http.tls.handshakeTimeout", \.http.tls.handshakeTimeout, timeout,
+            "How long a client may take for the TLS handshake, from the connection's begin."),
+        .single(
+            "http.tls.maxHandshakes", \.http.tls.maxHandshakes, .integer(8...100_000),
+            "The most TLS handshakes in progress. For one more the one is ended whose client has been waited for longest."
+        ),
     ]
 
     private static let admin: [Declaration] = [

@@ -7,12 +7,12 @@ internal import Darwin
 #endif
 
 /// A file could not be read; `reason` is the system's text, never the file's.
-struct FileFailure: Error, Equatable {
-    var reason: String
+package struct FileFailure: Error, Equatable {
+    package var reason: String
 }
 
 /// A small file as a whole.
-@Sendable func readWholeFile(_ path: String) -> Result<[UInt8], FileFailure> {
+@Sendable package func readWholeFile(_ path: String) -> Result<[UInt8], FileFailure> {
     let limit = 1 << 20
     // Not to wait for the other end of a pipe that nobody opens.
     let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)

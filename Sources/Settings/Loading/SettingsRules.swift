@@ -15,6 +15,7 @@ extension SettingsLoader {
             let key = later("http.port", "admin.port")
             draft.wrong(key, place(key), "http.port and admin.port are both \(settings.http.port)")
         }
+        checkTransport(settings.http)
         if settings.spool.none, ![.standard, Self.stateDirectory].contains(place("spool.path")) {
             draft.warnings.append("spool.path has no effect: spool.none is true (\(place("spool.none")))")
         }
@@ -25,6 +26,34 @@ extension SettingsLoader {
             missing("kafka.bootstrapServers", "is required")
         }
         checkAuthentication(settings)
+    }
+
+    private mutating func checkTransport(_ http: BridgeSettings.HTTP) {
+        let tls = "http.tls"
+        if areRight("\(tls).certificate", "\(tls).key"), http.tls.certificate.isEmpty != http.tls.key.isEmpty {
+            let (given, missing) = http.tls.key.isEmpty ? ("certificate", "key") : ("key", "certificate")
+            draft.wrong(
+                "\(tls).\(missing)", place("\(tls).\(missing)"),
+                "is required with \(tls).\(given) (\(place("\(tls).\(given)")))")
+        } else if areRight("\(tls).certificate", "\(tls).clientCa"), http.tls.certificate.isEmpty,
+            !http.tls.clientCa.isEmpty
+        {
+            draft.wrong(
+                "\(tls).clientCa", place("\(tls).clientCa"),
+                "needs \(tls).certificate and \(tls).key: without TLS no client shows a certificate")
+        }
+        if areRight("\(tls).clientCertificate", "\(tls).clientCa"), http.tls.clientCa.isEmpty,
+            http.tls.clientCertificate == .optional
+        {
+            draft.wrong(
+                "\(tls).clientCertificate", place("\(tls).clientCertificate"),
+                "needs \(tls).clientCa: without it no client is asked for a certificate")
+        }
+        if areRight("http.proxyProtocol", "http.trustedProxies"), http.proxyProtocol, http.trustedProxies.isEmpty {
+            draft.wrong(
+                "http.proxyProtocol", place("http.proxyProtocol"),
+                "needs http.trustedProxies, the balancers' addresses: else anybody could claim any address")
+        }
     }
 
     func areRight(_ keys: String...) -> Bool { draft.failed.isDisjoint(with: keys) }

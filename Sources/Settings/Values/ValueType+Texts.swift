@@ -226,6 +226,15 @@ extension ValueType where Value == String {
         (1...128).contains($0.count) && !hasControlCharacters($0) ? nil : ""
     }
 
+    /// A path in the file system, or nothing.
+    static let optionalFilePath = ValueType.text("path", expected: "a path in the file system, or nothing") { text in
+        guard !text.isEmpty else { return nil }
+        do throws(WrongValue) {
+            _ = try filePath.parse(text)
+            return nil
+        } catch { return error.detail ?? "" }
+    }
+
     /// A path in the file system.
     static let filePath = ValueType.text("path", expected: "a path in the file system") {
         if $0.isEmpty { return "it is empty" }

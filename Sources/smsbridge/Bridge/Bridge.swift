@@ -51,6 +51,7 @@ final class Bridge {
     private var monitor: KafkaMonitor?
     private var topics: BackgroundTask?
     private var secrets: BackgroundTask?
+    private var certificates: CertificateWatch?
     private var operations: OperationsServer?
     private var shutdown = Shutdown.serving
     /// When the process is to have ended; nil before anyone has asked for its end.
@@ -117,6 +118,9 @@ final class Bridge {
         httpConfiguration.maxConnections = budget.publicConnections
         httpConfiguration.maxSurplusConnections = budget.surplusConnections
         server = HTTPServer(loop: loop, configuration: httpConfiguration, handler: ingress)
+        certificates = try CertificateWatch.start(
+            settings, server: server, loop: loop, logger: logger, registry: registry,
+            alert: { [readiness] in readiness.alert("tls", $0) })
         try openSpool()
         if let topicWatch { topics = try watchTopics(topicWatch, after: said) }
         try watchSecrets(topicWatch)
@@ -303,6 +307,7 @@ final class Bridge {
         if unanswered > 0 { logger.warning("requests were answered 503 at the end", ["requests": unanswered]) }
         server?.close()
         operations?.stop()
+        certificates?.stop()
         let closesBy = ContinuousClock.now + Self.lateness
         leavesThreads = !ends(by: waitsUntil, once: { remains.hasSpoolEnded || .now >= closesBy }) {
             [monitor, topics, secrets] in

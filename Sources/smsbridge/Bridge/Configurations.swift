@@ -59,8 +59,14 @@ extension BridgeSettings {
         configuration.idleTimeout = http.idleTimeout
         configuration.maxConnections = http.maxConnections
         configuration.maxUnfinishedBytes = http.maxUnfinishedBytes
+        configuration.handshakeTimeout = http.tls.handshakeTimeout
+        configuration.maxHandshakes = http.tls.maxHandshakes
+        if http.proxyProtocol { configuration.proxyProtocolSources = trustedProxies }
         return configuration
     }
+
+    /// The settings have checked that each is a range.
+    var trustedProxies: [AddressRange] { http.trustedProxies.compactMap { try? AddressRange($0) } }
 
     var operations: OperationsConfiguration {
         var configuration = OperationsConfiguration()

@@ -8,6 +8,8 @@ struct HTTPMetrics {
     private let inFlight: Gauge
     private let counters: [(Counter, KeyPath<HTTPServerCounters, UInt64>)]
     private let refusals: [(Counter, RequestRule)]
+    private let handshakes: Gauge
+    private let failures: [(Counter, TLSFailure)]
 
     init(_ registry: MetricRegistry) {
         connections = registry.gauge("smsbridge_http_connections", help: "Open connections on the public port.")
@@ -18,6 +20,21 @@ struct HTTPMetrics {
                 help: "Connections ended because a client was too slow, by what it was slow at.",
                 labels: [("phase", what)])
         }
+        func handshakes(_ result: String) -> Counter {
+            registry.counter(
+                "smsbridge_tls_handshakes_total",
+                help: "TLS handshakes on the public port, by what has come of them (docs/tls.md).",
+                labels: [("result", result)])
+        }
+        func proxyHeaders(_ reason: String) -> Counter {
+            registry.counter(
+                "smsbridge_http_proxy_headers_refused_total",
+                help: "Connections closed because they did not begin with a PROXY header from http.trustedProxies.",
+                labels: [("reason", reason)])
+        }
+        self.handshakes = registry.gauge(
+            "smsbridge_tls_handshakes_in_progress", help: "TLS handshakes that are awaited or under way.")
+        failures = TLSFailure.allCases.map { (handshakes($0.rawValue), $0) }
         counters = [
             (
                 registry.counter("smsbridge_http_connections_total", help: "Connections accepted on the public port."),
@@ -46,6 +63,14 @@ struct HTTPMetrics {
             ),
             (timeouts("head"), \.headTimeouts), (timeouts("body"), \.bodyTimeouts),
             (timeouts("write"), \.writeTimeouts), (timeouts("idle"), \.idleTimeouts),
+            (handshakes("done"), \.handshakes),
+            (
+                registry.counter(
+                    "smsbridge_tls_client_certificates_total",
+                    help: "TLS handshakes in which the client has shown a certificate that is accepted."),
+                \.clientCertificates
+            ),
+            (proxyHeaders("untrusted"), \.proxyHeadersUntrusted), (proxyHeaders("malformed"), \.proxyHeadersMalformed),
             (
                 registry.counter("smsbridge_http_received_bytes_total", help: "Bytes read on the public port."),
                 \.bytesRead
@@ -68,6 +93,8 @@ struct HTTPMetrics {
     func update(from server: HTTPServer) {
         connections.set(Double(server.openConnections))
         inFlight.set(Double(server.requestsInFlight))
+        handshakes.set(Double(server.openHandshakes))
+        for (counter, failure) in failures { counter.raise(to: server.counters.handshakes(failedBy: failure)) }
         for (counter, path) in counters { counter.raise(to: server.counters[keyPath: path]) }
         for (counter, rule) in refusals { counter.raise(to: server.counters.refused(by: rule)) }
     }
