@@ -138,7 +138,12 @@ let package = Package(
         tests(of: "SMSPortalEvents"),
         tests(of: "Spool"),
         tests(of: "Publisher", uses: ["EventLoop", "Kafka", "SMSPortalEvents", "Spool", "Telemetry", "Threads"]),
-        tests(of: "Ingress", uses: ["Addresses", "EventLoop", "HTTPServer", "Kafka", "Publisher", "SMSPortalEvents", "Telemetry", "Threads"]),
+        tests(
+            of: "Ingress",
+            uses: [
+                "Addresses", "COpenSSL", "EventLoop", "HTTPServer", "Kafka", "Publisher", "SMSPortalEvents", "Telemetry",
+                "Threads",
+            ]),
         tests(of: "SMSPortalConsumer", uses: ["Kafka", "SMSPortalEvents", "Telemetry", "Threads"]),
         tests(of: "SMSPortalTesting", uses: ["SMSPortalConsumer", "SMSPortalEvents"]),
         tests(of: "SMSPortalConsumerSQLite", uses: ["CSQLite", "SMSPortalConsumer"]),

@@ -17,6 +17,15 @@
 static inline int smsbridge_sha256(SHA256_CTX *context, const void *bytes, size_t count, unsigned char *digest) {
     return SHA256_Init(context) && SHA256_Update(context, bytes, count) && SHA256_Final(digest, context);
 }
+
+// The steps one by one, for a digest of pieces (HMAC).
+static inline int smsbridge_sha256_init(SHA256_CTX *context) { return SHA256_Init(context); }
+static inline int smsbridge_sha256_update(SHA256_CTX *context, const void *bytes, size_t count) {
+    return SHA256_Update(context, bytes, count);
+}
+static inline int smsbridge_sha256_final(SHA256_CTX *context, unsigned char *digest) {
+    return SHA256_Final(digest, context);
+}
 #pragma clang diagnostic pop
 
 // What of libssl is a macro.

@@ -29,16 +29,22 @@ package final class Ingress: RequestHandler {
     private let publish: (RecordBuffer, _ token: UInt64) -> Void
     private let respond: (Exchange, PreparedResponse) -> Void
 
+    private var authenticator: Authenticator
     private var router: Router
-    private let headerName: [UInt8]
-    private let headerSecrets: SecretSet?
-    private let querySecrets: SecretSet?
     private var querySecret = QuerySecret()
 
-    /// What a request's tag says of its route.
+    /// What a request's tag says: in its lowest byte the type's position, and from `account` on one more than the account
+    /// that the proofs in the head have told, or 0.
     private enum Tag {
-        static let health: UInt64 = 1 << 32
-        static let noType: UInt64 = 1 << 33
+        static let health: UInt64 = 1 << 8
+        static let noType: UInt64 = 1 << 9
+        /// The signature is still to be computed.
+        static let claimed: UInt64 = 1 << 10
+        /// Let in although a proof has failed.
+        static let letIn: UInt64 = 1 << 11
+        static let account: UInt64 = 16
+
+        static func account(of tag: UInt64) -> Int? { tag >> account == 0 ? nil : Int(tag >> account) - 1 }
     }
 
     /// - Parameters:
@@ -55,11 +61,15 @@ package final class Ingress: RequestHandler {
         self.isReady = isReady
         self.publish = publish
         self.respond = respond
-        let authentication = configuration.authentication
-        router = Router(basePath: configuration.basePath, secrets: SecretSet(authentication.pathSecrets))
-        headerName = Array(authentication.headerName.lowercased().utf8)
-        headerSecrets = SecretSet(authentication.headerSecrets)
-        querySecrets = SecretSet(authentication.querySecrets)
+        authenticator = Authenticator(configuration)
+        router = Router(basePath: configuration.basePath)
+        metrics.asks(authenticator.isEnforced && authenticator.asksAnything)
+    }
+
+    /// From now on callers are asked for this. What is being received meanwhile is judged by both: its head by what was asked
+    /// for then, its signature by what is now.
+    package func replace(_ authenticator: Authenticator) {
+        self.authenticator = authenticator
     }
 
     // MARK: - The head: who is it, and what do they want
@@ -67,10 +77,14 @@ package final class Ingress: RequestHandler {
     package func receivedHead(
         _ head: borrowing RequestHead, bytes: RawSpan, from peer: PeerAddress
     ) -> HeadVerdict {
-        let route = router.route(head, bytes)
+        let authenticator = authenticator
+        let route = router.route(
+            head, bytes, secrets: authenticator.path, isEnforced: authenticator.isEnforced)
         metrics.received(IngressMetrics.Endpoint(route))
         switch route {
-        case .notFound: return refuse(.notFound, Answers.notFound)
+        case .notFound:
+            if router.lacksSecret { metrics.failed(.path) }
+            return refuse(.notFound, Answers.notFound)
         case .unauthorized:
             metrics.failed(.path)
             return refuse(.unauthorized, Answers.unauthorized)
@@ -80,9 +94,17 @@ package final class Ingress: RequestHandler {
             }
             return .accept(tag: Tag.health)
         case .webhook(let type):
-            guard isAuthentic(head, bytes) else { return refuse(.unauthorized, Answers.unauthorized) }
+            let proof = prove(head, bytes, peer, authenticator)
+            guard proof.isRight || !authenticator.isEnforced else {
+                return refuse(.unauthorized, Answers.unauthorized)
+            }
             switch head.method {
-            case .get, .post: return .accept(tag: type.flatMap(Self.position).map(UInt64.init) ?? Tag.noType)
+            case .get, .post:
+                var tag = type.flatMap(Self.position).map(UInt64.init) ?? Tag.noType
+                if proof.hasClaim { tag |= Tag.claimed }
+                if let account = proof.account { tag |= UInt64(account + 1) << Tag.account }
+                if !proof.isRight { tag |= Tag.letIn }
+                return .accept(tag: tag)
             case .options: return refuse(.noContent, Answers.options)
             default: return refuse(.methodNotAllowed, Answers.methodNotAllowed)
             }
@@ -96,43 +118,64 @@ package final class Ingress: RequestHandler {
 
     private static func position(of type: EventType) -> Int? { EventType.allCases.firstIndex(of: type) }
 
-    /// Every proof that is configured is asked for; none is left out because another has failed already.
-    private func isAuthentic(_ head: borrowing RequestHead, _ bytes: RawSpan) -> Bool {
-        var isAuthentic = true
-        if let headerSecrets {
-            let value = header(head, bytes)
-            if !(value.map { headerSecrets.contains(bytes.extracting($0.offset..<$0.end)) } ?? false) {
-                metrics.failed(.header)
-                isAuthentic = false
-            }
-        }
-        if let querySecrets {
-            if let query = head.query { querySecret.scan(bytes.extracting(query.offset..<query.end)) }
-            let isGiven = head.query != nil && querySecret.wasFound && !querySecret.isRepeated
-            let value = querySecret.value
-            if !(isGiven && querySecrets.contains(value.span.bytes)) {
-                metrics.failed(.query)
-                isAuthentic = false
-            }
-        }
-        return isAuthentic
+    // MARK: - Proofs
+
+    /// What the proofs in a head come to.
+    private struct Proof {
+        var isRight = true
+        /// Whose they are; nil as long as none has told.
+        var account: Int?
+        /// A signature is there, to be computed when the request is whole.
+        var hasClaim = false
     }
 
-    /// The header that carries the secret; nil when it is missing, or there twice: two values are no one's secret.
-    private func header(_ head: borrowing RequestHead, _ bytes: RawSpan) -> Cut? {
-        var found: Cut?
-        var isRepeated = false
-        head.forEachHeader { name, value in
-            guard name.count == headerName.count else { return }
-            for index in 0..<name.count {
-                let byte = bytes.unsafeLoad(fromByteOffset: name.offset + index, as: UInt8.self)
-                let folded = byte &- UInt8(ascii: "A") < 26 ? byte | 0x20 : byte
-                if folded != headerName[index] { return }
-            }
-            isRepeated = found != nil
-            found = value
+    /// Every proof that is configured is asked for; none is left out because another has failed already.
+    private func prove(
+        _ head: borrowing RequestHead, _ bytes: RawSpan, _ peer: PeerAddress, _ authenticator: Authenticator
+    ) -> Proof {
+        var proof = Proof()
+        if let addresses = authenticator.addresses, !addresses.admits(peer, head, bytes) { fail(.address, &proof) }
+        if authenticator.path != nil { add(router.account, .path, to: &proof) }
+        if let secrets = authenticator.header {
+            let value = head.onlyHeader(authenticator.headerName, in: bytes)
+            add(value.flatMap { secrets.owner(of: bytes.extracting($0.offset..<$0.end)) }, .header, to: &proof)
         }
-        return isRepeated ? nil : found
+        if let secrets = authenticator.query {
+            scanQuery(head, bytes)
+            let isGiven = querySecret.wasFound && !querySecret.isRepeated
+            let value = querySecret.value
+            add(isGiven ? secrets.owner(of: value.span.bytes) : nil, .query, to: &proof)
+        }
+        if let signature = authenticator.signature {
+            proof.hasClaim = hasClaim(signature, head, bytes)
+            if !proof.hasClaim { fail(.signature, &proof) }
+        }
+        return proof
+    }
+
+    /// - Parameter owner: whose the proof is; nil when it is missing or wrong.
+    private func add(_ owner: Int?, _ kind: IngressMetrics.Proof, to proof: inout Proof) {
+        guard let owner else { return fail(kind, &proof) }
+        if let account = proof.account, account != owner { return fail(.account, &proof) }
+        proof.account = owner
+    }
+
+    private func fail(_ kind: IngressMetrics.Proof, _ proof: inout Proof) {
+        metrics.failed(kind)
+        proof.isRight = false
+    }
+
+    private func hasClaim(_ signature: SignatureCheck, _ head: borrowing RequestHead, _ bytes: RawSpan) -> Bool {
+        guard signature.claim(head, bytes, now: Self.millisecondsSinceEpoch()) != nil else { return false }
+        guard !signature.coversQuery, let query = head.query, !query.isEmpty else { return true }
+        // Of a query that is not signed only our own secret may be there: the rest could be anybody's.
+        scanQuery(head, bytes)
+        return querySecret.wasFound && querySecret.remainder.isEmpty
+    }
+
+    private func scanQuery(_ head: borrowing RequestHead, _ bytes: RawSpan) {
+        let query = head.query ?? Cut(offset: 0, count: 0)
+        querySecret.scan(bytes.extracting(query.offset..<query.end))
     }
 
     // MARK: - The request: one callback, one event
@@ -145,19 +188,35 @@ package final class Ingress: RequestHandler {
             metrics.answered(isReady ? .ok : .unavailable)
             return respond(exchange, isReady ? Answers.healthy : Answers.unavailable)
         }
+        var account = Tag.account(of: tag)
+        var isLetIn = tag & Tag.letIn != 0
+        if tag & Tag.claimed != 0 {
+            if let owner = owner(head, bytes, body, among: account) {
+                account = owner
+            } else {
+                metrics.failed(.signature)
+                guard !authenticator.isEnforced else {
+                    metrics.answered(.unauthorized)
+                    return respond(exchange, Answers.unauthorized)
+                }
+                isLetIn = true
+            }
+        }
+        if isLetIn { metrics.wasLetIn() }
         func piece(_ name: StaticString) -> Cut { head.header(name, in: bytes) ?? Cut(offset: 0, count: 0) }
         let contentType = piece("content-type")
         let traceparent = piece("traceparent")
         let tracestate = piece("tracestate")
         let query = head.query ?? Cut(offset: 0, count: 0)
-        querySecret.scan(bytes.extracting(query.offset..<query.end))
+        scanQuery(head, bytes)
         func decode(query: RawSpan) {
             decoder.decode(
                 method: head.method == .get ? .get : .post, route: Self.type(of: tag),
                 contentType: bytes.extracting(contentType.offset..<contentType.end), query: query, body: body,
                 traceparent: bytes.extracting(traceparent.offset..<traceparent.end),
-                tracestate: bytes.extracting(tracestate.offset..<tracestate.end), account: 0,
-                receivedAt: Self.millisecondsSinceEpoch(), into: record)
+                tracestate: bytes.extracting(tracestate.offset..<tracestate.end),
+                account: account ?? authenticator.fallbackAccount, receivedAt: Self.millisecondsSinceEpoch(),
+                into: record)
         }
         if querySecret.wasFound {
             let remainder = querySecret.remainder
@@ -168,8 +227,19 @@ package final class Ingress: RequestHandler {
         publish(record, exchange.rawValue)
     }
 
+    /// The account with whose secret the request is signed. What the head claims is read once more, for other requests have
+    /// come since; the time that it may be off by is measured when the request is whole.
+    private func owner(
+        _ head: borrowing RequestHead, _ bytes: RawSpan, _ body: RawSpan, among account: Int?
+    ) -> Int? {
+        guard let signature = authenticator.signature,
+            let claim = signature.claim(head, bytes, now: Self.millisecondsSinceEpoch())
+        else { return nil }
+        return signature.owner(of: claim, head, bytes, body: body, among: account)
+    }
+
     private static func type(of tag: UInt64) -> EventType? {
-        tag == Tag.noType ? nil : EventType.allCases[Int(tag)]
+        tag & Tag.noType != 0 ? nil : EventType.allCases[Int(tag & 0xFF)]
     }
 
     /// The publisher says what became of an event.

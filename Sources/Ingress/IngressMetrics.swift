@@ -59,10 +59,14 @@ package struct IngressMetrics: Sendable {
     private let requests: [Counter]
     private let responses: [Counter]
     private let authentication: [Counter]
+    private let letIn: Counter
+    private let enforced: Gauge
 
     /// What was missing or wrong.
     enum Proof: Int, CaseIterable {
-        case header, path, query
+        case header, path, query, signature, address
+        /// Each proof is right, and they are not of one account.
+        case account
     }
 
     package init(_ registry: MetricRegistry) {
@@ -82,9 +86,16 @@ package struct IngressMetrics: Sendable {
         authentication = Proof.allCases.map {
             registry.counter(
                 "smsbridge_authentication_failures_total",
-                help: "Requests refused with 401, by the proof that was missing or wrong.",
+                help:
+                    "Proofs that were missing or wrong, by kind: the request was answered 401, or let in where auth.mode is log.",
                 labels: [("proof", "\($0)")])
         }
+        letIn = registry.counter(
+            "smsbridge_authentication_let_in_total",
+            help: "Callbacks that were let in only because auth.mode is log: enforce would have refused them.")
+        enforced = registry.gauge(
+            "smsbridge_authentication_enforced",
+            help: "Whether those who do not belong are kept out: 1, or 0 where auth.mode is log or auth.none is true.")
     }
 
     func received(_ endpoint: Endpoint) {
@@ -93,6 +104,14 @@ package struct IngressMetrics: Sendable {
 
     func answered(_ status: Status) {
         responses[status.position].increment()
+    }
+
+    func asks(_ isEnforced: Bool) {
+        enforced.set(isEnforced ? 1 : 0)
+    }
+
+    func wasLetIn() {
+        letIn.increment()
     }
 
     func failed(_ proof: Proof) {

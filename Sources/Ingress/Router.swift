@@ -17,18 +17,26 @@ enum Route: Equatable {
 /// Segments are percent-decoded once, after splitting. A single slash at the end is as good as none, because people
 /// paste URLs with one.
 struct Router {
-    /// Nil when no path secret is configured; then the path must not carry one.
-    private let secrets: SecretSet?
     private let base: [[UInt8]]
     private var segment: [UInt8] = []
+    /// Whose secret stood in the path that was routed last; nil when none did.
+    private(set) var account: Int?
+    /// A secret was asked for in that path, and none or a wrong one stood there.
+    private(set) var lacksSecret = false
 
-    init(basePath: String, secrets: SecretSet?) {
-        self.secrets = secrets
+    init(basePath: String) {
         base = basePath.split(separator: "/").map { Array($0.utf8) }
         segment.reserveCapacity(256)
     }
 
-    mutating func route(_ head: borrowing RequestHead, _ bytes: RawSpan) -> Route {
+    /// - Parameters:
+    ///   - secrets: nil when no path secret is configured; then the path must not carry one.
+    ///   - isEnforced: if not, a wrong secret, or none, is passed over, and `account` stays nil.
+    mutating func route(
+        _ head: borrowing RequestHead, _ bytes: RawSpan, secrets: SecretSet?, isEnforced: Bool = true
+    ) -> Route {
+        account = nil
+        lacksSecret = false
         // Base path, "webhooks", secret, type and one empty segment: whatever has more is not ours.
         var cuts: InlineArray<8, Cut> = .init(repeating: Cut(offset: 0, count: 0))
         let limit = 8
@@ -49,10 +57,16 @@ struct Router {
         guard PercentEncoding.matches(cuts[next], in: bytes, "webhooks") else { return .notFound }
         next += 1
         if let secrets {
-            guard next < count, decode(cuts[next], bytes), secrets.contains(segment.span.bytes) else {
+            if next < count, decode(cuts[next], bytes) { account = secrets.owner(of: segment.span.bytes) }
+            lacksSecret = account == nil
+            if !lacksSecret {
+                next += 1
+            } else if isEnforced {
                 return .unauthorized
+            } else if count - next == 2 || count - next == 1 && type(cuts[next], bytes) == nil {
+                // What stands where the secret would is taken for a wrong one.
+                next += 1
             }
-            next += 1
         }
         switch count - next {
         case 0: return .webhook(nil)

@@ -33,6 +33,19 @@ package final class Client: @unchecked Sendable {
         String(cString: rd_kafka_name(handle))
     }
 
+    /// Sets the user name and password with which it logs in from the next connection on (SASL PLAIN and SCRAM); connections
+    /// that are there stay. Without both, or of another mechanism, nothing is set.
+    ///
+    /// - Throws: `KafkaError` when librdkafka refuses them.
+    package func useCredentials(of configuration: ClientConfiguration) throws(KafkaError) {
+        guard let user = configuration.properties["sasl.username"],
+            let password = configuration.properties["sasl.password"]
+        else { return }
+        guard let error = rd_kafka_sasl_set_credentials(handle, user, password) else { return }
+        defer { rd_kafka_error_destroy(error) }
+        throw KafkaError(rd_kafka_error_code(error), "librdkafka does not take a new user name and password")
+    }
+
     /// Ends the client; blocks until librdkafka's threads are gone. What is still queued in a producer is dropped.
     package func destroy() {
         rd_kafka_destroy(handle)

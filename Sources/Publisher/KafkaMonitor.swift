@@ -11,6 +11,8 @@ package final class KafkaMonitor: Sendable {
     private let isAnswering = Atomic<Bool>(false)
     private let stopSignal: StopSignal
     private let thread: Mutex<NamedThread?>
+    /// What is asked with; nil once it is being ended.
+    private let client: Mutex<Client?>
 
     /// How long an answer may take, and how long to wait between two questions, in milliseconds.
     private static let timeout: Int32 = 2_000
@@ -32,6 +34,7 @@ package final class KafkaMonitor: Sendable {
             "smsbridge_kafka_up",
             help: "Whether the cluster answered when it was last asked (every 5 s): 1 or 0, and 0 before that.")
         let client = try Client.silent(configuration)
+        self.client = Mutex(client)
         do {
             let started = try NamedThread("kafka-monitor") { [self] in
                 var before: Bool?
@@ -45,6 +48,7 @@ package final class KafkaMonitor: Sendable {
                     before = answered
                     onChange()
                 } while !stop.wait(milliseconds: isKafkaAnswering ? Self.interval : Self.intervalWhileDown)
+                self.client.withLock { $0 = nil }
                 client.destroy()
             }
             thread.withLock { $0 = started }
@@ -56,6 +60,11 @@ package final class KafkaMonitor: Sendable {
 
     /// Whether the cluster answered when it was last asked; false before the first answer.
     package var isKafkaAnswering: Bool { isAnswering.load(ordering: .relaxed) }
+
+    /// Logs in as this configuration says from its next connection on.
+    package func update(_ configuration: ClientConfiguration) throws(KafkaError) {
+        try client.withLock { (client) throws(KafkaError) in try client?.useCredentials(of: configuration) }
+    }
 
     /// Ends the thread; blocks up to the time of one question.
     package func stop() {

@@ -26,7 +26,7 @@ package final class Publisher {
     }
 
     private let loop: EventLoop
-    private let configuration: PublisherConfiguration
+    private var configuration: PublisherConfiguration
     private let metrics: PublisherMetrics
     private let log: KafkaLog
     private let outcome: (_ token: UInt64, PublishOutcome) -> Void
@@ -314,6 +314,12 @@ package final class Publisher {
     /// Whether nothing is handed to Kafka because of what its topics are, or may be.
     package var isHeldBack: Bool { core.gate != .open }
 
+    /// Logs in as this configuration says from the next connection on, also after a fatal error.
+    package func update(_ client: ClientConfiguration) throws(KafkaError) {
+        configuration.kafka = client
+        try producer?.sharedClient.useCredentials(of: client)
+    }
+
     // MARK: - What others ask
 
     /// Why events that come now will not be acknowledged by Kafka, as far as the last ones tell; nil when they will.
@@ -461,6 +467,8 @@ package final class Publisher {
         }
         do {
             let client = try result.get()
+            // They may have changed while it was made.
+            try? client.useCredentials(of: configuration.kafka)
             do { try adopt(client) } catch {
                 remains.append(Remains(client: client, records: []))
                 destroyElsewhere()

@@ -87,37 +87,97 @@ package struct BridgeSettings: Sendable, Equatable {
         package var retention = Duration.seconds(14 * 86_400)
     }
 
-    /// Who may call. Every kind that has secrets is required.
+    /// Who may call. Every kind that is configured is required.
     package struct Auth: Sendable, Equatable {
+        /// Whether those who do not belong are kept out, or only counted.
+        package enum Mode: String, Sendable, CaseIterable { case enforce, log }
+
         /// Secrets of one kind, each of which is valid.
-        package struct Secrets: Sendable, Equatable {
+        package struct Secrets: SecretHolder {
             /// The secrets, from whichever source.
             package var secrets: [Secret] = []
             /// The file they were read from, if any.
             package var secretsFile: String?
+            /// Where there are several accounts: the file of each, by its name.
+            package var accounts: [String: String] = [:]
+            /// What those files hold, by the account's name.
+            package var accountSecrets: [String: [Secret]] = [:]
         }
 
         /// A header that carries a secret.
-        package struct Header: Sendable, Equatable {
+        package struct Header: SecretHolder {
             /// The header's name, in any case.
             package var name = "X-Webhook-Secret"
             /// The secrets, from whichever source.
             package var secrets: [Secret] = []
             /// The file they were read from, if any.
             package var secretsFile: String?
+            /// Where there are several accounts: the file of each, by its name.
+            package var accounts: [String: String] = [:]
+            /// What those files hold, by the account's name.
+            package var accountSecrets: [String: [Secret]] = [:]
         }
 
+        /// How the vendor signs, as far as it is known.
+        package struct Signature: SecretHolder {
+            package enum Encoding: String, Sendable, CaseIterable { case auto, hex, base64 }
+            package enum TimestampUnit: String, Sendable, CaseIterable { case auto, s, ms }
+            package enum KeyEncoding: String, Sendable, CaseIterable { case text, hex, base64 }
+
+            /// The secrets, from whichever source.
+            package var secrets: [Secret] = []
+            /// The file they were read from, if any.
+            package var secretsFile: String?
+            /// Where there are several accounts: the file of each, by its name.
+            package var accounts: [String: String] = [:]
+            /// What those files hold, by the account's name.
+            package var accountSecrets: [String: [Secret]] = [:]
+            /// The header that carries the signature; empty for none.
+            package var header = ""
+            /// The header that carries the time; empty where the signature's header does.
+            package var timestampHeader = ""
+            /// What stands in the signature's header.
+            package var value = "{signature}"
+            /// What is signed.
+            package var signed = "v1:{timestamp}|{method}|{url}|{body}"
+            /// What `{url}` is.
+            package var url = "{base}{path}{query}"
+            /// What `{base}` is: the address under which the vendor knows this service.
+            package var baseUrl = ""
+            /// How the signature is written.
+            package var encoding = Encoding.auto
+            /// What the time counts.
+            package var timestampUnit = TimestampUnit.auto
+            /// What the secret's text is.
+            package var keyEncoding = KeyEncoding.text
+            /// How far a signature's time may be from now.
+            package var window = Duration.seconds(300)
+        }
+
+        package var mode = Mode.enforce
         /// A secret in a header.
         package var header = Header()
         /// A secret as a segment of the path: `/webhooks/<secret>/<type>`.
         package var path = Secrets()
         /// A secret in the query: `?secret=`.
         package var query = Secrets()
+        /// The vendor's signature.
+        package var signature = Signature()
+        /// The networks from which callers may come; empty: from anywhere.
+        package var addresses: [String] = []
         /// Anybody may call.
         package var none = false
 
-        /// Whether any secret is configured.
-        package var isConfigured: Bool { !(header.secrets.isEmpty && path.secrets.isEmpty && query.secrets.isEmpty) }
+        /// Whether anything at all is asked of callers.
+        package var isConfigured: Bool {
+            header.isConfigured || path.isConfigured || query.isConfigured || signature.isConfigured
+                || !addresses.isEmpty
+        }
+
+        /// The accounts that have secrets of their own, in order; empty where there is one account only.
+        package var accountNames: [String] {
+            Set([header.accounts, path.accounts, query.accounts, signature.accounts].joined().map(\.key)).sorted()
+        }
     }
 
     /// How callbacks are read.
@@ -221,4 +281,22 @@ package struct BridgeSettings: Sendable, Equatable {
 
     /// Everything at its default.
     package init() {}
+}
+
+/// Secrets of one kind: those of the one account, or those of several.
+package protocol SecretHolder: Sendable, Equatable {
+    var secrets: [Secret] { get }
+    var accountSecrets: [String: [Secret]] { get }
+}
+
+extension SecretHolder {
+    /// Whether this kind of proof is asked for.
+    package var isConfigured: Bool { !secrets.isEmpty || !accountSecrets.isEmpty }
+    /// The secrets of all accounts.
+    package var all: [Secret] { secrets + accountSecrets.values.joined() }
+
+    /// The secrets of each account, in the order of their names; of the one account where no names are given.
+    package func secrets(of accounts: [String]) -> [[Secret]] {
+        accounts.isEmpty ? [secrets] : accounts.map { accountSecrets[$0] ?? [] }
+    }
 }

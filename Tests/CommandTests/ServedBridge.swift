@@ -18,8 +18,12 @@ final class ServedBridge: Sendable {
 
     /// Starts it and waits until it serves.
     ///
-    /// - Parameter limit: what `ulimit` is given, such as `-n 64`.
-    init(_ arguments: [String], limit: String? = nil) throws {
+    /// - Parameters:
+    ///   - limit: what `ulimit` is given, such as `-n 64`.
+    ///   - environment: all that is in it.
+    init(
+        _ arguments: [String], limit: String? = nil, environment: [String: String] = ["SMSBRIDGE_AUTH_NONE": "true"]
+    ) throws {
         process = Process()
         let program = URL(fileURLWithPath: ProcessInfo.processInfo.arguments[0]).resolvingSymlinksInPath()
             .deletingLastPathComponent().appendingPathComponent("smsbridge").path
@@ -27,7 +31,7 @@ final class ServedBridge: Sendable {
         process.executableURL = URL(fileURLWithPath: "/bin/sh")
         let limiting = limit.map { "ulimit \($0) && " } ?? ""
         process.arguments = ["-c", limiting + "exec \"$0\" \"$@\"", program] + all
-        process.environment = ["SMSBRIDGE_AUTH_NONE": "true"]
+        process.environment = environment
         process.standardInput = FileHandle.nullDevice
         process.standardOutput = FileHandle.nullDevice
         let errors = Pipe()

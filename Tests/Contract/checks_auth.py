@@ -1,7 +1,12 @@
 """Who does not belong gets a 401 that says nothing, and no secret, number or text is anywhere but in the records."""
 
+import base64
+import hashlib
+import hmac
 import json
+import os
 import secrets
+import time
 
 import wire
 from bridge import Bridge
@@ -42,6 +47,9 @@ def run(suite):
         path(suite)
         query(suite)
         both(suite)
+        signature(suite)
+        accounts(suite)
+        addresses(suite)
         nothing(suite)
     else:
         suite.report.skip("auth: path, query, both, none", "they need --binary")
@@ -195,6 +203,100 @@ def both(suite):
         refused(suite, "the header without the path secret", lambda: send("", f"X-Other: {in_header}"), topics, statuses=(401, 404))
         refused(suite, "the path secret and a wrong header", lambda: send(f"/{in_path}", "X-Other: no"), topics)
         refused(suite, "the header under the default name", lambda: send(f"/{in_path}", f"X-Webhook-Secret: {in_header}"), topics)
+
+
+def signature(suite):
+    """The vendor's scheme, signed by Python's own HMAC."""
+    key = "sign-" + secrets.token_urlsafe(24)
+    suite.forbidden.add(key)
+    public = "https://sms.example.com/in"
+    with suite.report.case("auth: a bridge that asks for signatures starts"):
+        bridge, topics = start(suite, "signed", {
+            "SMSBRIDGE_AUTH_SIGNATURE_SECRETS": key, "SMSBRIDGE_AUTH_SIGNATURE_HEADER": "X-Signature",
+            "SMSBRIDGE_AUTH_SIGNATURE_TIMESTAMP_HEADER": "X-Timestamp", "SMSBRIDGE_AUTH_SIGNATURE_BASE_URL": public})
+
+        def send(method="POST", path="/webhooks/delivery-status", body=None, age=0, with_key=key, write=bytes.hex, unit=1, message=None,
+                 sent=None, more=()):
+            body = delivery() if body is None and method == "POST" else body or b""
+            stamp = str(int((time.time() - age) * unit))
+            text = message or f"v1:{stamp}|{method}|{public}{path}|".encode() + body
+            code = write(hmac.new(with_key.encode(), text, hashlib.sha256).digest())
+            return wire.curl(bridge.url + path, data=(sent if sent is not None else body) if method == "POST" else None, method=method,
+                             headers=[f"X-Signature: {code}", f"X-Timestamp: {stamp}", *more])
+
+        query = "/webhooks/url-click?type=REDIRECT&msgNumTo=27001777004&customerRef=a%20b&landingPageName=p"
+        accepted(suite, "signed", send, topics)
+        accepted(suite, "signed GET", lambda: send("GET", query), topics)
+        accepted(suite, "signed, Base64", lambda: send(write=lambda b: base64.b64encode(b).decode()), topics)
+        accepted(suite, "signed, Base64 for URLs, not padded",
+                 lambda: send(write=lambda b: base64.urlsafe_b64encode(b).decode().rstrip("=")), topics)
+        accepted(suite, "signed in milliseconds", lambda: send(unit=1000), topics)
+        accepted(suite, "signed 4 minutes ago", lambda: send(age=240), topics)
+        accepted(suite, "signed, a large body", lambda: send(body=delivery() + b" " * 100_000), topics)
+        refused(suite, "not signed", lambda: wire.curl(bridge.url + "/webhooks/delivery-status", data=delivery()), topics)
+        refused(suite, "signed with another key", lambda: send(with_key=key + "x"), topics)
+        refused(suite, "signed 6 minutes ago", lambda: send(age=360), topics)
+        refused(suite, "signed for later", lambda: send(age=-360), topics)
+        refused(suite, "signed for another body", lambda: send(sent=delivery()), topics)
+        refused(suite, "signed without the body", lambda: send(message=b"v1:"), topics)
+        refused(suite, "a code that is cut off", lambda: send(write=lambda b: b[:16].hex()), topics)
+        refused(suite, "a code of nothing", lambda: send(write=lambda b: ""), topics)
+        refused(suite, "two signatures", lambda: send(more=["X-Signature: " + "0" * 64]), topics)
+        with suite.report.case("auth: a signed request that comes again is taken, with the same event id"):
+            mark, body = topics.mark(), delivery()
+            for _ in range(2):
+                equal(send(body=body).status, 200, "status")
+            ids = [record.json["id"] for record in topics.after(mark, 2)]
+            equal(len(set(ids)), 1, "event ids")
+
+
+def accounts(suite):
+    """Secrets of several accounts: each has its own source, and they are not mixed."""
+    keys = {name: ("head-" + secrets.token_hex(12), "query-" + secrets.token_hex(12)) for name in ("one", "two")}
+    suite.forbidden |= {key for pair in keys.values() for key in pair}
+    files = {}
+    for name, (in_header, in_query) in keys.items():
+        for kind, text in (("header", in_header), ("query", in_query)):
+            path = os.path.join(suite.folder, f"{name}-{kind}")
+            with open(path, "w") as file:
+                file.write(text + "\n")
+            files.setdefault(kind, []).append(f"{name}={path}")
+    with suite.report.case("auth: a bridge with two accounts starts"):
+        bridge, topics = start(suite, "accounts", {
+            "SMSBRIDGE_AUTH_HEADER_ACCOUNTS": ",".join(files["header"]), "SMSBRIDGE_AUTH_QUERY_ACCOUNTS": ",".join(files["query"])})
+        send = lambda header, query: wire.curl(
+            f"{bridge.url}/webhooks/delivery-status?secret={query}", data=delivery(), headers=[f"X-Webhook-Secret: {header}"])
+        for name, (in_header, in_query) in keys.items():
+            with suite.report.case(f"auth: account {name} is the source of its events"):
+                mark = topics.mark()
+                equal(send(in_header, in_query).status, 200, "status")
+                record = topics.one(mark)
+                equal(record.json["account"], name, "account")
+                equal(record.header("ce_source"), f"/smsportal/{name}", "ce_source")
+        refused(suite, "the header of one account with the query of another", lambda: send(keys["one"][0], keys["two"][1]), topics)
+        refused(suite, "the query of one account with the header of another", lambda: send(keys["two"][0], keys["one"][1]), topics)
+        refused(suite, "the header of an account twice over", lambda: send(keys["one"][0], keys["one"][0]), topics)
+
+
+def addresses(suite):
+    """Who a trusted proxy says it is, and nobody else's word."""
+    vendor = "102.205.164.49"
+    with suite.report.case("auth: a bridge behind a proxy starts"):
+        bridge, topics = start(suite, "addresses", {
+            "SMSBRIDGE_AUTH_ADDRESSES": "smsportal", "SMSBRIDGE_HTTP_TRUSTED_PROXIES": "127.0.0.1,10.0.0.0/8"})
+        send = lambda *lines: wire.curl(
+            bridge.url + "/webhooks/delivery-status", data=delivery(), headers=[f"X-Forwarded-For: {line}" for line in lines])
+        for name, lines in {"alone": [vendor], "after others": [f"203.0.113.9, {vendor}"], "before a proxy of ours": [f"{vendor}, 10.0.0.7"],
+                            "in an earlier line": [vendor, "10.0.0.7"], "with a port": [f"{vendor}:443"]}.items():
+            accepted(suite, f"the vendor's address {name}", lambda l=lines: send(*l), topics)
+        for name, lines in {"nobody": [], "somebody": ["203.0.113.9"], "the vendor on the left": [f"{vendor}, 203.0.113.9"],
+                            "the vendor in an earlier line": [vendor, "203.0.113.9"], "a name last": [f"{vendor}, unknown"],
+                            "octal numbers": ["0146.0315.0244.061"]}.items():
+            refused(suite, f"forwarded for {name}", lambda l=lines: send(*l), topics)
+    with suite.report.case("auth: a bridge that trusts nobody starts"):
+        bridge, topics = start(suite, "no-proxy", {"SMSBRIDGE_AUTH_ADDRESSES": "smsportal"})
+        refused(suite, "the vendor's address, said by nobody who is trusted", lambda: wire.curl(
+            bridge.url + "/webhooks/delivery-status", data=delivery(), headers=[f"X-Forwarded-For: {vendor}"]), topics)
 
 
 def nothing(suite):

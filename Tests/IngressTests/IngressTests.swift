@@ -120,7 +120,7 @@ private final class Desk {
     }
 
     @Test func healthIsReadiness() throws {
-        let desk = try Desk { $0.authentication.headerSecrets = [Array("s".utf8)] }
+        let desk = try Desk { $0.authentication.accounts[0].header = [Array("s".utf8)] }
         #expect(try desk.send("GET", "/healthz", body: "") == 200)
         #expect(try desk.send("HEAD", "/healthz", body: "") == 200)
         desk.ready = false
@@ -153,7 +153,7 @@ private final class Desk {
 
     @Test func aHeaderCarriesOneOfTheSecrets() throws {
         let desk = try Desk {
-            $0.authentication.headerSecrets = [Self.bytes("old-secret"), Self.bytes("new-secret")]
+            $0.authentication.accounts[0].header = [Self.bytes("old-secret"), Self.bytes("new-secret")]
         }
         let target = "/webhooks/delivery-status"
         for right in [
@@ -179,7 +179,7 @@ private final class Desk {
     }
 
     @Test func aPathSegmentCarriesTheSecretAndIsStoredNowhere() throws {
-        let desk = try Desk { $0.authentication.pathSecrets = [Self.bytes("p4th-secret")] }
+        let desk = try Desk { $0.authentication.accounts[0].path = [Self.bytes("p4th-secret")] }
         for right in [
             "/webhooks/p4th-secret/delivery-status", "/webhooks/p4th-secret", "/webhooks/p4th-secret/",
             "/webhooks/%704th-secret/delivery-status",
@@ -198,7 +198,7 @@ private final class Desk {
     }
 
     @Test func theQueryCarriesTheSecretAndIsStoredWithoutIt() throws {
-        let desk = try Desk { $0.authentication.querySecrets = [Self.bytes(Self.secret)] }
+        let desk = try Desk { $0.authentication.accounts[0].query = [Self.bytes(Self.secret)] }
         let parameters = "ID=322004213&EventID=32433326&Phonenumber=27830123456&Status=DELIVRD"
         for right in [
             "secret=correct+horse&\(parameters)", "\(parameters)&secret=correct%20horse",
@@ -233,9 +233,9 @@ private final class Desk {
 
     @Test func everyKindThatIsConfiguredIsRequired() throws {
         let desk = try Desk {
-            $0.authentication.headerSecrets = [Self.bytes("h")]
-            $0.authentication.pathSecrets = [Self.bytes("p")]
-            $0.authentication.querySecrets = [Self.bytes("q")]
+            $0.authentication.accounts[0].header = [Self.bytes("h")]
+            $0.authentication.accounts[0].path = [Self.bytes("p")]
+            $0.authentication.accounts[0].query = [Self.bytes("q")]
         }
         for (header, path, query) in [
             (true, true, true), (false, true, true), (true, false, true), (true, true, false), (false, false, false),
@@ -248,7 +248,7 @@ private final class Desk {
     }
 
     @Test func theSecretOfOneRequestDoesNotLetInTheNext() throws {
-        let desk = try Desk { $0.authentication.querySecrets = [Self.bytes("q")] }
+        let desk = try Desk { $0.authentication.accounts[0].query = [Self.bytes("q")] }
         #expect(try desk.send("POST", "/webhooks/delivery-status?secret=q") == 200)
         #expect(try desk.send("POST", "/webhooks/delivery-status") == 401)
         #expect(try desk.send("POST", "/webhooks/delivery-status?x=y") == 401)
@@ -256,7 +256,7 @@ private final class Desk {
 
     @Test func theRefusalSaysNothing() throws {
         #expect(Answers.unauthorized.status == 401)
-        let desk = try Desk { $0.authentication.headerSecrets = [Self.bytes("h")] }
+        let desk = try Desk { $0.authentication.accounts[0].header = [Self.bytes("h")] }
         #expect(try desk.send("POST", "/webhooks/delivery-status") == 401)
         #expect(desk.published.isEmpty)
     }

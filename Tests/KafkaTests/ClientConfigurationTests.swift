@@ -22,4 +22,23 @@ import Testing
         ).propertyProblems().filter { $0.problem.contains("no such property") }
         #expect(unknown.isEmpty, "\(unknown)")
     }
+
+    @Test func aClientTakesANewUserNameAndPassword() throws {
+        let login = ["security.protocol": "SASL_PLAINTEXT", "sasl.username": "me", "sasl.password": "old"]
+        for mechanism in ["PLAIN", "SCRAM-SHA-512"] {
+            var properties = login
+            properties["sasl.mechanism"] = mechanism
+            let client = try Client.silent(ClientConfiguration(bootstrapServers: "127.0.0.1:1", properties: properties))
+            defer { client.destroy() }
+            properties["sasl.password"] = "new"
+            try client.useCredentials(of: ClientConfiguration(bootstrapServers: "", properties: properties))
+        }
+    }
+
+    @Test func aClientWithoutALoginGetsNone() throws {
+        let configuration = ClientConfiguration(bootstrapServers: "127.0.0.1:1")
+        let client = try Client.silent(configuration)
+        defer { client.destroy() }
+        try client.useCredentials(of: configuration)
+    }
 }

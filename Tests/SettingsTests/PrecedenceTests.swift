@@ -26,6 +26,13 @@ import Testing
             "topics.replication": "3", "topics.retention": "14d", "auth.header.name": "X-Webhook-Secret",
             "auth.header.secrets": "", "auth.header.secretsFile": "", "auth.path.secrets": "",
             "auth.path.secretsFile": "", "auth.query.secrets": "", "auth.query.secretsFile": "", "auth.none": "false",
+            "auth.mode": "enforce", "auth.header.accounts": "", "auth.path.accounts": "", "auth.query.accounts": "",
+            "auth.signature.secrets": "", "auth.signature.secretsFile": "", "auth.signature.accounts": "",
+            "auth.signature.header": "", "auth.signature.timestampHeader": "", "auth.signature.value": "{signature}",
+            "auth.signature.signed": "v1:{timestamp}|{method}|{url}|{body}",
+            "auth.signature.url": "{base}{path}{query}", "auth.signature.baseUrl": "",
+            "auth.signature.encoding": "auto", "auth.signature.timestampUnit": "auto",
+            "auth.signature.keyEncoding": "text", "auth.signature.window": "5m", "auth.addresses": "",
             "events.account": "default", "events.optOut.phrases": "Stop,Unsubscribe,Remove,Opt-Out,Quit,Delete,Spam",
             "events.delivery-status.fields": "", "events.reply.fields": "", "events.short-code.fields": "",
             "events.url-preview.fields": "", "events.url-click.fields": "", "publish.linger": "1ms",
@@ -67,6 +74,15 @@ import Testing
         ("kafka.bootstrapServers", "a:1,[::1]:2,b_c.d:65535", "[a:1, '[::1]:2', b_c.d:65535]"),
         ("topics.prefix", "a.b_c-D", "a.b_c-D"), ("topics.create", "false", "false"), ("topics.partitions", "1", "1"),
         ("topics.replication", "1", "1"), ("topics.retention", "36h", "1d12h"),
+        ("auth.mode", "log", "log"), ("auth.signature.header", "X-Sig", "X-Sig"),
+        ("auth.signature.timestampHeader", "X-Time", "X-Time"),
+        ("auth.signature.value", "t={timestamp},v1={signature}", "\"t={timestamp},v1={signature}\""),
+        ("auth.signature.signed", "{timestamp}.{url}.{body}", "'{timestamp}.{url}.{body}'"),
+        ("auth.signature.url", "{path}{query}", "'{path}{query}'"),
+        ("auth.signature.baseUrl", "https://sms.example.com/in", "https://sms.example.com/in"),
+        ("auth.signature.encoding", "hex", "hex"), ("auth.signature.timestampUnit", "ms", "ms"),
+        ("auth.signature.keyEncoding", "base64", "base64"), ("auth.signature.window", "1m", "60s"),
+        ("auth.addresses", "smsportal,192.0.2.0/24", "[smsportal, 192.0.2.0/24]"),
         ("auth.header.name", "X-Other", "X-Other"), ("auth.none", "true", "True"), ("events.account", "acme", "acme"),
         ("events.optOut.phrases", "Stop\\, please,no", "['Stop, please', no]"),
         ("events.delivery-status.fields", "a=b,c=d", "{a: b, c: d}"), ("events.reply.fields", "x=text", "{x: text}"),
@@ -84,7 +100,9 @@ import Testing
     @Test func everySettingIsReadFromEverySource() throws {
         let tested = Set(Self.others.map(\.key)).union(Self.together.map(\.key))
         let special = Declaration.all.map(\.key).filter { !tested.contains($0) }
-        #expect(special.allSatisfy { $0.hasPrefix("kafka.propert") || $0.contains(".secrets") })
+        #expect(
+            special.allSatisfy { $0.hasPrefix("kafka.propert") || $0.contains(".secrets") || $0.hasSuffix(".accounts") }
+        )
         for (key, text, yaml) in Self.others {
             let declaration = try #require(Declaration.named(key))
             #expect(declaration.show(BridgeSettings()) != text)

@@ -188,27 +188,48 @@ extension Declaration {
             store: { input, draft in
                 guard case .single(let located) = input,
                     let path = draft.value(located, .filePath, key: key),
-                    let text = draft.text(ofFile: path, key: key, place: located.place)
+                    let read = draft.secrets(ofFile: path, key: key, place: located.place, check: check)
                 else { return }
-                var lines: [(name: String, text: String, place: SettingPlace)] = []
-                // By scalars: to Swift a carriage return and a line feed together are one character.
-                let scalars = text.unicodeScalars
-                for (index, line) in scalars.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
-                    let line = line.last == "\r" ? line.dropLast() : line
-                    if line.isEmpty { continue }
-                    lines.append((name: "\(path), line \(index + 1)", text: String(line), place: located.place))
-                }
-                if lines.isEmpty {
-                    draft.wrong(key, located.place, "\(path) holds no secret: expected one a line")
-                    return
-                }
-                guard let read = draft.secrets(lines, key: key, place: located.place, check: check) else { return }
                 draft.settings[keyPath: secrets] = read
                 draft.settings[keyPath: target] = path
                 draft.sources[key] = located.place
                 draft.sources[valueKey] = located.place
             },
             show: { $0[keyPath: target] ?? "" })
+    }
+
+    /// The form of `secrets` for several accounts: a file of secrets for each, by the account's name.
+    static func secretsOfAccounts(
+        _ key: String, _ target: Target<[String: String]>, secrets: Target<[String: [Secret]]>,
+        check: @escaping @Sendable (String) -> String?, _ documentation: String
+    ) -> Declaration {
+        Declaration(
+            key: key, form: .map, typeName: "mapping of account to path",
+            expected: "a mapping: the name is \(ValueType.account.expected), the value the path of a file of secrets",
+            documentation: documentation, synonyms: [], isSecret: false, isBoolean: false, hasEntryNames: false,
+            store: { input, draft in
+                guard case .map(let entries, let place) = input else { return }
+                var files: [String: String] = [:]
+                var read: [String: [Secret]] = [:]
+                for entry in entries {
+                    guard let name = draft.value(entry.name, .account, key: key) else { continue }
+                    if files[name] != nil {
+                        draft.wrong(key, entry.name.place, "the account \(quoted(name)) is given twice")
+                    }
+                    guard let path = draft.value(entry.value, .filePath, key: "\(key).\(name)") else { continue }
+                    files[name] = path
+                    read[name] = draft.secrets(
+                        ofFile: path, key: "\(key).\(name)", place: entry.value.place, check: check)
+                }
+                if files.count != entries.count || read.count != entries.count { draft.failed.insert(key) }
+                if draft.failed.contains(key) { return }
+                draft.settings[keyPath: target] = files
+                draft.settings[keyPath: secrets] = read
+                draft.sources[key] = place
+            },
+            show: { settings in
+                joinList(settings[keyPath: target].sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" })
+            })
     }
 
     /// A mapping of names to values.
@@ -316,6 +337,26 @@ extension Draft {
             isRight = false
         }
         return isRight ? items.map { Secret($0.text) } : nil
+    }
+
+    /// The secrets of a file, one a line; nil after a problem was noted.
+    fileprivate mutating func secrets(
+        ofFile path: String, key: String, place: SettingPlace, check: (String) -> String?
+    ) -> [Secret]? {
+        guard let text = text(ofFile: path, key: key, place: place) else { return nil }
+        var lines: [(name: String, text: String, place: SettingPlace)] = []
+        // By scalars: to Swift a carriage return and a line feed together are one character.
+        let scalars = text.unicodeScalars
+        for (index, line) in scalars.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
+            let line = line.last == "\r" ? line.dropLast() : line
+            if line.isEmpty { continue }
+            lines.append((name: "\(path), line \(index + 1)", text: String(line), place: place))
+        }
+        if lines.isEmpty {
+            wrong(key, place, "\(path) holds no secret: expected one a line")
+            return nil
+        }
+        return secrets(lines, key: key, place: place, check: check)
     }
 
     fileprivate mutating func text(ofFile path: String, key: String, place: SettingPlace) -> String? {

@@ -188,6 +188,10 @@ extension Declaration {
 
     private static let auth: [Declaration] = [
         .single(
+            "auth.mode", \.auth.mode, .word("mode"), also: ["auth.enforce", "auth.dryRun"],
+            "`enforce` answers 401 to whoever does not belong. `log` lets everybody in and counts by kind what `enforce` would have refused (`smsbridge_authentication_failures_total`): for the time of a change, see [who gets in](secure.md)."
+        ),
+        .single(
             "auth.header.name", \.auth.header.name, .headerName,
             "The header in which callers send a secret, in any case. Not one that SMSPortal does not let its customers set."
         ),
@@ -198,7 +202,11 @@ extension Declaration {
         ),
         .secretsFile(
             "auth.header.secretsFile", \.auth.header.secretsFile, secrets: \.auth.header.secrets, check: headerSecret,
-            "The same from a file, one a line; empty lines are skipped."),
+            "The same from a file, one a line; empty lines are skipped. It is read again when it changes."),
+        .secretsOfAccounts(
+            "auth.header.accounts", \.auth.header.accounts, secrets: \.auth.header.accountSecrets, check: headerSecret,
+            "Instead of the two above, for several accounts of SMSPortal: such a file for each, by the name that it has in `ce_source`."
+        ),
         .secrets(
             "auth.path.secrets", \.auth.path.secrets, file: \.auth.path.secretsFile, check: pathSecret,
             expected: "at most 2 secrets of letters, digits, -, ., _ and ~; none named like an event type",
@@ -206,14 +214,85 @@ extension Declaration {
             "Secrets as a segment of the path: `/webhooks/<secret>/<event type>`."),
         .secretsFile(
             "auth.path.secretsFile", \.auth.path.secretsFile, secrets: \.auth.path.secrets, check: pathSecret,
-            "The same from a file, one a line; empty lines are skipped."),
+            "The same from a file, one a line; empty lines are skipped. It is read again when it changes."),
+        .secretsOfAccounts(
+            "auth.path.accounts", \.auth.path.accounts, secrets: \.auth.path.accountSecrets, check: pathSecret,
+            "Instead of the two above, for several accounts of SMSPortal: such a file for each, by the name that it has in `ce_source`."
+        ),
         .secrets(
             "auth.query.secrets", \.auth.query.secrets, file: \.auth.query.secretsFile, check: urlSecret,
             expected: "at most 2 secrets of letters, digits, -, ., _ and ~", also: ["auth.query.secret"],
             "Secrets in the query: `?secret=<secret>`."),
         .secretsFile(
             "auth.query.secretsFile", \.auth.query.secretsFile, secrets: \.auth.query.secrets, check: urlSecret,
-            "The same from a file, one a line; empty lines are skipped."),
+            "The same from a file, one a line; empty lines are skipped. It is read again when it changes."),
+        .secretsOfAccounts(
+            "auth.query.accounts", \.auth.query.accounts, secrets: \.auth.query.accountSecrets, check: urlSecret,
+            "Instead of the two above, for several accounts of SMSPortal: such a file for each, by the name that it has in `ce_source`."
+        ),
+        .secrets(
+            "auth.signature.secrets", \.auth.signature.secrets, file: \.auth.signature.secretsFile, check: headerSecret,
+            expected: "at most 2 secrets of printable ASCII characters",
+            also: ["auth.signature.secret", "auth.signature.key", "auth.hmac.secret", "auth.hmac.secrets"],
+            "The secret of the account's webhook signatures, as the Control Panel shows it. SMSPortal ends the old one at once when it makes a new one: give both for the time of the change."
+        ),
+        .secretsFile(
+            "auth.signature.secretsFile", \.auth.signature.secretsFile, secrets: \.auth.signature.secrets,
+            check: headerSecret,
+            "The same from a file, one a line; empty lines are skipped. It is read again when it changes."),
+        .secretsOfAccounts(
+            "auth.signature.accounts", \.auth.signature.accounts, secrets: \.auth.signature.accountSecrets,
+            check: headerSecret,
+            "Instead of the two above, for several accounts of SMSPortal: such a file for each, by the name that it has in `ce_source`."
+        ),
+        .single(
+            "auth.signature.header", \.auth.signature.header, .headerNameOrNone,
+            also: ["auth.signature.name", "auth.signature.headerName"],
+            "The header that carries the signature; required with a secret for it. SMSPortal does not publish its name: [how to find it](secure.md#the-vendors-signature)."
+        ),
+        .single(
+            "auth.signature.timestampHeader", \.auth.signature.timestampHeader, .headerNameOrNone,
+            also: ["auth.signature.timestamp"],
+            "The header that carries the time of the signature, where it is not in the signature's own header."),
+        .single(
+            "auth.signature.value", \.auth.signature.value, .signatureValue,
+            also: ["auth.signature.format", "auth.signature.prefix"],
+            "What stands in the signature's header: `{signature}`, `{timestamp}`, and `{any}` for what does not matter, as in `sha256={signature}` or `t={timestamp},v1={signature}`."
+        ),
+        .single(
+            "auth.signature.signed", \.auth.signature.signed, .signedText, also: ["auth.signature.payload"],
+            "What is signed. `{method}` is `GET` or `POST`, `{timestamp}` stands as it came, `{body}` is empty for GET."
+        ),
+        .single(
+            "auth.signature.url", \.auth.signature.url, .signedURL,
+            "What `{url}` is in it: `{base}` is `auth.signature.baseUrl`; `{path}` the path as it comes; `{tail}` what follows `/webhooks` in it, for proxies that change what is before; `{query}` the query with its question mark, or nothing. Without `{query}` a callback that carries parameters there is refused: they would not be signed."
+        ),
+        .single(
+            "auth.signature.baseUrl", \.auth.signature.baseUrl, .baseURL,
+            also: ["auth.signature.base", "http.publicUrl", "http.baseUrl", "auth.signature.baseURL"],
+            "The address that the Control Panel has for this service, up to what `{path}` begins with: `https://sms.example.com`."
+        ),
+        .single(
+            "auth.signature.encoding", \.auth.signature.encoding, .word("encoding"),
+            "How the signature is written: 64 hexadecimal digits, or Base64 of either alphabet, padded or not; `auto` takes both, which no text is at once."
+        ),
+        .single(
+            "auth.signature.timestampUnit", \.auth.signature.timestampUnit, .word("unit"),
+            also: ["auth.signature.unit"],
+            "Whether the time counts seconds or milliseconds since 1970; `auto` tells by its size."),
+        .single(
+            "auth.signature.keyEncoding", \.auth.signature.keyEncoding, .word("encoding"),
+            "Whether the secret is the key as it is written, or the key in hexadecimal digits or Base64."),
+        .single(
+            "auth.signature.window", \.auth.signature.window, .duration(.seconds(1)...(.seconds(86_400))),
+            also: ["auth.signature.tolerance", "auth.signature.skew"],
+            "How far the time of a signature may be from this machine's, before and after; older and later ones are refused."
+        ),
+        .list(
+            "auth.addresses", \.auth.addresses, of: .callerAddress, count: 0...1_000, orText: true,
+            also: ["auth.allow", "auth.allowlist", "auth.ips", "auth.cidrs", "http.allow", "auth.sourceAddresses"],
+            "From where callers may come: addresses, ranges, and the word `smsportal` for the addresses that SMSPortal publishes (102.205.164.49 and 102.205.166.49, since 20 October 2025). Behind proxies give `http.trustedProxies` too. Asked for beside the secrets: alone it lets in every customer of SMSPortal."
+        ),
         .single(
             "auth.none", \.auth.none, .flag, also: ["auth.disabled", "auth.anonymous", "auth.enabled"],
             "Lets anybody in. Without it `serve` refuses to start when no secret is configured."),

@@ -92,7 +92,8 @@ package enum SettingsReference {
         switch declaration.form {
         case .single:
             let shown = declaration.show(standard)
-            return "\(indent)# \(word): \(shown.isEmpty ? "\"\"" : shown)\n"
+            // A brace would begin a mapping.
+            return "\(indent)# \(word): \(shown.isEmpty || shown.contains("{") ? "\"\(shown)\"" : shown)\n"
         case .list:
             let items = splitList(declaration.show(standard)).filter { !$0.isEmpty }
             if items.isEmpty { return "\(indent)# \(word): []\n" }
@@ -154,7 +155,8 @@ package enum SettingsReference {
 
         **Secrets** never appear in a message, a log line or a dump. Each has a form that names a file, with one secret
         a line: `auth.header.secretsFile`, `SMSBRIDGE_AUTH_HEADER_SECRETS_FILE`, `--auth-header-secrets-file`. Giving
-        the secrets and the file in the same place is an error; in different places the later one wins as always.
+        the secrets and the file in the same place is an error; in different places the later one wins as always. Files of
+        secrets are [read again when they change](secure.md#change-a-secret-without-a-restart).
 
         **Kubernetes** puts variables for every service of a namespace into each container. Those of a service called
         `smsbridge…` begin like ours (`SMSBRIDGE_PORT=tcp://10.0.0.1:80`); they are recognised, ignored and warned of.

@@ -39,3 +39,9 @@ package struct FileFailure: Error, Equatable {
         if bytes.count > limit { return .failure(FileFailure(reason: "it has more than 1 MiB")) }
     }
 }
+
+/// Whether something other than a file is there, such as a pipe, which gives what it has but once.
+func isStream(_ path: String) -> Bool {
+    var status = stat()
+    return stat(path, &status) == 0 && status.st_mode & S_IFMT != S_IFREG
+}

@@ -20,28 +20,12 @@ extension SettingsLoader {
             draft.warnings.append("spool.path has no effect: spool.none is true (\(place("spool.none")))")
         }
         checkSecretTwins(settings)
+        checkSignature(settings.auth.signature)
         guard isComplete else { return }
         if needs.contains(.kafka), settings.kafka.bootstrapServers.isEmpty, areRight("kafka.bootstrapServers") {
             missing("kafka.bootstrapServers", "is required")
         }
-        let kinds = ["auth.header.secrets", "auth.path.secrets", "auth.query.secrets"]
-        let areSecretsRight = kinds.allSatisfy { areRight($0, $0 + "File") }
-        guard areSecretsRight, areRight("auth.none") else { return }
-        if settings.auth.none, settings.auth.isConfigured {
-            let given = kinds.first { draft.sources[$0] != nil } ?? kinds[0]
-            draft.wrong(
-                "auth.none", place("auth.none"),
-                "is true, yet \(given) is given (\(place(given))): remove one of them")
-        }
-        if needs.contains(.authentication), !settings.auth.none, !settings.auth.isConfigured {
-            draft.problems.append(
-                SettingProblem(
-                    key: "auth", place: .standard,
-                    message:
-                        "no authentication is configured, so anybody could publish events: give auth.header.secrets"
-                        + " (\(Declaration.named(kinds[0])?.environmentName ?? "") or …_FILE), auth.path.secrets or"
-                        + " auth.query.secrets, or say that this is meant with auth.none: true"))
-        }
+        checkAuthentication(settings)
     }
 
     private mutating func checkTransport(_ http: BridgeSettings.HTTP) {
@@ -72,9 +56,9 @@ extension SettingsLoader {
         }
     }
 
-    private func areRight(_ keys: String...) -> Bool { draft.failed.isDisjoint(with: keys) }
+    func areRight(_ keys: String...) -> Bool { draft.failed.isDisjoint(with: keys) }
 
-    private func place(_ key: String) -> SettingPlace { draft.sources[key] ?? .standard }
+    func place(_ key: String) -> SettingPlace { draft.sources[key] ?? .standard }
 
     /// The one of two settings that somebody gave: there the error is shown.
     private func later(_ first: String, _ second: String) -> String {
@@ -107,18 +91,5 @@ extension SettingsLoader {
             key, .standard,
             "\(message): give \(key) in the file, \(declaration.environmentName) or \(declaration.flag); "
                 + "expected \(declaration.expected)")
-    }
-
-    /// One secret for two kinds makes the second one worth nothing: whoever sees the URL knows the header too.
-    private mutating func checkSecretTwins(_ settings: BridgeSettings) {
-        let kinds = [
-            ("auth.header.secrets", settings.auth.header.secrets), ("auth.path.secrets", settings.auth.path.secrets),
-            ("auth.query.secrets", settings.auth.query.secrets),
-        ]
-        for (index, kind) in kinds.enumerated() {
-            for other in kinds[..<index] where kind.1.contains(where: { other.1.contains($0) }) {
-                draft.warnings.append("\(other.0) and \(kind.0) hold the same secret: one of them is no second lock")
-            }
-        }
     }
 }

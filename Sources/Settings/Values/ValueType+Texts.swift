@@ -57,6 +57,19 @@ extension ValueType where Value == String {
         } catch { return error.description }
     }
 
+    /// From where callers may come.
+    static let callerAddress = ValueType.text(
+        "address range",
+        expected: "an address, a range of addresses such as 192.0.2.0/24 or 2001:db8::/32, or smsportal"
+    ) { text in
+        if text == "smsportal" { return nil }
+        if text.lowercased() == "smsportal" { return "did you mean smsportal?" }
+        do throws(AddressRange.Problem) {
+            _ = try AddressRange(text)
+            return nil
+        } catch { return error.description }
+    }
+
     /// `host:port` of a broker.
     static let broker = ValueType.text(
         "host:port", expected: "host:port, such as kafka-1.example.com:9092 or [2001:db8::1]:9092"
@@ -111,6 +124,77 @@ extension ValueType where Value == String {
         }
     }
 
+    /// The same, or nothing.
+    static let headerNameOrNone = ValueType.text("header name", expected: "nothing, or the name of an HTTP header") {
+        do throws(WrongValue) {
+            if !$0.isEmpty { _ = try headerName.parse($0) }
+            return nil
+        } catch {
+            return error.detail ?? ""
+        }
+    }
+
+    /// What stands in a signature's header.
+    static let signatureValue = ValueType.text(
+        "template",
+        expected: "a text with {signature} once, and {timestamp} or {any} where they are, in quotation marks"
+    ) { text in
+        let pieces: [TemplatePiece]
+        do throws(WrongValue) {
+            pieces = try TemplatePiece.read(text, places: ["signature", "timestamp", "any"], required: ["signature"])
+        } catch {
+            return error.detail ?? ""
+        }
+        // Each place goes as far as its characters do: what follows must not be one of them.
+        for (piece, next) in zip(pieces, pieces.dropFirst()) {
+            switch (piece, next) {
+            case (.place, .place): return "a text stands between two places"
+            case (.place("timestamp"), .text(let text)) where text.utf8.first.map { (48...57).contains($0) } == true:
+                return "a digit after {timestamp} would be a part of it"
+            case (.place("signature"), .text(let text))
+            where text.utf8.first.map { isAlphanumeric($0) || "+/-_=".utf8.contains($0) } == true:
+                return "what follows {signature} would be a part of it"
+            default: break
+            }
+        }
+        return nil
+    }
+
+    /// What is signed.
+    static let signedText = ValueType.text(
+        "template", expected: "a text with {timestamp}, {url} and {body}, and perhaps {method}, in quotation marks"
+    ) { text in
+        TemplatePiece.problem(
+            text, places: ["timestamp", "method", "url", "body"], required: ["timestamp", "url", "body"])
+    }
+
+    /// The form of the address that is signed.
+    static let signedURL = ValueType.text(
+        "template", expected: "a text of {base}, {path} or {tail}, and {query}, in quotation marks"
+    ) { text in
+        if let problem = TemplatePiece.problem(text, places: ["base", "path", "tail", "query"], required: []) {
+            return problem
+        }
+        // The path says what type an event is of.
+        return text.contains("{path}") || text.contains("{tail}") ? nil : "{path} or {tail} is missing"
+    }
+
+    /// The public address of the service.
+    static let baseURL = ValueType.text(
+        "URL", expected: "nothing, or a URL such as https://sms.example.com, without a slash at its end"
+    ) { text in
+        if text.isEmpty { return nil }
+        guard let scheme = ["https://", "http://"].first(where: { text.hasPrefix($0) }) else {
+            return "it begins with https://"
+        }
+        if text.hasSuffix("/") { return "it does not end with a slash" }
+        let rest = text.dropFirst(scheme.count)
+        guard !rest.isEmpty, !rest.hasPrefix("/") else { return "the host is missing" }
+        if rest.contains("?") || rest.contains("#") || rest.contains("@") { return "it has no query, fragment or user" }
+        return rest.utf8.allSatisfy { isUnreserved($0) || "/:[]%".utf8.contains($0) }
+            ? nil : "it has characters that do not belong in a URL"
+    }
+
     /// The beginning of all topic names.
     static let topicPrefix = ValueType.text(
         "topic name", expected: "1 to 200 letters, digits, dots, underscores and hyphens"
@@ -161,4 +245,46 @@ extension ValueType where Value == String {
 
 func hasControlCharacters(_ text: String) -> Bool {
     text.unicodeScalars.contains { $0.value < 0x20 || (0x7F...0x9F).contains($0.value) }
+}
+
+/// A piece of a text with places in braces.
+enum TemplatePiece: Equatable {
+    case text(String)
+    case place(String)
+
+    /// - Throws: when a place is unknown, repeated or missing, or there is something that no header or URL holds.
+    static func read(_ text: String, places: [String], required: [String]) throws(WrongValue) -> [TemplatePiece] {
+        if text.utf8.count > 1_024 { throw WrongValue("it is too long") }
+        if hasControlCharacters(text) || !text.utf8.allSatisfy({ $0 < 0x80 }) {
+            throw WrongValue("it has characters other than printable ASCII")
+        }
+        var pieces: [TemplatePiece] = []
+        var rest = text[...]
+        while let open = rest.firstIndex(of: "{") {
+            if open != rest.startIndex { pieces.append(.text(String(rest[..<open]))) }
+            guard let close = rest[open...].firstIndex(of: "}") else { throw WrongValue("a brace is not closed") }
+            let name = String(rest[rest.index(after: open)..<close])
+            guard places.contains(name) else {
+                throw WrongValue(
+                    "{\(name.prefix(20))} is unknown: "
+                        + places.map { "{\($0)}" }.joined(separator: ", ") + " are known")
+            }
+            if name != "any", pieces.contains(.place(name)) { throw WrongValue("{\(name)} is there twice") }
+            pieces.append(.place(name))
+            rest = rest[rest.index(after: close)...]
+        }
+        if !rest.isEmpty { pieces.append(.text(String(rest))) }
+        for name in required where !pieces.contains(.place(name)) { throw WrongValue("{\(name)} is missing") }
+        return pieces
+    }
+
+    /// What is wrong with a template; nil when nothing is.
+    static func problem(_ text: String, places: [String], required: [String]) -> String? {
+        do throws(WrongValue) {
+            _ = try read(text, places: places, required: required)
+            return nil
+        } catch {
+            return error.detail ?? ""
+        }
+    }
 }

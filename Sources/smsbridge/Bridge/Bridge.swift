@@ -50,6 +50,7 @@ final class Bridge {
     private let readiness = ServiceReadiness()
     private var monitor: KafkaMonitor?
     private var topics: BackgroundTask?
+    private var secrets: BackgroundTask?
     private var certificates: CertificateWatch?
     private var operations: OperationsServer?
     private var shutdown = Shutdown.serving
@@ -122,6 +123,7 @@ final class Bridge {
             alert: { [readiness] in readiness.alert("tls", $0) })
         try openSpool()
         if let topicWatch { topics = try watchTopics(topicWatch, after: said) }
+        try watchSecrets(topicWatch)
         let port = try server.listen()
 
         let heartbeat = Heartbeat(now: loop.now)
@@ -215,6 +217,30 @@ final class Bridge {
         return try watch.start(after: said) { verdicts.post($0) }
     }
 
+    /// Begins to read files of secrets again. What is new takes effect in one step of the loop.
+    private func watchSecrets(_ topicWatch: TopicWatch?) throws {
+        if settings.auth.mode == .log, settings.auth.isConfigured {
+            readiness.alert("authentication", "auth.mode is log: everybody is let in, refusals are only counted")
+        }
+        guard settings.hasSecretFiles else { return }
+        var kafka = settings.kafka
+        let changes = try loop.makeMailbox(of: BridgeSettings.self) { [unowned self] batch in
+            guard let new = batch.last else { return }
+            ingress.replace(Authenticator(new.ingress))
+            guard new.kafka != kafka else { return }
+            kafka = new.kafka
+            do throws(KafkaError) {
+                try publisher.update(new.kafkaClient)
+                try monitor?.update(new.kafkaClient)
+                topicWatch?.update(new.kafkaClient)
+            } catch {
+                logger.error("Kafka's new user name and password take effect at the next start", ["reason": "\(error)"])
+            }
+        }
+        secrets = try SecretWatch(settings, logger: logger, registry: registry).start(
+            alert: { [readiness] in readiness.alert("secrets", $0) }, apply: { changes.post($0) })
+    }
+
     // MARK: - The end
 
     /// The first request to stop is orderly, the second ends at once.
@@ -287,9 +313,10 @@ final class Bridge {
         certificates?.stop()
         let closesBy = ContinuousClock.now + Self.lateness
         leavesThreads = !ends(by: waitsUntil, once: { remains.hasSpoolEnded || .now >= closesBy }) {
-            [monitor, topics] in
+            [monitor, topics, secrets] in
             remains.endSpool()
             topics?.stop()
+            secrets?.stop()
             monitor?.stop()
             remains.destroy()
         }

@@ -79,16 +79,46 @@ extension BridgeSettings {
     var ingress: IngressConfiguration {
         var configuration = IngressConfiguration()
         configuration.basePath = http.basePath
-        configuration.authentication.headerName = auth.header.name
-        configuration.authentication.headerSecrets = auth.header.secrets.map { Array($0.exposed.utf8) }
-        configuration.authentication.pathSecrets = auth.path.secrets.map { Array($0.exposed.utf8) }
-        configuration.authentication.querySecrets = auth.query.secrets.map { Array($0.exposed.utf8) }
+        configuration.authentication = authentication
         return configuration
+    }
+
+    private var authentication: AuthenticationConfiguration {
+        func bytes(_ secrets: [Secret]) -> [[UInt8]] { secrets.map { Array($0.exposed.utf8) } }
+        var authentication = AuthenticationConfiguration()
+        let names = auth.accountNames
+        authentication.headerName = auth.header.name
+        authentication.accounts = zip(
+            zip(auth.header.secrets(of: names), auth.path.secrets(of: names)),
+            zip(auth.query.secrets(of: names), auth.signature.secrets(of: names))
+        ).map { first, second in
+            var account = AccountSecrets()
+            account.header = bytes(first.0)
+            account.path = bytes(first.1)
+            account.query = bytes(second.0)
+            account.signature = second.1.compactMap { auth.signature.key($0) }
+            return account
+        }
+        if auth.signature.isConfigured { authentication.signature = auth.signature.scheme }
+        // The settings have been checked: what is no range here is the word for the vendor's.
+        authentication.addresses = auth.addresses
+            .flatMap { $0 == "smsportal" ? VendorAddresses.texts : [$0] }.compactMap { try? AddressRange($0) }
+        authentication.trustedProxies = http.trustedProxies.compactMap { try? AddressRange($0) }
+        authentication.isEnforced = auth.mode == .enforce
+        authentication.fallbackAccount = accounts.firstIndex(of: events.account) ?? 0
+        return authentication
+    }
+
+    /// The names of the accounts in the decoder's order: those that have secrets of their own, and the one under which a
+    /// callback goes whose account is not known.
+    private var accounts: [String] {
+        let names = auth.accountNames
+        return names.contains(events.account) ? names : names + [events.account]
     }
 
     var decoder: DecoderConfiguration {
         DecoderConfiguration(
-            accounts: [events.account],
+            accounts: accounts,
             fields: Dictionary(
                 uniqueKeysWithValues: events.fields.compactMap { name, fields in
                     EventType(rawValue: name).map { ($0, fields) }
@@ -123,5 +153,30 @@ extension BridgeSettings {
 
     private var maxRecordBytes: Int {
         CallbackDecoder.maximumRecordBytes(maxBody: http.maxBodyBytes, maxTarget: http.maxTargetBytes)
+    }
+}
+
+extension BridgeSettings.Auth.Signature {
+    fileprivate var scheme: SignatureScheme {
+        var scheme = SignatureScheme(
+            headerName: header, timestampHeaderName: timestampHeader.isEmpty ? nil : timestampHeader)
+        scheme.value = value
+        scheme.signed = signed
+        scheme.url = url
+        scheme.base = baseUrl
+        scheme.encoding =
+            switch encoding {
+            case .auto: .auto
+            case .hex: .hex
+            case .base64: .base64
+            }
+        scheme.unit =
+            switch timestampUnit {
+            case .auto: .auto
+            case .s: .seconds
+            case .ms: .milliseconds
+            }
+        scheme.window = window
+        return scheme
     }
 }

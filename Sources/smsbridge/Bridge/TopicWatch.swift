@@ -1,6 +1,7 @@
 import Kafka
 import Publisher
 import Settings
+import Synchronization
 import Telemetry
 import Threads
 
@@ -18,6 +19,8 @@ final class TopicWatch: Sendable {
     private let settings: BridgeSettings
     private let logger: Logger
     private let metrics: TopicDurabilityMetrics
+    /// How the next look reaches the cluster.
+    private let client: Mutex<ClientConfiguration>
 
     /// How long after a look that failed, or that has led to a refusal, the next one is.
     private static let retry = Duration.seconds(5)
@@ -26,6 +29,12 @@ final class TopicWatch: Sendable {
         self.settings = settings
         self.logger = logger
         metrics = TopicDurabilityMetrics(registry)
+        client = Mutex(settings.kafkaClient)
+    }
+
+    /// From the next look on, the cluster is asked with this.
+    func update(_ configuration: ClientConfiguration) {
+        client.withLock { $0 = configuration }
     }
 
     /// Makes missing topics where it may, and judges all of them. Blocks.
@@ -77,7 +86,7 @@ final class TopicWatch: Sendable {
     /// - Parameter said: what the last look has said already.
     /// - Returns: what has been said now.
     private func look(isPrepared: Bool, said: Set<String>) throws -> (said: Set<String>, TopicFindings) {
-        let admin = try Admin(settings.kafkaClient)
+        let admin = try Admin(client.withLock(\.self))
         defer { admin.close() }
         let setup = TopicSetup(admin)
         let findings =

@@ -114,6 +114,14 @@ enum Demo {
         if loaded.sources["http.port"] == nil { settings.http.port = 0 }
         if loaded.sources["admin.port"] == nil { settings.admin.port = 0 }
         if loaded.sources["log.level"] == nil { settings.log.level = .warning }
+        if settings.auth.signature.isConfigured || !settings.auth.addresses.isEmpty
+            || !settings.auth.accountNames.isEmpty
+        {
+            Output.error(
+                "smsbridge demo: its vendor is no account of yours and signs nothing: a secret of its own stands for auth.*\n"
+            )
+            settings.auth = BridgeSettings().auth
+        }
         if !settings.auth.isConfigured, !settings.auth.none { settings.auth.header.secrets = [Secret(demoSecret)] }
         // The mock's sockets leave Nagle's algorithm on: at 1 ms it answers many records only after 40.
         settings.publish.linger = .milliseconds(5)

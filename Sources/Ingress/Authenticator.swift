@@ -1,0 +1,32 @@
+/// What callers are asked for, ready to be compared. It holds no state: another takes its place in one step when secrets
+/// change.
+package final class Authenticator: Sendable {
+    let header: SecretSet?
+    let headerName: [UInt8]
+    let path: SecretSet?
+    let query: SecretSet?
+    let signature: SignatureCheck?
+    let addresses: AddressCheck?
+    let isEnforced: Bool
+    let fallbackAccount: Int
+
+    package init(_ configuration: IngressConfiguration) {
+        let authentication = configuration.authentication
+        let accounts = authentication.accounts
+        header = SecretSet(accounts.map(\.header))
+        headerName = Array(authentication.headerName.lowercased().utf8)
+        path = SecretSet(accounts.map(\.path))
+        query = SecretSet(accounts.map(\.query))
+        signature = SignatureCheck(
+            authentication.signature, secrets: accounts.map(\.signature),
+            baseSegments: configuration.basePath.split(separator: "/").count)
+        addresses = AddressCheck(allowed: authentication.addresses, trusted: authentication.trustedProxies)
+        isEnforced = authentication.isEnforced
+        fallbackAccount = authentication.fallbackAccount
+    }
+
+    /// Whether there is anything that a caller could lack.
+    var asksAnything: Bool {
+        header != nil || path != nil || query != nil || signature != nil || addresses != nil
+    }
+}

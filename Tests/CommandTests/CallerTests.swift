@@ -1,0 +1,98 @@
+import Foundation
+import Testing
+
+/// Who gets in, with the built program: secrets that change while it serves, and a mode that lets everybody in.
+@Suite(.serialized) struct CallerTests {
+    private static let old = "old-secret-0123456789"
+    private static let new = "new-secret-0123456789"
+
+    /// A bridge without a Kafka, whose secrets are in a file; what it takes goes to its spool.
+    private final class Served {
+        let folder: TemporaryFolder
+        let bridge: ServedBridge
+
+        init(_ arguments: [String] = []) throws {
+            folder = try TemporaryFolder()
+            let path = folder.path
+            try "\(CallerTests.old)\n".write(toFile: path + "/secrets", atomically: true, encoding: .utf8)
+            bridge = try ServedBridge(
+                ["--kafka-bootstrap-servers", "127.0.0.1:1", "--spool-path", path, "--spool-any-file-system"]
+                    + arguments,
+                environment: ["SMSBRIDGE_AUTH_HEADER_SECRETS_FILE": path + "/secrets"])
+        }
+
+        func write(_ text: String) throws {
+            try text.write(toFile: folder.path + "/secrets", atomically: true, encoding: .utf8)
+        }
+
+        func status(_ secret: String) throws -> String {
+            let client = try bridge.connect()
+            client.send(
+                ServedBridge.callback.replacingOccurrences(
+                    of: "Host: a\r\n", with: "Host: a\r\nConnection: close\r\nX-Webhook-Secret: \(secret)\r\n"))
+            return String(client.rest().split(separator: " ").dropFirst().first ?? "none")
+        }
+
+        func metric(_ name: String) throws -> String? {
+            try bridge.admin("/metrics").split(separator: "\n").first { $0.hasPrefix(name + " ") }
+                .map { String($0.dropFirst(name.count + 1)).trimmingCharacters(in: .whitespaces) }
+        }
+    }
+
+    @Test func aChangedFileIsInForceWithoutARestart() throws {
+        let served = try Served()
+        #expect(try served.status(Self.old) == "200" && served.status(Self.new) == "401")
+        try served.write("\(Self.old)\n\(Self.new)\n")
+        #expect(try served.bridge.wait { try served.status(Self.new) == "200" }, "\(served.bridge.logged)")
+        #expect(try served.status(Self.old) == "200", "both are valid")
+        try served.write(Self.new)
+        #expect(try served.bridge.wait { try served.status(Self.old) == "401" }, "\(served.bridge.logged)")
+        #expect(try served.status(Self.new) == "200")
+        #expect(try served.bridge.wait { try served.metric("smsbridge_secret_reloads_total") == "2" })
+        #expect(served.bridge.logged.contains("secrets have changed and are in force"))
+        #expect(!served.bridge.logged.contains("0123456789"), "no secret is logged")
+    }
+
+    @Test(arguments: ["", "one-0123456789\ntwo-0123456789\nthree-0123456789\n", "näh-0123456789", nil])
+    func aBadFileKeepsWhatWasThere(content: String?) throws {
+        let served = try Served()
+        if let content {
+            try served.write(content)
+        } else {
+            try FileManager.default.removeItem(atPath: served.folder.path + "/secrets")
+        }
+        #expect(
+            try served.bridge.wait { try served.bridge.admin("/readyz").contains("\"secrets\":") },
+            "\(served.bridge.logged)")
+        let ready = try served.bridge.admin("/readyz")
+        #expect(ready.hasPrefix("HTTP/1.1 200") && ready.contains("those read before are in force"))
+        #expect(try served.metric("smsbridge_secret_files_unusable") == "1")
+        #expect(
+            try served.status(Self.old) == "200" && served.status("one-0123456789") == "401"
+                && served.status("") == "401")
+        try served.write(Self.new)
+        #expect(try served.bridge.wait { try served.status(Self.new) == "200" }, "\(served.bridge.logged)")
+        #expect(try served.metric("smsbridge_secret_files_unusable") == "0")
+        #expect(try !served.bridge.admin("/readyz").contains("\"secrets\":"))
+        #expect(!served.bridge.logged.contains("0123456789"), "no secret is logged")
+    }
+
+    @Test func logModeLetsInAndIsLoud() throws {
+        let served = try Served(["--auth-mode", "log"])
+        #expect(served.bridge.logged.contains("EVERYBODY is let in"))
+        let ready = try served.bridge.admin("/readyz")
+        #expect(ready.hasPrefix("HTTP/1.1 200") && ready.contains("\"authentication\":\"auth.mode is log"))
+        #expect(try served.metric("smsbridge_authentication_enforced") == "0")
+        #expect(try served.status(Self.old) == "200")
+        #expect(try served.metric("smsbridge_authentication_let_in_total") == "0")
+        #expect(try served.status("wrong") == "200" && served.status("") == "200")
+        #expect(try served.metric("smsbridge_authentication_let_in_total") == "2")
+        #expect(try served.metric("smsbridge_authentication_failures_total{proof=\"header\"}") == "2")
+    }
+
+    @Test func whoIsKeptOutIsSaidToBe() throws {
+        let served = try Served()
+        #expect(try served.metric("smsbridge_authentication_enforced") == "1")
+        #expect(try !served.bridge.admin("/readyz").contains("authentication"))
+    }
+}
