@@ -85,6 +85,7 @@ final class TopicWatch: Sendable {
             ? try setup.look(settings.topicPlan)
             : try setup.run(settings.topicPlan, creates: settings.topics.create, strict: settings.durability.strict)
         metrics.update(findings.durability, prefix: settings.topicPlan.prefix)
+        if !isPrepared { sayWhatMayNotBeWritten() }
         if !findings.created.isEmpty { logger.info("created topics", ["topics": findings.created]) }
         for finding in findings.findings where !said.contains(finding.text) {
             if finding.severity == .note { logger.info(finding.text) } else { logger.warning(finding.text) }
@@ -92,6 +93,14 @@ final class TopicWatch: Sendable {
         let now = Set(findings.findings.map(\.text))
         for text in said.subtracting(now).sorted() { logger.info("no longer so", ["was": text]) }
         return (now, findings)
+    }
+
+    /// Once, before events do it: a topic that may not be written closes its lane with the first one.
+    private func sayWhatMayNotBeWritten() {
+        guard let record = try? TestEvent.record() else { return }
+        let access = TopicAccess(settings.topicPlan, settings.kafkaClient)
+        let findings = access.lookForWrite(settings.topicPlan.names, record)
+        for text in findings.missing { logger.error("a permission is missing", ["reason": text]) }
     }
 }
 

@@ -1,4 +1,5 @@
 import Operations
+import Publisher
 import Settings
 import Telemetry
 
@@ -35,6 +36,7 @@ enum Serve {
         logger.info("smsbridge \(Version.number)", ["librdkafka": Version.librdkafka])
         DescriptorBudget.raiseLimit()
         for warning in loaded.warnings { logger.warning(warning) }
+        if let trouble = loaded.settings.topicPlan.access.scramTrouble { logger.warning(trouble) }
         for setting in loaded.effective where setting.source != .standard {
             logger.info("setting", ["key": setting.key, "value": setting.value, "source": "\(setting.source)"])
         }
