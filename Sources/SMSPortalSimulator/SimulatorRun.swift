@@ -171,7 +171,9 @@ final class SimulatorRun {
     private func takeTransfer() -> Transfer? {
         if let transfer = idle.popLast() { return transfer }
         let milliseconds = Int(configuration.timeout.nanoseconds / 1_000_000)
-        guard let transfer = try? Transfer(timeoutMilliseconds: milliseconds) else { return nil }
+        guard let transfer = try? Transfer(timeoutMilliseconds: milliseconds, caFile: configuration.caFile) else {
+            return nil
+        }
         transfers[transfer.easy] = transfer
         return transfer
     }

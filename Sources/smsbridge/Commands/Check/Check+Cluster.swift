@@ -13,8 +13,8 @@ extension Check {
         do {
             let admin = try Admin(settings.kafkaClient)
             defer { admin.close() }
-            let findings = try TopicSetup(admin).look(plan)
-            let cluster = try admin.describe(timeout: 10_000)
+            let findings = try TopicSetup(admin, timeout: 5_000).look(plan)
+            let cluster = try admin.describe(timeout: 5_000)
             let brokers = cluster.brokers.count
             tell(
                 .ok, "kafka",
