@@ -187,10 +187,9 @@ struct CompletionScript {
             # Completion of \(tool.name) for fish: \(tool.name) completions fish > ~/.config/fish/completions/\(tool.name).fish
             function __\(tool.name)_at
                 set -l words (commandline -opc)
-                test (count $words) -gt (count $argv); or return 1
-                for index in (seq (count $argv))
-                    test "$words[(math $index + 1)]" = "$argv[$index]"; or return 1
-                end
+                set -l last (math (count $argv) + 1)
+                test (count $words) -ge $last; or return 1
+                test $last -eq 1; or test "$words[2..$last]" = "$argv"
             end
             function __\(tool.name)_only
                 set -l words (commandline -opc)

@@ -23,7 +23,7 @@ struct ManualPage {
             return command.subcommands.filter { !$0.isHidden }.map { section($0, path: path) }.joined()
         }
         var text = ".SS \(Self.escaped(path.joined(separator: " ")))\n\(Self.escaped(command.summary)).\n"
-        if !command.discussion.isEmpty { text += Self.literal(command.discussion) }
+        if !command.discussion.isEmpty { text += ".PP\n" + Self.literal(command.discussion) }
         for operand in command.operands {
             text += ".TP\n.I \(Self.escaped(operand.name))\n\(Self.escaped(operand.help))\n"
         }
@@ -39,7 +39,7 @@ struct ManualPage {
         }
         for example in command.examples {
             text += ".PP\n\(Self.escaped(example.says.prefix(1).uppercased() + example.says.dropFirst())):\n"
-            text += Self.literal("    " + example.line)
+            text += ".PP\n" + Self.literal("    " + example.line)
         }
         return text
     }
@@ -47,7 +47,7 @@ struct ManualPage {
     /// Lines as they are.
     private static func literal(_ text: String) -> String {
         let lines = text.split(separator: "\n", omittingEmptySubsequences: false).map { escaped(String($0)) }
-        return ".PP\n.nf\n" + lines.joined(separator: "\n").trimmingNewlines() + "\n.fi\n"
+        return ".nf\n" + lines.joined(separator: "\n").trimmingNewlines() + "\n.fi\n"
     }
 
     /// A hyphen is to be copied as one; a line may not begin like a request.
