@@ -241,6 +241,8 @@ def of_cluster(cluster, prefixes):
              command="check", env=mutual(**certificate("stranger"))),
         Case("a key of another certificate", ["ssl.key.location", "does not belong"], code=1, command="check",
              env=mutual(**certificate("good", "expired.key"))),
+        Case("the same, served", ["cannot serve", "ssl.key.location", "does not belong"], code=1,
+             env=mutual(**certificate("good", "expired.key"))),
         Case("a key without its passphrase", ["ssl.key.location", "ssl.key.password"], code=1, command="check",
              env=mutual(**certificate("good", "locked.key"))),
         Case("a certificate that is none", ["ssl.certificate.location", "PEM"], code=1, command="check",

@@ -81,15 +81,20 @@ listener.name.expired.ssl.keystore.type=PEM
 listener.name.expired.ssl.keystore.location={path('expired-server.pem')}
 """)
         self.environment = {**os.environ, "KAFKA_PORT": str(self.plain), "KAFKA_DIR": directory,
-                            "KAFKA_SASL_PORT": str(self.sasl), "KAFKA_CONFIG": config, "KAFKA_NODES": "1"}
+                            "KAFKA_SASL_PORT": str(self.sasl), "KAFKA_CONFIG": config, "KAFKA_NODES": "1",
+                            "KAFKA_WAIT": "240"}
         self.ca = os.path.join(directory, "tls", "ca.pem")
-        subprocess.run([start], env=self.environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=True,
-                       timeout=120)
+        try:
+            subprocess.run([start], env=self.environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=True,
+                           timeout=300)
+        except BaseException:
+            self.stop()
+            raise
 
     def tool(self, *arguments):
         done = subprocess.run([os.path.join(self.scripts, "tool"), arguments[0], "--bootstrap-server",
                                f"127.0.0.1:{self.plain}", *arguments[1:]], env=self.environment, capture_output=True,
-                              text=True, timeout=60)
+                              text=True, timeout=120)
         if done.returncode:
             raise OSError(f"tool {' '.join(arguments)}: {done.stdout} {done.stderr}")
 

@@ -19,7 +19,7 @@ from report import Report, check
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 LIMIT = 15
 #: What a program that has fallen over prints.
-TRACES = re.compile(r"Fatal error|Stack dump|crashed|Traceback|Assertion|Thread \d+|\*\*\* |Segmentation|0x[0-9a-f]{8}")
+TRACES = re.compile(r"\.swift:\d+|Stack dump|crashed|Traceback|Assertion|Thread \d+|\*\*\* |Segmentation|0x[0-9a-f]{8}")
 
 
 class Runner:
@@ -74,7 +74,7 @@ class Runner:
         stolen = 0.0  # what this machine has taken away from us, and so from the program, too
         now = began
         while process.poll() is None and now - began - stolen < LIMIT:
-            if case.goes_on and all(text in output.decode("utf-8", "replace") for text in says):
+            if case.goes_on and all(text in output.decode("utf-8", "replace") for text in [*says, '"serving"']):
                 said_after = time.monotonic() - began
                 process.send_signal(signal.SIGTERM)
                 break

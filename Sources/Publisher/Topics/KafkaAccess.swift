@@ -7,6 +7,7 @@ package struct KafkaAccess: Sendable {
     package let principal: String
     private let mechanism: String
     private let isEncrypted: Bool
+    private let hasCertificate: Bool
 
     package init(_ client: ClientConfiguration) {
         servers = client.bootstrapServers
@@ -14,6 +15,9 @@ package struct KafkaAccess: Sendable {
         mechanism = (properties["sasl.mechanism"] ?? properties["sasl.mechanisms"] ?? "GSSAPI").uppercased()
         let security = (properties["security.protocol"] ?? "plaintext").lowercased()
         isEncrypted = security.hasSuffix("ssl")
+        hasCertificate = ["ssl.certificate.location", "ssl.certificate.pem", "ssl.keystore.location"].contains {
+            properties[$0] != nil
+        }
         principal =
             if security.hasPrefix("sasl") {
                 switch mechanism {
@@ -21,11 +25,7 @@ package struct KafkaAccess: Sendable {
                 case "OAUTHBEARER": "User:<the token's subject>"
                 default: "User:\(properties["sasl.username"] ?? "<sasl.username>")"
                 }
-            } else if security == "ssl",
-                ["ssl.certificate.location", "ssl.certificate.pem", "ssl.keystore.location"].contains(where: {
-                    properties[$0] != nil
-                })
-            {
+            } else if security == "ssl", hasCertificate {
                 "User:<the certificate's subject, such as CN=smsbridge>"
             } else {
                 "User:ANONYMOUS"
@@ -83,13 +83,23 @@ package struct KafkaAccess: Sendable {
                     ?? "the cluster does not take what kafka.properties.sasl.username and sasl.password say for \(mechanism)"
             } else if says("SASL mechanism") || says("UNSUPPORTED_SASL_MECHANISM") {
                 "kafka.properties.sasl.mechanism is \(mechanism), which this listener does not offer"
-            } else if says("SSL handshake failed"), says("certificate required") || says("handshake failure") {
+            } else if says("key values mismatch") {
+                "the key of kafka.properties.ssl.key.location does not belong to the certificate of ssl.certificate.location"
+            } else if says("ssl.key.location failed") {
+                "the key cannot be read: it must be PEM, and have its passphrase in kafka.properties.ssl.key.password (or its "
+                    + "file) if it has one"
+            } else if says("ssl.certificate.location failed") || says("ssl.ca.location failed") {
+                "the file must hold a certificate in PEM"
+            } else if says("certificate required") || (says("alert") && says("SSL") && !hasCertificate) {
                 "the cluster asks for a client certificate: kafka.properties.ssl.certificate.location and ssl.key.location"
-            } else if says("SSL handshake failed"), says("alert") {
+            } else if says("alert"), says("SSL"), says("certificate") || says("unknown ca") {
                 "the cluster does not take the client certificate of kafka.properties.ssl.certificate.location: "
                     + "it must be in date, and signed by an authority that the cluster knows"
             } else if says("SSL handshake failed") {
                 "is this a listener with TLS? kafka.properties.security.protocol says so"
+            } else if says("transport failure (_TRANSPORT)") || says("(_TIMED_OUT)") {
+                "no broker of \(servers) has answered in time: what listens there may be no Kafka, or a firewall swallows the "
+                    + "way to it; see kafka.bootstrapServers"
             } else if says("Connection refused") {
                 "nothing listens there: see kafka.bootstrapServers"
             } else if says("Failed to resolve") {

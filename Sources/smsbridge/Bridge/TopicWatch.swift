@@ -45,6 +45,7 @@ final class TopicWatch: Sendable {
     ///   - tell: called on that thread after each look that the cluster has answered.
     func start(after said: Set<String>?, tell: @escaping @Sendable (Verdict) -> Void) throws -> BackgroundTask {
         try BackgroundTask("topics") { [self] stop in
+            if said != nil { sayWhatMayNotBeWritten() }
             var isPrepared = said != nil
             var said = said ?? []
             var pause = isPrepared ? settings.durability.interval : .zero
@@ -53,6 +54,7 @@ final class TopicWatch: Sendable {
                 do {
                     let findings: TopicFindings
                     (said, findings) = try look(isPrepared: isPrepared, said: said)
+                    if !isPrepared { sayWhatMayNotBeWritten() }
                     isPrepared = true
                     let refusal = settings.durability.strict ? findings.refusal : nil
                     if let refusal { report(refusal, repeats) }
@@ -85,7 +87,6 @@ final class TopicWatch: Sendable {
             ? try setup.look(settings.topicPlan)
             : try setup.run(settings.topicPlan, creates: settings.topics.create, strict: settings.durability.strict)
         metrics.update(findings.durability, prefix: settings.topicPlan.prefix)
-        if !isPrepared { sayWhatMayNotBeWritten() }
         if !findings.created.isEmpty { logger.info("created topics", ["topics": findings.created]) }
         for finding in findings.findings where !said.contains(finding.text) {
             if finding.severity == .note { logger.info(finding.text) } else { logger.warning(finding.text) }

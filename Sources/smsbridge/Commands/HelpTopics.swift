@@ -17,8 +17,9 @@ enum HelpTopics {
                simulate: a callback was given up, refused for good or abandoned
           2    the command line or the settings are wrong: every problem is named at once, and nothing was begun
           3    a part of a file is damaged; what can be read of it was (spool)
-          4    not everything is in Kafka: rows stay in the spool, or records were not sent (spool drain, replay, dlt)
-          130  ended by Ctrl-C before its time; 143 by SIGTERM. serve and simulate end in order instead, with 0 or 1
+          4    ended early, or rows stay: run it again to go on (spool drain, replay, dlt redrive, quarantine redecode)
+          130  ended at once by Ctrl-C, 143 by SIGTERM. What runs for long ends in order at the first of them, and so at
+               the second; serve with 0
           141  whoever read standard output has gone (| head)
         """
 

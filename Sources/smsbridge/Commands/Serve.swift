@@ -1,3 +1,4 @@
+import Kafka
 import Operations
 import Publisher
 import Settings
@@ -44,6 +45,9 @@ enum Serve {
         var exitCode = ExitCode.success
         do {
             try bridge.run()
+        } catch let error as KafkaError {
+            logger.error("cannot serve", ["reason": loaded.settings.topicPlan.access.explain(error.description)])
+            exitCode = ExitCode.failure
         } catch {
             logger.error("cannot serve", ["reason": "\(error)"])
             exitCode = ExitCode.failure
