@@ -108,7 +108,7 @@ enum Simulate {
                 let share = byCount.map { max($0, byTime ?? 0) } ?? byTime
                 bar.withLock {
                     $0.update(share: share) {
-                        "\(now.elapsed.components.seconds) s: sent \(now.sent), accepted \(now.accepted), "
+                        "\(now.elapsed.components.seconds)s: sent \(now.sent), accepted \(now.accepted), "
                             + "retried \(now.retried), lost \(now.lost)"
                     }
                 }
@@ -140,14 +140,14 @@ extension SimulatorReport {
     /// The figures, one a line.
     var lines: [String] {
         func milliseconds(_ microseconds: UInt64) -> String {
-            "\(microseconds / 1_000).\((microseconds % 1_000) / 100) ms"
+            "\(microseconds / 1_000).\((microseconds % 1_000) / 100)ms"
         }
         var lines = [
             "sent       \(sent)" + (malformed > 0 ? " (\(malformed) malformed on purpose)" : ""),
             "accepted   \(accepted)",
             "retried    \(retried)",
             "given up   \(givenUp)",
-            "rate       \(Int(perSecond.rounded())) requests a second over \((elapsed / .milliseconds(100)).rounded() / 10) s",
+            "rate       \(Int(perSecond.rounded())) requests a second over \((elapsed / .milliseconds(100)).rounded() / 10)s",
         ]
         if refusedForGood > 0 { lines.append("refused for good  \(refusedForGood)") }
         if abandoned > 0 { lines.append("abandoned  \(abandoned)") }

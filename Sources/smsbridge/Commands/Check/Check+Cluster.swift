@@ -110,7 +110,7 @@ extension Check {
         let hedge = settings.publish.hedge
         let milliseconds = (typical / .microseconds(10)).rounded() / 100
         let text =
-            "acknowledged after \(milliseconds) ms (median of \(Self.events)), publish.hedge is \(Int(hedge / .milliseconds(1))) ms"
+            "acknowledged after \(milliseconds)ms (median of \(Self.events)), publish.hedge is \(Int(hedge / .milliseconds(1)))ms"
         guard typical < hedge else {
             return tell(.warning, "publish", "\(text): every event would go through the spool")
         }

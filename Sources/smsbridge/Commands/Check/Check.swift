@@ -120,9 +120,9 @@ struct Check {
         guard free >= settings.spool.maxBytes else {
             return tell(
                 .warning, "spool",
-                "\(path) has \(free >> 20) MiB free, less than spool.maxBytes (\(settings.spool.maxBytes >> 20) MiB): the disk decides how long Kafka may be away"
+                "\(path) has \(free >> 20)MiB free, less than spool.maxBytes (\(settings.spool.maxBytes >> 20)MiB): the disk decides how long Kafka may be away"
             )
         }
-        tell(.ok, "spool", "\(path) may be written, \(free >> 20) MiB free")
+        tell(.ok, "spool", "\(path) may be written, \(free >> 20)MiB free")
     }
 }
