@@ -31,6 +31,8 @@ package final class Admin {
 
     package init(_ configuration: ClientConfiguration) throws(KafkaError) {
         let conf = try ClientConf(configuration, events: RD_KAFKA_EVENT_ERROR | RD_KAFKA_EVENT_LOG)
+        // A question about a topic by its name must not make it, on clusters that make topics by themselves.
+        try conf.set("allow.auto.create.topics", "false")
         client = try conf.makeClient(RD_KAFKA_PRODUCER)
         _ = rd_kafka_set_log_queue(client.handle, nil)
         queue = rd_kafka_queue_new(client.handle)
@@ -66,10 +68,14 @@ package final class Admin {
 
     /// Makes topics.
     ///
-    /// - Parameter timeout: milliseconds.
+    /// - Parameters:
+    ///   - validatesOnly: only asks whether they could be made.
+    ///   - timeout: milliseconds.
     /// - Returns: for each topic nil, or why it was not made.
     /// - Throws: `KafkaError` when the cluster did not answer.
-    package func create(_ topics: [NewTopic], timeout: Int32) throws(KafkaError) -> [String: KafkaError?] {
+    package func create(
+        _ topics: [NewTopic], validatesOnly: Bool = false, timeout: Int32
+    ) throws(KafkaError) -> [String: KafkaError?] {
         var made: [OpaquePointer?] = []
         defer { for topic in made { rd_kafka_NewTopic_destroy(topic) } }
         for topic in topics {
@@ -84,6 +90,7 @@ package final class Admin {
             }
         }
         let event = try run(RD_KAFKA_ADMIN_OP_CREATETOPICS, timeout: timeout) { options in
+            if validatesOnly { _ = rd_kafka_AdminOptions_set_validate_only(options, 1, nil, 0) }
             rd_kafka_CreateTopics(client.handle, &made, made.count, options, queue)
         }
         defer { rd_kafka_event_destroy(event) }

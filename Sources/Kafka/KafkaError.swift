@@ -53,6 +53,8 @@ package struct KafkaError: Error, Sendable, Hashable, CustomStringConvertible {
         package static let transport = Code(RD_KAFKA_RESP_ERR__TRANSPORT)
         package static let resolve = Code(RD_KAFKA_RESP_ERR__RESOLVE)
         package static let authentication = Code(RD_KAFKA_RESP_ERR__AUTHENTICATION)
+        package static let ssl = Code(RD_KAFKA_RESP_ERR__SSL)
+        package static let invalidRequiredAcks = Code(RD_KAFKA_RESP_ERR_INVALID_REQUIRED_ACKS)
         package static let allBrokersDown = Code(RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
         package static let invalidArgument = Code(RD_KAFKA_RESP_ERR__INVALID_ARG)
         package static let purgedInQueue = Code(RD_KAFKA_RESP_ERR__PURGE_QUEUE)

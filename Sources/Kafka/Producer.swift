@@ -17,6 +17,9 @@ package struct ProducerConfiguration: Sendable {
     /// At most so many bytes of records share a batch; a larger record makes one by itself. The broker's limit
     /// (`max.message.bytes`) is on the batch.
     package var batchBytes: Int = 512 << 10
+    /// Asks for an acknowledgement that no broker gives (`acks=2`): each record is refused, but only after the broker has
+    /// checked whether it might be written. Such a producer is not idempotent and delivers nothing.
+    package var onlyAsks = false
 
     package init(client: ClientConfiguration) {
         self.client = client
@@ -72,8 +75,8 @@ package final class Producer {
         let conf = try ClientConf(
             configuration.client,
             events: RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR | RD_KAFKA_EVENT_STATS | RD_KAFKA_EVENT_LOG)
-        try conf.set("enable.idempotence", "true")
-        try conf.set("acks", "all")
+        try conf.set("enable.idempotence", configuration.onlyAsks ? "false" : "true")
+        try conf.set("acks", configuration.onlyAsks ? "2" : "all")
         try conf.set("partitioner", "murmur2_random")
         try conf.set("linger.ms", String(configuration.lingerMilliseconds))
         try conf.set("message.timeout.ms", String(configuration.messageTimeoutMilliseconds))

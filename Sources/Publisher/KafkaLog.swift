@@ -85,7 +85,11 @@ struct KafkaLog {
     }
 
     func replacing(_ error: KafkaError?) {
-        let reason = error?.description ?? "unknown"
+        var reason = error?.description ?? "unknown"
+        if error?.code == .clusterNotAuthorized {
+            reason +=
+                "; this takes Write on a topic (before Kafka 2.8: IdempotentWrite on the cluster): smsbridge check names the command"
+        }
         guard let suppressed = repeats.admit("fatal \(reason)") else { return }
         logger.error(
             "fatal producer error: the producer is replaced", ["error": reason, "repeated": suppressed])

@@ -36,6 +36,8 @@ package struct SimulatorConfiguration: Sendable {
     package var url: String
     /// The secrets that the endpoint asks for.
     package var authentication = SimulatorAuthentication()
+    /// The file of certificates, PEM, by which a receiver with `https` is trusted; nil for the system's own.
+    package var caFile: String?
     /// The event types to send; empty stands for all five.
     package var types: Set<EventType> = []
     /// The generations to send; empty stands for all.

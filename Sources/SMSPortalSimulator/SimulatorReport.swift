@@ -6,7 +6,9 @@ package enum SimulatorFailure: String, Sendable, CaseIterable {
     case connect
     /// The connection ended before the answer did.
     case closed
-    /// Anything else that libcurl names: TLS, an answer that is not HTTP.
+    /// No encrypted connection: the receiver's certificate is not trusted, or the handshake failed.
+    case tls
+    /// Anything else that libcurl names, such as an answer that is not HTTP.
     case other
 }
 

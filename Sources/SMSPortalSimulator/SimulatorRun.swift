@@ -171,7 +171,9 @@ final class SimulatorRun {
     private func takeTransfer() -> Transfer? {
         if let transfer = idle.popLast() { return transfer }
         let milliseconds = Int(configuration.timeout.nanoseconds / 1_000_000)
-        guard let transfer = try? Transfer(timeoutMilliseconds: milliseconds) else { return nil }
+        guard let transfer = try? Transfer(timeoutMilliseconds: milliseconds, caFile: configuration.caFile) else {
+            return nil
+        }
         transfers[transfer.easy] = transfer
         return transfer
     }
@@ -224,6 +226,7 @@ final class SimulatorRun {
                 case CURLE_OPERATION_TIMEDOUT: .timeout
                 case CURLE_COULDNT_CONNECT, CURLE_COULDNT_RESOLVE_HOST: .connect
                 case CURLE_GOT_NOTHING, CURLE_PARTIAL_FILE, CURLE_RECV_ERROR, CURLE_SEND_ERROR: .closed
+                case CURLE_PEER_FAILED_VERIFICATION, CURLE_SSL_CONNECT_ERROR, CURLE_SSL_CACERT_BADFILE: .tls
                 default: .other
                 }
             return failed(attempt, reason, status: 0)

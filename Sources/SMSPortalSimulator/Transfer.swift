@@ -18,8 +18,9 @@ final class Transfer {
     var attempt: Attempt?
     private(set) var answer: [UInt8] = []
 
+    /// - Parameter caFile: see ``SimulatorConfiguration/caFile``.
     /// - Throws: ``SimulatorError`` when libcurl has no memory or lacks an option.
-    init(timeoutMilliseconds: Int) throws(SimulatorError) {
+    init(timeoutMilliseconds: Int, caFile: String?) throws(SimulatorError) {
         guard let easy = curl_easy_init() else {
             throw SimulatorError(code: .curl, problems: ["no memory for a connection"])
         }
@@ -30,6 +31,7 @@ final class Transfer {
         codes.append(shim_curl_set_long(easy, CURLOPT_FOLLOWLOCATION, 0))
         codes.append(shim_curl_set_long(easy, CURLOPT_TIMEOUT_MS, timeoutMilliseconds))
         codes.append(shim_curl_set_long(easy, CURLOPT_CONNECTTIMEOUT_MS, timeoutMilliseconds))
+        if let caFile { codes.append(shim_curl_set_string(easy, CURLOPT_CAINFO, caFile)) }
         // Signals are the process's own business, and would not be safe on a thread.
         codes.append(shim_curl_set_long(easy, CURLOPT_NOSIGNAL, 1))
         // The receiver named in the URL, not whatever the environment's http_proxy says.

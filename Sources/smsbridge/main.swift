@@ -17,8 +17,8 @@ let tool = CommandLineTool(
     commands: [
         Serve.command, Check.command, TopicsCommand.command, Demo.command, Simulate.command, Tail.command,
         ReplayCommand.command, DeadLettersCommand.command,
-        QuarantineCommand.command, SpoolCommands.command,
-    ])
+        QuarantineCommand.command, SpoolCommands.command, TemplatesCommand.command,
+    ], topics: HelpTopics.all)
 
 switch tool.parse(Array(CommandLine.arguments.dropFirst()), environment: ProcessInfo.processInfo.environment) {
 case .print(let text):
@@ -43,6 +43,7 @@ case .run(let invocation):
     case "topics create": exit(TopicsCommand.run(loaded.settings))
     case "demo": exit(Demo.run(invocation, loaded))
     case "simulate": exit(Simulate.run(invocation, loaded.settings))
+    case "templates": exit(TemplatesCommand.run(invocation, loaded.settings))
     case "tail": exit(Tail.run(invocation, loaded.settings))
     case "replay": exit(ReplayCommand.run(invocation, loaded.settings))
     case let name where name.hasPrefix("dlt "): exit(DeadLettersCommand.run(invocation, loaded.settings))

@@ -6,7 +6,8 @@ import Testing
 
 /// The program as a person meets it.
 @Suite struct CommandTests {
-    @Test(arguments: ["serve", "demo", "simulate", "tail"]) func everyCommandHasHelpWithAnExample(command: String)
+    @Test(arguments: ["serve", "check", "demo", "simulate", "tail", "templates", "completions"])
+    func everyCommandHasHelpWithAnExample(command: String)
         throws
     {
         for arguments in [[command, "--help"], ["help", command]] {
@@ -28,7 +29,8 @@ import Testing
     @Test(arguments: [
         (["serv"], "serve"), (["serve", "--http-prt", "1"], "--http-port"), (["demo", "--second", "3"], "--seconds"),
         (["simulate", "--url", "http://127.0.0.1:1", "--rat", "3"], "--rate"),
-        (["tail", "--show-contents"], "--show-content"),
+        (["tail", "--show-contents"], "--show-content"), (["help", "exit-code"], "exit-codes"),
+        (["simulate", "--url", "http://127.0.0.1:1", "--types", "reply,shortcode"], "short-code"),
         (["tail", "--type", "repply", "--kafka-bootstrap-servers", "127.0.0.1:1"], "reply"),
     ])
     func aWrongWordNamesTheNearestRightOne(arguments: [String], right: String) throws {
@@ -117,6 +119,30 @@ import Testing
             ["demo", "--seconds", "1", "--http-host", "127.0.0.1", "--http-port", "\(port)"])
         #expect(run.exitCode == 1)
         #expect(run.errors.contains("\(port)"), "\(run.errors)")
+    }
+
+    @Test func simulateSendsOnlyWhatIsAskedForAndSaysItInJSON() throws {
+        let folder = try TemporaryFolder()
+        let bridge = try ServedBridge([
+            "--kafka-bootstrap-servers", "127.0.0.1:1", "--spool-path", folder.path, "--spool-any-file-system",
+            "--shutdown-delay", "0s", "--shutdown-deadline", "5s",
+        ])
+        let run = try smsbridge([
+            "simulate", "--url", "http://127.0.0.1:\(bridge.port)", "--types", "reply,short-code", "--generations",
+            "template-get", "--count", "40", "--rate", "0", "--duplicates", "1", "--clients", "4", "--json",
+        ])
+        #expect(run.exitCode == 0, "\(run.errors)")
+        let report = try #require(
+            try JSONSerialization.jsonObject(with: Data(run.output.utf8)) as? [String: Any], "\(run.output)")
+        #expect(report["accepted"] as? Int == 40 && report["duplicates"] as? Int == 40)
+        #expect((report["statuses"] as? [String: Int]) == ["200": 80])
+        let times = try #require(report["latencyMicroseconds"] as? [String: Int])
+        #expect(times["p50"]! > 0 && times["p50"]! <= times["p99"]! && times["p99"]! <= times["max"]!)
+        let held = try smsbridge(["spool", "list", "--path", folder.path, "--limit", "1000"])
+        let topics = Set(held.output.split(separator: "\n").compactMap { $0.split(separator: " ").first })
+        #expect(topics == ["smsportal.reply", "smsportal.short-code"])
+        bridge.terminate()
+        #expect(bridge.exitCode(within: 40) == 0, "\(bridge.logged)")
     }
 
     @Test func theDemoPrintsEventsOfEveryTypeAndASummary() throws {

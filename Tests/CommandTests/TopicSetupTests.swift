@@ -134,6 +134,43 @@ import Testing
         }
     }
 
+    @Test(arguments: [
+        ("max.message.bytes", "500000", TopicFindings.Severity.broken, "publish.batchBytes lower"),
+        ("message.timestamp.before.max.ms", "3600000", .broken, "stays parked"),
+        ("message.timestamp.before.max.ms", "172800000", .warning, "stays parked"),
+        (
+            "message.timestamp.difference.max.ms", "3600000", .broken,
+            "message.timestamp.difference.max.ms is 3600000 ms"
+        ),
+        ("message.timestamp.after.max.ms", "1000", .warning, "clock of the bridge"),
+        ("retention.ms", "3600000", .broken, "less than a day"),
+        ("retention.ms", "100000000", .warning, "over a weekend"),
+        ("retention.bytes", "1000000", .warning, "loses its oldest events"),
+        ("cleanup.policy", "compact", .broken, "one without a number is refused"),
+        ("message.timestamp.type", "LogAppendTime", .warning, "time of reception"),
+    ])
+    func whatBreaksAPromiseIsToldFromWhatIsWorthKnowing(
+        name: String, value: String, severity: TopicFindings.Severity, says: String
+    ) throws {
+        let cluster = FakeCluster(existing: plan.names)
+        var plan = plan
+        plan.maxRecordBytes = 10_000
+        cluster.set(name, value)
+        let findings = try TopicSetup(cluster).look(plan).findings
+        #expect(findings.map(\.severity) == [severity])
+        #expect(findings.first?.text.contains(says) == true, "\(findings)")
+    }
+
+    @Test(arguments: [
+        ("message.timestamp.before.max.ms", "9223372036854775807"), ("retention.ms", "-1"), ("retention.bytes", "-1"),
+        ("message.timestamp.after.max.ms", "3600000"),
+    ])
+    func theDefaultsOfKafkaAreNoTrouble(name: String, value: String) throws {
+        let cluster = FakeCluster(existing: plan.names)
+        cluster.set(name, value)
+        #expect(try TopicSetup(cluster).look(plan).findings.isEmpty)
+    }
+
     @Test func whatWasFoundIsInTheMetrics() throws {
         let registry = MetricRegistry()
         let metrics = TopicDurabilityMetrics(registry)
@@ -164,7 +201,7 @@ import Testing
         let cluster = FakeCluster(existing: plan.names)
         cluster.set("cleanup.policy", "compact")
         let findings = try TopicSetup(cluster).run(plan, creates: true, strict: true)
-        #expect(findings.findings.map(\.severity) == [.warning] && findings.refusal == nil)
+        #expect(findings.findings.map(\.severity) == [.broken] && findings.refusal == nil)
     }
 
     @Test func strictDoesNotTakeWhatItCannotSee() throws {
@@ -201,7 +238,7 @@ import Testing
         let cluster = FakeCluster(existing: plan.names)
         cluster.hidden = [plan.names[3]]
         let refusal = error { _ = try TopicSetup(cluster).run(plan, creates: true) }
-        guard case .notVisible(let names)? = refusal else {
+        guard case .notVisible(let names, _)? = refusal else {
             Issue.record("\(refusal as Any)")
             return
         }

@@ -81,7 +81,7 @@ import Testing
     static let wrong: [([String], [String])] = [
         ([], ["Usage: smsbridge <command>"]),
         (["srve"], ["unknown command \"srve\": did you mean serve?", "See 'smsbridge --help'."]),
-        (["qqq"], ["unknown command \"qqq\"; there are: serve, demo, simulate, tail, topics"]),
+        (["qqq"], ["unknown command \"qqq\"; there are: serve, demo, simulate, tail, topics, completions"]),
         (["--config", "x", "serve"], ["unknown flag --config: the command comes first"]),
         (["topics"], ["smsbridge topics: topics needs one of: create, show", "See 'smsbridge topics --help'."]),
         (["topics", "crate"], ["unknown command \"crate\": did you mean create?"]),

@@ -20,17 +20,34 @@ package struct TopicPlan: Sendable {
     package var maxRecordBytes: Int
     /// At most so many bytes of records share a batch.
     package var batchBytes: Int
+    /// Who makes and uses them.
+    package var access: KafkaAccess
 
     package init(
         prefix: String, partitions: Int, replication: Int, retention: Duration, maxRecordBytes: Int,
-        batchBytes: Int = 512 << 10
+        batchBytes: Int = 512 << 10, access: KafkaAccess = KafkaAccess(ClientConfiguration(bootstrapServers: ""))
     ) {
+        self.access = access
         self.prefix = prefix
         self.partitions = partitions
         self.replication = replication
         self.retention = retention
         self.maxRecordBytes = maxRecordBytes
         self.batchBytes = batchBytes
+    }
+
+    /// Topics as they are to be made.
+    func newTopics(_ names: [String], replication: Int32) -> [NewTopic] {
+        var configuration = [
+            "retention.ms": String(retention.milliseconds), "message.timestamp.type": "CreateTime",
+        ]
+        if replication > 1 { configuration["min.insync.replicas"] = "2" }
+        let needed = max(maxRecordBytes, batchBytes) + Self.batchOverhead
+        if needed > Self.defaultMaxMessageBytes { configuration["max.message.bytes"] = String(needed) }
+        return names.map {
+            NewTopic(
+                name: $0, partitions: Int32(partitions), replication: replication, configuration: configuration)
+        }
     }
 
     package var names: [String] { EventTopic.allCases.map { $0.name(prefix: prefix) } }
@@ -45,6 +62,8 @@ package struct TopicPlan: Sendable {
 package struct TopicFindings: Sendable {
     package enum Severity: Sendable {
         case note, warning
+        /// A warning that a promise other than durability does not hold.
+        case broken
         /// A warning that an acknowledged event can be lost.
         case durability
     }
@@ -80,10 +99,10 @@ package enum TopicSetupError: Error, Sendable, CustomStringConvertible {
     case unreachable(String)
     /// These topics are missing and were not to be made.
     case missing([String])
-    /// These could not be made.
-    case notCreated([(topic: String, reason: String)])
-    /// These exist, but the cluster does not show them to this user.
-    case notVisible([String])
+    /// These could not be made; how the permission is given where it is missing.
+    case notCreated([(topic: String, reason: String)], grant: String?)
+    /// These exist, but the cluster does not show them to this user; how it is let.
+    case notVisible([String], grant: String)
     /// Durability is insisted on, and this is why it is not given.
     case notDurable([String])
 
@@ -93,12 +112,13 @@ package enum TopicSetupError: Error, Sendable, CustomStringConvertible {
         case .missing(let topics):
             "missing topics: \(topics.joined(separator: ", ")); make them, or let the bridge do it with "
                 + "topics.create: true (one that exists may be hidden: seeing it takes the ACL operation Describe on it)"
-        case .notCreated(let topics):
+        case .notCreated(let topics, let grant):
             "topics that could not be created: "
                 + topics.map { "\($0.topic) (\($0.reason))" }.joined(separator: ", ")
-        case .notVisible(let topics):
-            "topics that exist, but this user may not see: \(topics.joined(separator: ", ")); allow the ACL operations "
-                + "Describe and Write on them (and DescribeConfigs, to have their configuration judged)"
+                + (grant.map { "; make them yourself, or allow it: \($0)" } ?? "")
+        case .notVisible(let topics, let grant):
+            "topics that exist, but this user may not see: \(topics.joined(separator: ", ")); allow it (Write brings "
+                + "Describe): \(grant)"
         case .notDurable(let reasons):
             "durability.strict is true, and acknowledged events could be lost: \(reasons.joined(separator: "; "))"
         }
@@ -117,6 +137,9 @@ package protocol TopicAdmin {
 
 extension Admin: TopicAdmin {
     package func describeAll(timeout: Int32) throws(KafkaError) -> ClusterMetadata { try describe(timeout: timeout) }
+    package func create(_ topics: [NewTopic], timeout: Int32) throws(KafkaError) -> [String: KafkaError?] {
+        try create(topics, validatesOnly: false, timeout: timeout)
+    }
 }
 
 /// Looks at the topics before anything is published, and makes those that are missing.
@@ -139,7 +162,7 @@ package struct TopicSetup {
     /// - Throws: `TopicSetupError` when the bridge could not publish every type of event, or not make a topic durable.
     package func run(_ plan: TopicPlan, creates: Bool, strict: Bool = false) throws(TopicSetupError) -> TopicFindings {
         var findings = TopicFindings()
-        var metadata = try describe()
+        var metadata = try describe(plan)
         let missing = plan.names.filter { name in !metadata.topics.contains { $0.name == name } }
         if !missing.isEmpty {
             guard creates else { throw .missing(missing) }
@@ -151,13 +174,19 @@ package struct TopicSetup {
             try create(missing, plan, brokers: metadata.brokers.count, &findings)
             // The brokers hear of a new topic a moment after it was made.
             for attempt in 1...50 {
-                metadata = try describe()
+                metadata = try describe(plan)
                 let known = metadata.topics.filter { $0.error == nil }.map(\.name)
                 if attempt == 50 || Set(plan.names).isSubset(of: known) { break }
                 usleep(50_000)
             }
             let hidden = plan.names.filter { name in !metadata.topics.contains { $0.name == name } }
-            guard hidden.isEmpty else { throw .notVisible(hidden) }
+            guard hidden.isEmpty else {
+                throw .notVisible(
+                    hidden,
+                    grant: plan.access.grant(
+                        ["Write", "DescribeConfigs"], on: hidden,
+                        prefix: hidden.count == plan.names.count ? plan.prefix : nil))
+            }
         }
         try judge(metadata.topics.filter { plan.names.contains($0.name) }, plan, &findings)
         return findings
@@ -168,7 +197,7 @@ package struct TopicSetup {
     /// - Throws: `TopicSetupError.unreachable` when the cluster does not answer.
     package func look(_ plan: TopicPlan) throws(TopicSetupError) -> TopicFindings {
         var findings = TopicFindings()
-        let topics = try describe().topics.filter { plan.names.contains($0.name) }
+        let topics = try describe(plan).topics.filter { plan.names.contains($0.name) }
         let missing = plan.names.filter { name in !topics.contains { $0.name == name } }
         // Nothing can be acknowledged by them, so nothing can be lost.
         if !missing.isEmpty { findings.add(.warning, TopicSetupError.missing(missing).description) }
@@ -177,13 +206,29 @@ package struct TopicSetup {
     }
 
     /// All topics are asked for, not these by name: a question by name makes a broker with automatic creation make them.
-    private func describe() throws(TopicSetupError) -> ClusterMetadata {
-        do { return try admin.describeAll(timeout: timeout) } catch {
-            // A refused login or an unknown host is met on the way and says more than the time that ran out.
-            let reasons = admin.recentErrors().filter { $0.code != .allBrokersDown }.map(\.message)
-            throw .unreachable(reasons.last ?? error.description)
+    ///
+    /// A login that is refused, or a certificate that is not trusted, is waited for a shorter time than a broker is.
+    private func describe(_ plan: TopicPlan) throws(TopicSetupError) -> ClusterMetadata {
+        var waited: Int32 = 0
+        var reason: String?
+        var isRefused = false
+        while true {
+            let step = min(1_000, timeout)
+            do { return try admin.describeAll(timeout: step) } catch {
+                waited += step
+                // What is met on the way says more than the time that ran out.
+                let met = admin.recentErrors().filter { $0.code != .allBrokersDown }
+                reason = met.last?.message ?? reason
+                isRefused = isRefused || met.contains { [.authentication, .ssl].contains($0.code) }
+                if waited >= timeout || (isRefused && waited >= Self.patience) {
+                    throw .unreachable(plan.access.explain(reason ?? error.description))
+                }
+            }
         }
     }
+
+    /// How long a refused login is tried again, in milliseconds: another broker may take it.
+    private static let patience: Int32 = 3_000
 
     private func create(
         _ missing: [String], _ plan: TopicPlan, brokers: Int, _ findings: inout TopicFindings
@@ -195,25 +240,22 @@ package struct TopicSetup {
                 "topics are created with replication \(replication) instead of \(plan.replication): the cluster has "
                     + "\(brokers) broker\(brokers == 1 ? "" : "s")")
         }
-        var configuration = [
-            "retention.ms": String(plan.retention.milliseconds), "message.timestamp.type": "CreateTime",
-        ]
-        if replication > 1 { configuration["min.insync.replicas"] = "2" }
-        let needed = max(plan.maxRecordBytes, plan.batchBytes) + TopicPlan.batchOverhead
-        if needed > TopicPlan.defaultMaxMessageBytes { configuration["max.message.bytes"] = String(needed) }
-        let topics = missing.map {
-            NewTopic(
-                name: $0, partitions: Int32(plan.partitions), replication: Int32(replication),
-                configuration: configuration)
-        }
+        let topics = plan.newTopics(missing, replication: Int32(replication))
         let outcomes: [String: KafkaError?]
         do { outcomes = try admin.create(topics, timeout: timeout) } catch { throw .unreachable(error.description) }
+        var isUnauthorised = false
         let failed = outcomes.compactMap { topic, error -> (topic: String, reason: String)? in
             // Another instance that starts at the same time may have been quicker.
             guard let error, error.code != .topicExists else { return nil }
+            if [.topicNotAuthorized, .clusterNotAuthorized].contains(error.code) { isUnauthorised = true }
             return (topic, error.description)
         }
-        guard failed.isEmpty else { throw .notCreated(failed.sorted { $0.topic < $1.topic }) }
+        guard failed.isEmpty else {
+            let names = failed.map(\.topic).sorted()
+            let grant = plan.access.grant(
+                ["Create"], on: names, prefix: names.count == plan.names.count ? plan.prefix : nil)
+            throw .notCreated(failed.sorted { $0.topic < $1.topic }, grant: isUnauthorised ? grant : nil)
+        }
         findings.created = missing.filter { topic in
             guard let outcome = outcomes[topic] else { return false }
             return outcome == nil
@@ -225,9 +267,16 @@ package struct TopicSetup {
         _ topics: [ClusterMetadata.Topic], _ plan: TopicPlan, _ findings: inout TopicFindings
     ) throws(TopicSetupError) {
         var weaknesses = Sentences()
+        var breaches = Sentences()
         var warnings = Sentences()
         var notes = Sentences()
         let described = try configurations(of: topics)
+        let hidden = topics.map(\.name).filter { name in
+            guard case .failure(let error)? = described[.topic(name)] else { return false }
+            return error.code == .topicNotAuthorized
+        }.sorted()
+        let grant = plan.access.grant(
+            ["DescribeConfigs"], on: hidden, prefix: hidden.count == plan.names.count ? plan.prefix : nil)
         for topic in topics.sorted(by: { $0.name < $1.name }) {
             if let error = topic.error { warnings.add("the cluster says \(error)", of: topic.name) }
             var durability = TopicDurability(replication: topic.partitions.map(\.replicas.count).min())
@@ -236,17 +285,21 @@ package struct TopicSetup {
                 durability.minInSyncReplicas = values["min.insync.replicas"]?.flatMap { Int($0) }
                 durability.allowsUncleanElection = values["unclean.leader.election.enable"]?.flatMap { Bool($0) }
                 for warning in Self.warnings(values, plan) { warnings.add(warning, of: topic.name) }
+                for sentence in Self.breaches(values, plan) { breaches.add(sentence, of: topic.name) }
                 if durability.isKept == nil {
                     notes.add("the cluster does not tell all of its durability, so it is not judged", of: topic.name)
                 }
             case .failure(let error):
-                notes.add("the configuration cannot be seen (\(error.code)), so it is not judged", of: topic.name)
+                let advice = error.code == .topicNotAuthorized ? "; allow it (DescribeConfigs): \(grant)" : ""
+                notes.add(
+                    "the configuration cannot be seen (\(error.code)), so it is not judged\(advice)", of: topic.name)
             case nil: notes.add("the configuration was not told, so it is not judged", of: topic.name)
             }
             for weakness in durability.weaknesses { weaknesses.add(weakness, of: topic.name) }
             findings.durability[topic.name] = durability
         }
         for weakness in weaknesses.all(of: plan) { findings.add(.durability, weakness) }
+        for breach in breaches.all(of: plan) { findings.add(.broken, breach) }
         for warning in warnings.all(of: plan) { findings.add(.warning, warning) }
         for note in notes.all(of: plan) {
             findings.add(.note, note)
@@ -287,27 +340,78 @@ package struct TopicSetup {
         }
     }
 
-    private static func warnings(_ values: [String: String?], _ plan: TopicPlan) -> [String] {
-        func value(_ name: String) -> String? { values[name] ?? nil }
-        var warnings: [String] = []
-        if let limit = value("max.message.bytes").flatMap(Int.init),
-            limit < plan.maxRecordBytes + TopicPlan.batchOverhead
-        {
-            warnings.append(
-                "max.message.bytes is \(limit), but a callback within http.maxBodyBytes and http.maxTargetBytes can make "
-                    + "a record of \(plan.maxRecordBytes) bytes; Kafka refuses larger ones, and they are answered 503")
-        }
-        if let limit = value("max.message.bytes").flatMap(Int.init), limit < plan.batchBytes + TopicPlan.batchOverhead {
-            warnings.append(
+    private static func number(_ name: String, in values: [String: String?]) -> Int? {
+        (values[name] ?? nil).flatMap(Int.init)
+    }
+
+    private static let day = 86_400_000
+
+    /// What breaks a promise, but for durability.
+    private static func breaches(_ values: [String: String?], _ plan: TopicPlan) -> [String] {
+        var sentences: [String] = []
+        if let limit = number("max.message.bytes", in: values), limit < plan.batchBytes + TopicPlan.batchOverhead {
+            sentences.append(
                 "max.message.bytes is \(limit), so records that are gathered in one batch can be refused; raise "
                     + "max.message.bytes to \(plan.batchBytes + TopicPlan.batchOverhead), or set publish.batchBytes lower"
             )
         }
-        if value("message.timestamp.type") == "LogAppendTime" {
+        if (values["cleanup.policy"] ?? nil)?.contains("compact") == true {
+            sentences.append(
+                "cleanup.policy is compact; only the last event of each number is kept, and one without a number is refused: "
+                    + "set it to delete")
+        }
+        if let limit = oldestLimit(values), limit < day {
+            sentences.append(
+                "\(limitName(values)) is \(limit) ms; an event that has waited longer in the spool is refused, and stays parked: "
+                    + "raise it")
+        }
+        if let retention = number("retention.ms", in: values), (0..<day).contains(retention) {
+            sentences.append(
+                "retention.ms is \(retention), less than a day; an event carries the time of its reception, so after an outage it "
+                    + "can be gone before anybody has read it: raise it")
+        }
+        return sentences
+    }
+
+    /// The name that it has here: before Kafka 3.6 one limit stood for both directions.
+    private static func limitName(_ values: [String: String?]) -> String {
+        values["message.timestamp.before.max.ms"] != nil
+            ? "message.timestamp.before.max.ms" : "message.timestamp.difference.max.ms"
+    }
+
+    /// How old a record may be when it is written, in milliseconds; nil for any age.
+    private static func oldestLimit(_ values: [String: String?]) -> Int? {
+        guard (values["message.timestamp.type"] ?? nil) != "LogAppendTime" else { return nil }
+        return number(limitName(values), in: values).flatMap { $0 == Int.max ? nil : $0 }
+    }
+
+    private static func warnings(_ values: [String: String?], _ plan: TopicPlan) -> [String] {
+        var warnings: [String] = []
+        if let limit = number("max.message.bytes", in: values), limit < plan.maxRecordBytes + TopicPlan.batchOverhead {
+            warnings.append(
+                "max.message.bytes is \(limit), but a callback within http.maxBodyBytes and http.maxTargetBytes can make "
+                    + "a record of \(plan.maxRecordBytes) bytes; Kafka refuses larger ones, and they stay parked in the spool"
+            )
+        }
+        if (values["message.timestamp.type"] ?? nil) == "LogAppendTime" {
             warnings.append("message.timestamp.type is LogAppendTime; the time of reception stands only in the value")
         }
-        if value("cleanup.policy")?.contains("compact") == true {
-            warnings.append("cleanup.policy is compact; only the last event of each number is kept")
+        if let limit = oldestLimit(values), limit >= day, limit < number("retention.ms", in: values) ?? .max {
+            warnings.append(
+                "\(limitName(values)) is \(limit) ms; an event that has waited longer in the spool is refused, and stays parked"
+            )
+        }
+        if let limit = number("message.timestamp.after.max.ms", in: values), limit < 60_000 {
+            warnings.append(
+                "message.timestamp.after.max.ms is \(limit); where the clock of the bridge is ahead by more, Kafka refuses its events"
+            )
+        }
+        if let retention = number("retention.ms", in: values), (day..<3 * day).contains(retention) {
+            warnings.append("retention.ms is \(retention); a consumer that is away over a weekend misses events")
+        }
+        if let bytes = number("retention.bytes", in: values), bytes >= 0 {
+            warnings.append(
+                "retention.bytes is \(bytes); a partition that grows beyond it loses its oldest events, read or not")
         }
         return warnings
     }

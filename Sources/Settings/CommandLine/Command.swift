@@ -20,8 +20,13 @@ package struct Command: Sendable {
         package var help: String
         package var isRequired: Bool
         package var repeats: Bool
+        /// The values that there are; nil for any.
+        package var words: [String]?
 
-        package init(_ name: String, help: String, isRequired: Bool = true, repeats: Bool = false) {
+        package init(
+            _ name: String, help: String, isRequired: Bool = true, repeats: Bool = false, words: [String]? = nil
+        ) {
+            self.words = words
             self.name = name
             self.help = help
             self.isRequired = isRequired

@@ -55,7 +55,7 @@ extension CommandLineTool {
         text += Self.table(
             commands.filter { !$0.isHidden }.map { ($0.name, $0.summary) } + [
                 ("help <command>", "explain a command"), ("help settings", "explain every setting"),
-            ])
+            ] + topics.map { ("help \($0.name)", $0.summary) } + [("help --man", "all of it as a manual page")])
         text += "\nOptions:\n" + Self.table([("--version", "show versions"), ("--help", "show this")])
         if let example = commands.lazy.compactMap(\.examples.first).first {
             text += "\nExample:\n  # \(example.says)\n  \(example.line)\n"

@@ -9,12 +9,28 @@ package struct CommandLineTool: Sendable {
     /// What `--version` prints.
     package var version: String
     package var commands: [Command]
+    /// What `help` explains besides commands and settings.
+    package var topics: [HelpTopic]
 
-    package init(name: String, summary: String, version: String, commands: [Command]) {
+    /// - Parameter topics: what `help` explains besides commands and settings. A command `completions` is added.
+    package init(name: String, summary: String, version: String, commands: [Command], topics: [HelpTopic] = []) {
+        self.topics = topics
         self.name = name
         self.summary = summary
         self.version = version
-        self.commands = commands
+        self.commands = commands + [Self.completions(name)]
+    }
+
+    private static func completions(_ name: String) -> Command {
+        let shells = CompletionScript.Shell.allCases.map(\.rawValue)
+        return Command(
+            "completions", summary: "Print a script that completes this command line in a shell",
+            operands: [.init("shell", help: shells.joined(separator: ", "), words: shells)],
+            examples: [
+                .init("in bash, for this session", "source <(\(name) completions bash)"),
+                .init("in zsh, for good", "\(name) completions zsh > \"${fpath[1]}/_\(name)\""),
+                .init("in fish, for good", "\(name) completions fish > ~/.config/fish/completions/\(name).fish"),
+            ])
     }
 
     /// Reads a command line and, for a command that wants them, the settings.
@@ -107,6 +123,22 @@ package struct CommandLineTool: Sendable {
         }
         problems += wrongOperands(scanner.operands, of: command, switches: known)
 
+        for (operand, value) in zip(command.operands, scanner.operands) {
+            guard let words = operand.words, !words.contains(value) else { continue }
+            let near = nearestName(to: value, among: words).map { "; did you mean \($0)?" } ?? ""
+            problems.append(
+                SettingProblem(
+                    key: nil, place: .standard,
+                    message:
+                        "<\(operand.name)>: expected one of \(words.joined(separator: ", ")), found \(quoted(value))\(near)"
+                ))
+        }
+        if problems.isEmpty, path == ["completions"],
+            let shell = scanner.operands.first.flatMap(CompletionScript.Shell.init)
+        {
+            return .print(CompletionScript(self).text(shell))
+        }
+
         var settings: LoadedSettings?
         if let use = command.settings {
             var loader = SettingsLoader(environment: environment, flags: settingFlags, needs: use.needs)
@@ -152,6 +184,15 @@ package struct CommandLineTool: Sendable {
             case let other?:
                 return failure(["unknown flag \(shown(other)): help settings takes --markdown or --yaml"], path: [])
             }
+        }
+        if topic == ["--man"] { return .print(ManualPage(tool: self).text) }
+        if topic.count == 1, let known = topics.first(where: { $0.name == topic[0] }) {
+            return .print(known.text.hasSuffix("\n") ? known.text : known.text + "\n")
+        }
+        if topic.count == 1, !commands.contains(where: { $0.name == topic[0] }),
+            let near = nearestName(to: topic[0], among: topics.map(\.name) + ["settings"])
+        {
+            return failure(["there is no help on \(quoted(topic[0])): did you mean \(near)?"], path: [])
         }
         var level = commands
         var found: Command?

@@ -11,6 +11,8 @@ package protocol CommandOptionDeclaration: Sendable {
     var isRequired: Bool { get }
     /// The default as text; nil when there is none.
     var defaultText: String? { get }
+    /// What values there are, as a message says it.
+    var expected: String { get }
     /// Nil when the text is right, else what is wrong with it.
     func problem(with text: String) -> String?
 }
@@ -48,6 +50,8 @@ package struct CommandOption<Value: Sendable>: CommandOptionDeclaration {
     }
 
     package var defaultText: String? { placeholder == nil ? nil : standard.map(type.show) }
+
+    package var expected: String { type.expected }
 
     package func problem(with text: String) -> String? {
         do throws(WrongValue) {
@@ -101,5 +105,22 @@ extension ValueType where Value == String {
     /// Any text that is not empty.
     package static func anyText(_ name: String = "text") -> ValueType {
         .text(name, expected: "a text that is not empty") { $0.isEmpty ? "" : nil }
+    }
+}
+
+extension ValueType where Value == [String] {
+    /// Some of a few words, separated by commas.
+    package static func words(_ words: [String]) -> ValueType {
+        ValueType(
+            "words", expected: "some of " + words.joined(separator: ", ") + ", separated by commas",
+            show: { $0.joined(separator: ",") },
+            parse: { text throws(WrongValue) in
+                let given = text.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
+                for word in given where !words.contains(word) {
+                    let near = nearestName(to: word, among: words).map { "; did you mean \($0)?" } ?? ""
+                    throw WrongValue("there is no \(quoted(word))\(near)")
+                }
+                return given
+            })
     }
 }

@@ -8,6 +8,12 @@ import SMSPortalEvents
 import Settings
 import Spool
 
+#if canImport(Glibc)
+import Glibc
+#else
+import Darwin
+#endif
+
 /// From what people set to what the modules take.
 extension BridgeSettings {
     /// What the modules find wrong with the settings though each of them alone is well-formed; each names its key.
@@ -18,13 +24,28 @@ extension BridgeSettings {
             let place = sources["kafka.properties.\(name)"].map { " (\($0))" } ?? ""
             return "kafka.properties.\(name)\(place): \(problem)" + (near.map { "; did you mean \($0)?" } ?? "")
         }
-        return properties
+        return properties + unreadableFiles(sources)
             + decoder.problems().map { problem in
                 // The decoder says `fields.reply.x`, the setting is `events.reply.fields.x`.
                 let words = problem.split(separator: ".", maxSplits: 2, omittingEmptySubsequences: false)
                 guard words.count == 3, words[0] == "fields" else { return "events.\(problem)" }
                 return "events.\(words[1]).fields.\(words[2])"
             }
+    }
+
+    /// Properties that name a file which cannot be read: librdkafka says only that OpenSSL could not.
+    private func unreadableFiles(_ sources: [String: SettingPlace]) -> [String] {
+        let names = [
+            "ssl.ca.location", "ssl.certificate.location", "ssl.key.location", "ssl.crl.location",
+            "ssl.keystore.location",
+        ]
+        return kafka.properties.exposed.compactMap { name, path in
+            guard names.contains(name), !(name == "ssl.ca.location" && path == "probe"), access(path, R_OK) != 0 else {
+                return nil
+            }
+            let place = sources["kafka.properties.\(name)"].map { " (\($0))" } ?? ""
+            return "kafka.properties.\(name)\(place): cannot read \(path): \(String(cString: strerror(errno)))"
+        }
     }
 
     var kafkaClient: ClientConfiguration {
@@ -148,7 +169,8 @@ extension BridgeSettings {
     var topicPlan: TopicPlan {
         TopicPlan(
             prefix: topics.prefix, partitions: topics.partitions, replication: topics.replication,
-            retention: topics.retention, maxRecordBytes: maxRecordBytes, batchBytes: publish.batchBytes)
+            retention: topics.retention, maxRecordBytes: maxRecordBytes, batchBytes: publish.batchBytes,
+            access: KafkaAccess(kafkaClient))
     }
 
     private var maxRecordBytes: Int {

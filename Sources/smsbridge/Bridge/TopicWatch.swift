@@ -54,6 +54,7 @@ final class TopicWatch: Sendable {
     ///   - tell: called on that thread after each look that the cluster has answered.
     func start(after said: Set<String>?, tell: @escaping @Sendable (Verdict) -> Void) throws -> BackgroundTask {
         try BackgroundTask("topics") { [self] stop in
+            if said != nil { sayWhatMayNotBeWritten() }
             var isPrepared = said != nil
             var said = said ?? []
             var pause = isPrepared ? settings.durability.interval : .zero
@@ -62,6 +63,7 @@ final class TopicWatch: Sendable {
                 do {
                     let findings: TopicFindings
                     (said, findings) = try look(isPrepared: isPrepared, said: said)
+                    if !isPrepared { sayWhatMayNotBeWritten() }
                     isPrepared = true
                     let refusal = settings.durability.strict ? findings.refusal : nil
                     if let refusal { report(refusal, repeats) }
@@ -101,6 +103,14 @@ final class TopicWatch: Sendable {
         let now = Set(findings.findings.map(\.text))
         for text in said.subtracting(now).sorted() { logger.info("no longer so", ["was": text]) }
         return (now, findings)
+    }
+
+    /// Once, before events do it: a topic that may not be written closes its lane with the first one.
+    private func sayWhatMayNotBeWritten() {
+        guard let record = try? TestEvent.record() else { return }
+        let access = TopicAccess(settings.topicPlan, settings.kafkaClient)
+        let findings = access.lookForWrite(settings.topicPlan.names, record)
+        for text in findings.missing { logger.error("a permission is missing", ["reason": text]) }
     }
 }
 

@@ -1,4 +1,6 @@
+import Kafka
 import Operations
+import Publisher
 import Settings
 import Telemetry
 
@@ -35,6 +37,7 @@ enum Serve {
         logger.info("smsbridge \(Version.number)", ["librdkafka": Version.librdkafka])
         DescriptorBudget.raiseLimit()
         for warning in loaded.warnings { logger.warning(warning) }
+        if let trouble = loaded.settings.topicPlan.access.scramTrouble { logger.warning(trouble) }
         for setting in loaded.effective where setting.source != .standard {
             logger.info("setting", ["key": setting.key, "value": setting.value, "source": "\(setting.source)"])
         }
@@ -42,6 +45,9 @@ enum Serve {
         var exitCode = ExitCode.success
         do {
             try bridge.run()
+        } catch let error as KafkaError {
+            logger.error("cannot serve", ["reason": loaded.settings.topicPlan.access.explain(error.description)])
+            exitCode = ExitCode.failure
         } catch {
             logger.error("cannot serve", ["reason": "\(error)"])
             exitCode = ExitCode.failure

@@ -16,14 +16,15 @@ import Darwin
 struct Check {
     private static let json = CommandOption<Bool>("--json", help: "Write JSON to standard output, an object a line.")
     private static let noEvent = CommandOption<Bool>(
-        "--no-event", help: "Publish no test events: whether they may be written is then not known.")
+        "--no-event", help: "Publish no test events, and do not try whether the topics may be written.")
 
     static let command = Command(
         "check", summary: "Say whether the promises hold with these settings and this cluster",
         discussion: """
-            Looks at the settings, the spool's folder, the brokers, and each topic: replication, min.insync.replicas, unclean
-            election, message size, retention, timestamps. Publishes eleven events of the vendor's sample number to the
-            test topic with the bridge's own producer, and holds the time of their acknowledgement against
+            Looks at the settings, the ports, the spool's folder, the brokers, and each topic: replication,
+            min.insync.replicas, unclean election, message size, retention, timestamps. Tries what this user may do, and
+            names the kafka-acls command for what is missing. Publishes eleven events of the vendor's sample number to
+            the test topic with the bridge's own producer, and holds the time of their acknowledgement against
             publish.hedge. Makes no topic. Lines begin with ok, warning, failed or cannot tell.
             Exit codes: 0; 1 something breaks a promise; 2 the settings are wrong.
             """,
@@ -35,9 +36,9 @@ struct Check {
         case unknown = "cannot tell"
     }
 
-    private let settings: BridgeSettings
+    let settings: BridgeSettings
     private let isJSON: Bool
-    private let publishes: Bool
+    let publishes: Bool
     private var failures = 0
 
     static func run(_ invocation: Invocation, _ loaded: LoadedSettings) -> Int32 {
@@ -46,13 +47,14 @@ struct Check {
         check.tell(.ok, "settings", "\(loaded.effective.count { $0.source != .standard }) given, the others by default")
         for warning in loaded.warnings { check.tell(.warning, "settings", warning) }
         check.lookAtAuthentication()
+        check.lookAtPorts()
         check.lookAtSpool()
-        if check.lookAtTopics() { check.publish() }
+        check.lookAtCluster()
         if check.failures > 0 { Output.error("smsbridge check: \(check.failures) failed\n") }
         return check.failures > 0 ? ExitCode.failure : ExitCode.success
     }
 
-    private mutating func tell(_ verdict: Verdict, _ about: String, _ text: String) {
+    mutating func tell(_ verdict: Verdict, _ about: String, _ text: String) {
         if verdict == .failed { failures += 1 }
         guard isJSON else {
             let word = verdict.rawValue + String(repeating: " ", count: 12 - verdict.rawValue.utf8.count)
@@ -77,6 +79,25 @@ struct Check {
         tell(.ok, "auth", "secrets in the " + ways.map { "\($0.0) (\($0.1))" }.joined(separator: ", "))
     }
 
+    /// A taken port is no fault where a bridge runs already.
+    private mutating func lookAtPorts() {
+        for (key, host, port) in [
+            ("http.port", settings.http.host, settings.http.port),
+            ("admin.port", settings.admin.host, settings.admin.port),
+        ] where port != 0 {
+            switch Port.trouble(host, port) {
+            case nil: continue
+            case EADDRINUSE?:
+                tell(
+                    .warning, "ports", "\(key): \(host):\(port) is taken: by a bridge that runs, or by another program")
+            case let code?:
+                tell(
+                    .failed, "ports",
+                    "\(key): \(host):\(port) cannot be listened on: \(String(cString: strerror(code)))")
+            }
+        }
+    }
+
     private mutating func lookAtSpool() {
         guard !settings.spool.none else {
             return tell(.warning, "spool", "spool.none: while Kafka is late or away, callbacks are answered 503")
@@ -99,107 +120,9 @@ struct Check {
         guard free >= settings.spool.maxBytes else {
             return tell(
                 .warning, "spool",
-                "\(path) has \(free >> 20) MiB free, less than spool.maxBytes (\(settings.spool.maxBytes >> 20) MiB): the disk decides how long Kafka may be away"
+                "\(path) has \(free >> 20)MiB free, less than spool.maxBytes (\(settings.spool.maxBytes >> 20)MiB): the disk decides how long Kafka may be away"
             )
         }
-        tell(.ok, "spool", "\(path) may be written, \(free >> 20) MiB free")
+        tell(.ok, "spool", "\(path) may be written, \(free >> 20)MiB free")
     }
-
-    // MARK: The cluster
-
-    /// - Returns: whether events can be published.
-    private mutating func lookAtTopics() -> Bool {
-        do {
-            let admin = try Admin(settings.kafkaClient)
-            defer { admin.close() }
-            let plan = settings.topicPlan
-            let findings = try TopicSetup(admin).look(plan)
-            let cluster = try admin.describe(timeout: 10_000)
-            tell(.ok, "kafka", "\(cluster.brokers.count) brokers answer, librdkafka \(Version.librdkafka)")
-            let missing = plan.names.filter { name in !cluster.topics.contains { $0.name == name } }
-            for finding in findings.findings {
-                switch finding.severity {
-                case .durability: tell(.failed, "topics", finding.text)
-                case .warning where !missing.isEmpty && finding.text.hasPrefix("missing topics"):
-                    tell(
-                        settings.topics.create ? .warning : .failed, "topics",
-                        settings.topics.create
-                            ? "missing, and made at the start: \(missing.joined(separator: ", "))" : finding.text)
-                case .warning: tell(.warning, "topics", finding.text)
-                case .note: tell(.unknown, "topics", finding.text)
-                }
-            }
-            if findings.findings.isEmpty { tell(.ok, "topics", "all \(plan.names.count) keep what Kafka acknowledges") }
-            return !missing.contains(EventTopic.test.name(prefix: plan.prefix))
-        } catch {
-            tell(.failed, "kafka", "\(error)")
-            return false
-        }
-    }
-
-    /// How many events are published, one after the other.
-    private static let events = 10
-
-    private mutating func publish() {
-        let topic = EventTopic.test.name(prefix: settings.topics.prefix)
-        guard publishes else { return tell(.unknown, "publish", "no test event was published, as asked") }
-        do {
-            let event = try Event(
-                callback: Callback(
-                    method: .post, route: .deliveryStatus, contentType: "application/json",
-                    body: #"{"Status":"DELIVRD","Msisdn":27000000001,"UserReference":"smsbridge check"}"#),
-                receivedAt: EventTime(millisecondsSinceEpoch: wallClockMilliseconds()))
-            let record = event.record()
-            var configuration = ProducerConfiguration(client: settings.kafkaClient)
-            configuration.messageTimeoutMilliseconds = 10_000
-            configuration.lingerMilliseconds = Int(settings.publish.linger / .milliseconds(1))
-            let producer = try ProducerThread(configuration)
-            defer { producer.close() }
-            var times: [Duration] = []
-            // The first one also makes the connection.
-            for _ in 0...Self.events {
-                let began = ContinuousClock.now
-                if let code = try Self.send(record, to: topic, producer) {
-                    return tell(.failed, "publish", "\(topic) has refused a test event: \(KafkaError(code).message)")
-                }
-                times.append(began.duration(to: .now))
-            }
-            let typical = times.dropFirst().sorted()[Self.events / 2]
-            let hedge = settings.publish.hedge
-            let milliseconds = (typical / .microseconds(10)).rounded() / 100
-            let text =
-                "acknowledged after \(milliseconds) ms (median of \(Self.events)), publish.hedge is \(Int(hedge / .milliseconds(1))) ms"
-            guard typical < hedge else {
-                return tell(.warning, "publish", "\(text): every event would go through the spool")
-            }
-            tell(typical * 2 < hedge ? .ok : .warning, "publish", text)
-            tell(.unknown, "publish", "whether the other topics may be written: only \(topic) was tried")
-        } catch {
-            tell(.failed, "publish", "\(error)")
-        }
-    }
-
-    private static func send(
-        _ record: EventRecord, to topic: String, _ producer: ProducerThread
-    ) throws -> KafkaError.Code? {
-        let done = try StopSignal()
-        let result = Answer()
-        try producer.send(
-            topic: topic, key: record.key, value: record.value, timestamp: record.timestamp.millisecondsSinceEpoch,
-            headers: record.headers.map { ($0.name, $0.value) }
-        ) { report in
-            result.set(report.error)
-            done.set()
-        }
-        _ = done.wait(milliseconds: 15_000)
-        return result.get()
-    }
-}
-
-/// What became of a record, told by another thread.
-private final class Answer: Sendable {
-    private let code = Mutex<KafkaError.Code?>(.timedOut)
-
-    func set(_ code: KafkaError.Code?) { self.code.withLock { $0 = code } }
-    func get() -> KafkaError.Code? { code.withLock { $0 } }
 }

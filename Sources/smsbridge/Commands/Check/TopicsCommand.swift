@@ -34,7 +34,8 @@ enum TopicsCommand {
             Output.error("smsbridge topics create: \(findings.created.count) topics were made\n")
             return ExitCode.success
         } catch {
-            Output.error("smsbridge topics create: \(error)\n")
+            let reason = (error as? KafkaError).map { settings.topicPlan.access.explain($0.description) } ?? "\(error)"
+            Output.error("smsbridge topics create: \(reason)\n")
             return ExitCode.failure
         }
     }

@@ -18,20 +18,24 @@ struct Progress {
     }
 
     mutating func update(_ done: Int64) {
+        let (what, total) = (what, total)
+        guard total > 0 else { return update(share: nil) { "\(what) \(done)" } }
+        let share = min(1, Double(max(0, done)) / Double(total))
+        update(share: share) { "\(what) \(done) of \(total) (\(Int(share * 100)) %)" }
+    }
+
+    /// - Parameter share: how much of the work is done, 0 to 1; nil where nobody knows its end.
+    mutating func update(share: Double?, _ say: () -> String) {
         guard last.duration(to: .now) >= (isTerminal ? .milliseconds(200) : .seconds(10)) else { return }
         last = .now
-        guard total > 0 else {
-            let text = "\(what) \(done)"
-            Output.error(isTerminal ? "\r\(text)\u{1B}[K" : text + "\n")
-            hasBar = isTerminal
-            return
-        }
-        let share = min(1, Double(max(0, done)) / Double(total))
-        let text = "\(what) \(done) of \(total) (\(Int(share * 100)) %)"
+        let text = say()
         guard isTerminal else { return Output.error(text + "\n") }
-        let filled = Int(share * 30)
-        let bar = String(repeating: "#", count: filled) + String(repeating: ".", count: 30 - filled)
-        Output.error("\r[\(bar)] \(text)\u{1B}[K")
+        var bar = ""
+        if let share {
+            let filled = Int(min(1, max(0, share)) * 30)
+            bar = "[" + String(repeating: "#", count: filled) + String(repeating: ".", count: 30 - filled) + "] "
+        }
+        Output.error("\r\(bar)\(text)\u{1B}[K")
         hasBar = true
     }
 

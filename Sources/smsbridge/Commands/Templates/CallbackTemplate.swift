@@ -1,0 +1,106 @@
+import SMSPortalEvents
+
+/// What is typed into the Control Panel for the callbacks of one type.
+///
+/// The variables are those of docs/smsportal.md, section 5; the keys are the vendor's own default (the variable's name in
+/// camelCase), which the decoder knows without configuration.
+struct CallbackTemplate {
+    /// How the values travel.
+    enum Form: String, Sendable, CaseIterable {
+        /// In the query: the caller has to escape whatever it puts in, else the request is none.
+        case get
+        /// In a JSON body: whether the caller escapes quotes on substitution is not known.
+        case post
+    }
+
+    /// A variable, and how many characters its value may take in a query.
+    struct Variable {
+        var name: String
+        var room: Int
+
+        /// `SourcePhoneNumber` → `sourcePhoneNumber`.
+        var key: String { name.prefix(1).lowercased() + name.dropFirst() }
+    }
+
+    /// What the vendor takes for a GET, in characters.
+    static let longestURL = 2_000
+
+    let type: EventType
+    let form: Form
+    let variables: [Variable]
+
+    /// - Parameter form: nil for the one that is recommended: by GET what a person has written, by POST everything else,
+    ///   which keeps it out of the logs of proxies.
+    init(_ type: EventType, form: Form? = nil) {
+        self.type = type
+        let variables = Self.variables(of: type)
+        self.variables = variables
+        self.form = form ?? (Self.hasText(type) ? .get : .post)
+    }
+
+    /// Whether a person has written a part of it.
+    static func hasText(_ type: EventType) -> Bool { type == .reply || type == .shortCode }
+
+    /// The text comes last: should the caller cut a long address, nothing else is lost.
+    private static func variables(of type: EventType) -> [Variable] {
+        let id = 19
+        let time = 10
+        let number = 15
+        // A reference has up to 100 characters; each may be escaped.
+        let reference = Variable(name: "CustomerId", room: 300)
+        switch type {
+        case .deliveryStatus:
+            return [
+                Variable(name: "Id", room: id), Variable(name: "EventId", room: id),
+                Variable(name: "PhoneNumber", room: number), Variable(name: "Status", room: 16),
+                Variable(name: "ReceivedUtc", room: time), Variable(name: "SentUtc", room: time),
+                Variable(name: "SentDataPartsCount", room: 3), Variable(name: "Mcc", room: 3),
+                Variable(name: "Mnc", room: 3), reference,
+            ]
+        case .reply:
+            return [
+                Variable(name: "IncomingId", room: id), Variable(name: "EventId", room: id),
+                Variable(name: "SourcePhoneNumber", room: number),
+                Variable(name: "DestinationPhoneNumber", room: number), Variable(name: "IncomingUtc", room: time),
+                reference, Variable(name: "IncomingData", room: 0),
+            ]
+        case .shortCode:
+            return [
+                Variable(name: "Id", room: id), Variable(name: "PhoneNumber", room: number),
+                Variable(name: "Sc", room: 8), Variable(name: "Keyword", room: 90),
+                Variable(name: "IncomingUtc", room: time), Variable(name: "Mcc", room: 3),
+                Variable(name: "Mnc", room: 3), Variable(name: "IncomingData", room: 0),
+            ]
+        case .urlPreview, .urlClick, .unrecognised:
+            return [
+                Variable(name: "PhoneNumber", room: number), Variable(name: "Type", room: 16),
+                Variable(name: "InteractionUtc", room: time), Variable(name: "LandingPageName", room: 150),
+                Variable(name: "LandingPageVersion", room: 60), Variable(name: "LandingPageComponentId", room: 60),
+                reference,
+            ]
+        }
+    }
+
+    /// The address, with the secrets that travel in it.
+    ///
+    /// - Parameter base: scheme, host and base path; `/webhooks` is put behind it.
+    func url(base: String, pathSecret: String?, querySecret: String?) -> String {
+        var url = base + "/webhooks" + (pathSecret.map { "/\($0)" } ?? "") + "/" + type.rawValue
+        var pairs = querySecret.map { ["secret=\($0)"] } ?? []
+        if form == .get { pairs += variables.map { "\($0.key)=@@\($0.name)@@" } }
+        if !pairs.isEmpty { url += "?" + pairs.joined(separator: "&") }
+        return url
+    }
+
+    /// The body to be filled in; nil for GET. Numbers stand in quotes, too: an empty one would be no JSON.
+    var body: String? {
+        guard form == .post else { return nil }
+        return "{" + variables.map { "\"\($0.key)\":\"@@\($0.name)@@\"" }.joined(separator: ",") + "}"
+    }
+
+    /// How many characters of an address are left for the text, whatever the other values are.
+    func room(inURL url: String) -> Int {
+        let placeholders = variables.reduce(0) { $0 + $1.name.utf8.count + 4 }
+        return Self.longestURL - (url.utf8.count - placeholders) - variables.reduce(0) { $0 + $1.room }
+    }
+}
