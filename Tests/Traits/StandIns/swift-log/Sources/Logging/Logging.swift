@@ -27,7 +27,9 @@ public struct Logger: Sendable {
         public init(stringLiteral value: String) { description = value }
     }
 
-    public enum MetadataValue: Sendable, CustomStringConvertible {
+    public enum MetadataValue: Sendable, CustomStringConvertible, ExpressibleByStringLiteral {
+        public init(stringLiteral value: String) { self = .string(value) }
+
         case string(String)
         case stringConvertible(any CustomStringConvertible & Sendable)
         case dictionary(Metadata)
