@@ -40,6 +40,14 @@ package final class ServiceReadiness: Sendable {
         state.withLock { $0.unmet }.sorted { $0.key < $1.key }.map { (name: $0.key, reason: $0.value) }
     }
 
+    /// All of it in a line: what keeps the instance from being ready, then the alerts; `serving` when there is neither.
+    package var summary: String {
+        let reasons = state.withLock { state in
+            [state.unmet, state.alerts].flatMap { $0.sorted { $0.key < $1.key }.map(\.value) }
+        }
+        return reasons.isEmpty ? "serving" : reasons.joined(separator: "; ")
+    }
+
     /// `{"ready":false,"unmet":{"starting":"…"},"alerts":{}}`, and whether it says ready: both of one moment.
     func report() -> (isReady: Bool, json: [UInt8]) {
         let (unmet, alerts) = state.withLock { ($0.unmet, $0.alerts) }

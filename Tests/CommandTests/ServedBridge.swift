@@ -18,8 +18,10 @@ final class ServedBridge: Sendable {
 
     /// Starts it and waits until it serves.
     ///
-    /// - Parameter limit: what `ulimit` is given, such as `-n 64`.
-    init(_ arguments: [String], limit: String? = nil) throws {
+    /// - Parameters:
+    ///   - limit: what `ulimit` is given, such as `-n 64`.
+    ///   - environment: more variables.
+    init(_ arguments: [String], limit: String? = nil, environment: [String: String] = [:]) throws {
         process = Process()
         let program = URL(fileURLWithPath: ProcessInfo.processInfo.arguments[0]).resolvingSymlinksInPath()
             .deletingLastPathComponent().appendingPathComponent("smsbridge").path
@@ -27,7 +29,7 @@ final class ServedBridge: Sendable {
         process.executableURL = URL(fileURLWithPath: "/bin/sh")
         let limiting = limit.map { "ulimit \($0) && " } ?? ""
         process.arguments = ["-c", limiting + "exec \"$0\" \"$@\"", program] + all
-        process.environment = ["SMSBRIDGE_AUTH_NONE": "true"]
+        process.environment = ["SMSBRIDGE_AUTH_NONE": "true"].merging(environment) { $1 }
         process.standardInput = FileHandle.nullDevice
         process.standardOutput = FileHandle.nullDevice
         let errors = Pipe()
