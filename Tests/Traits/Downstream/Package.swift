@@ -20,8 +20,8 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-metrics.git", from: "2.7.0"),
     ],
     targets: [
-        program("Lifecycle", .product(name: "ServiceLifecycle", package: "swift-service-lifecycle")),
-        program("Log", .product(name: "Logging", package: "swift-log")),
-        program("Metrics", .product(name: "CoreMetrics", package: "swift-metrics")),
+        program("TraitLifecycle", .product(name: "ServiceLifecycle", package: "swift-service-lifecycle")),
+        program("TraitLog", .product(name: "Logging", package: "swift-log")),
+        program("TraitMetrics", .product(name: "CoreMetrics", package: "swift-metrics")),
     ]
 )
