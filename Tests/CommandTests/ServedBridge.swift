@@ -20,8 +20,10 @@ final class ServedBridge: Sendable {
     ///
     /// - Parameters:
     ///   - limit: what `ulimit` is given, such as `-n 64`.
-    ///   - environment: more variables.
-    init(_ arguments: [String], limit: String? = nil, environment: [String: String] = [:]) throws {
+    ///   - environment: all that is in it.
+    init(
+        _ arguments: [String], limit: String? = nil, environment: [String: String] = ["SMSBRIDGE_AUTH_NONE": "true"]
+    ) throws {
         process = Process()
         let program = URL(fileURLWithPath: ProcessInfo.processInfo.arguments[0]).resolvingSymlinksInPath()
             .deletingLastPathComponent().appendingPathComponent("smsbridge").path
@@ -29,7 +31,7 @@ final class ServedBridge: Sendable {
         process.executableURL = URL(fileURLWithPath: "/bin/sh")
         let limiting = limit.map { "ulimit \($0) && " } ?? ""
         process.arguments = ["-c", limiting + "exec \"$0\" \"$@\"", program] + all
-        process.environment = ["SMSBRIDGE_AUTH_NONE": "true"].merging(environment) { $1 }
+        process.environment = environment
         process.standardInput = FileHandle.nullDevice
         process.standardOutput = FileHandle.nullDevice
         let errors = Pipe()
