@@ -2,11 +2,11 @@ internal import Synchronization
 
 /// What a registry keeps: it can write its samples.
 protocol Instrument: AnyObject, Sendable {
+    /// It has been taken out of its registry.
+    func removed()
     func write(
         _ name: String, labels: [(name: String, value: String)], dividedBy divisor: UInt64,
         to text: inout PrometheusText)
-    /// It has been taken out of its registry.
-    func removed()
 }
 
 extension Counter: Instrument {
