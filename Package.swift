@@ -44,10 +44,14 @@ let package = Package(
     ],
     traits: [
         // Off by default: what only a trait uses is neither resolved nor fetched.
-        .trait(name: "ServiceLifecycle", description: "EventConsumer is a Service of swift-service-lifecycle.")
+        .trait(name: "ServiceLifecycle", description: "EventConsumer is a Service of swift-service-lifecycle."),
+        .trait(name: "SwiftLog", description: "EventLog writes to a Logger of swift-log."),
+        .trait(name: "SwiftMetrics", description: "EventMetrics counts in a MetricsFactory of swift-metrics, too."),
     ],
     dependencies: [
-        .package(url: "https://github.com/swift-server/swift-service-lifecycle.git", from: "2.6.0")
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle.git", from: "2.6.0"),
+        .package(url: "https://github.com/apple/swift-log.git", from: "1.5.0"),
+        .package(url: "https://github.com/apple/swift-metrics.git", from: "2.7.0"),
     ],
     targets: [
         // C libraries of the system, one module map each.
@@ -85,6 +89,8 @@ let package = Package(
                 .product(
                     name: "ServiceLifecycle", package: "swift-service-lifecycle",
                     condition: .when(traits: ["ServiceLifecycle"])),
+                .product(name: "Logging", package: "swift-log", condition: .when(traits: ["SwiftLog"])),
+                .product(name: "CoreMetrics", package: "swift-metrics", condition: .when(traits: ["SwiftMetrics"])),
             ]),
         module("SMSPortalTesting", uses: ["Kafka", "SMSPortalConsumer", "SMSPortalEvents", "Threads"]),
         module("SMSPortalConsumerSQLite", uses: ["CSQLite", "SMSPortalConsumer", "Telemetry", "Threads"]),

@@ -35,6 +35,14 @@ package final class ServiceReadiness: Sendable {
         state.withLock { $0.alerts[name] = reason }
     }
 
+    /// All of it in a line: what keeps the instance from being ready, then the alerts; `serving` when there is neither.
+    package var summary: String {
+        let reasons = state.withLock { state in
+            [state.unmet, state.alerts].flatMap { $0.sorted { $0.key < $1.key }.map(\.value) }
+        }
+        return reasons.isEmpty ? "serving" : reasons.joined(separator: "; ")
+    }
+
     /// Why the instance is not ready, by name of the condition.
     package var unmet: [(name: String, reason: String)] {
         state.withLock { $0.unmet }.sorted { $0.key < $1.key }.map { (name: $0.key, reason: $0.value) }

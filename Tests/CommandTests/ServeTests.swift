@@ -87,6 +87,59 @@ import Testing
         #expect(bridge.exitCode(within: 20) == 0, "\(bridge.logged)")
     }
 
+    // MARK: The service manager
+
+    @Test func aServiceManagerHearsOfTheStartTheStateASignOfLifeAndTheEnd() throws {
+        let folder = try TemporaryFolder()
+        let path = folder.path + "/notify"
+        let manager = socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue), 0)
+        defer { close(manager) }
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
+        let bound = withUnsafePointer(to: &address) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                bind(manager, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
+            }
+        }
+        try #require(bound == 0)
+        var heard: [String] = []
+        func listen() {
+            var buffer = [UInt8](repeating: 0, count: 4_096)
+            while true {
+                let got = recv(manager, &buffer, buffer.count, Int32(MSG_DONTWAIT))
+                if got < 0 { return }
+                heard += String(decoding: buffer[..<got], as: UTF8.self).split(separator: "\n").map(String.init)
+            }
+        }
+        func hears(_ message: String, from bridge: ServedBridge) -> Bool {
+            bridge.wait {
+                listen()
+                return heard.contains(message)
+            }
+        }
+        let bridge = try ServedBridge(
+            Self.noKafka + spool(folder) + ["--shutdown-delay", "0s", "--shutdown-deadline", "2s"],
+            environment: ["SMSBRIDGE_AUTH_NONE": "true", "NOTIFY_SOCKET": path, "WATCHDOG_USEC": "400000"])
+        #expect(hears("READY=1", from: bridge))
+        #expect(hears("STATUS=Kafka does not answer", from: bridge))
+        #expect(hears("WATCHDOG=1", from: bridge))
+        #expect(!heard.contains("STOPPING=1"))
+        // A loop that does not turn gives no sign of life.
+        kill(bridge.identifier, SIGSTOP)
+        usleep(300_000)
+        listen()
+        heard = []
+        usleep(1_000_000)
+        listen()
+        #expect(heard.isEmpty)
+        kill(bridge.identifier, SIGCONT)
+        #expect(hears("WATCHDOG=1", from: bridge))
+        bridge.terminate()
+        #expect(hears("STOPPING=1", from: bridge))
+        #expect(bridge.exitCode(within: 20) == 0, "\(bridge.logged)")
+    }
+
     // MARK: Descriptors
 
     #if os(Linux)

@@ -71,6 +71,21 @@ private func systemRead(_ descriptor: Int32, _ bytes: UnsafeMutableRawPointer, _
         return String(decoding: bytes, as: UTF8.self)
     }
 
+    @Test func linesReachAnotherLogBeforeTheyAreText() {
+        let kept = Mutex<[String]>([])
+        let sink = LogSink(level: .warning) { entry in
+            let fields = entry.fields.pairs.map { "\($0.name)=\($0.value)" }.joined(separator: " ")
+            kept.withLock { $0.append("\(entry.level) \(entry.label) \(entry.message) \(fields)") }
+        }
+        let log = Logger(label: "consumer", sink: sink)
+        log.info("below the level")
+        log.warning("line\nbreak", ["count": 3, "topics": ["a", "b"]])
+        #expect(
+            kept.withLock { $0 } == [
+                "warning consumer line\nbreak count=integer(3) topics=list([\"a\", \"b\"])"
+            ])
+    }
+
     @Test func textLines() {
         #expect(
             line(

@@ -241,3 +241,59 @@ func writeFile(_ path: String, _ bytes: [UInt8]) -> Bool {
     defer { close(descriptor) }
     return write(descriptor, bytes, bytes.count) == bytes.count
 }
+
+/// What another system of metrics was told, in order.
+private final class Reflection: MetricMirror {
+    private let kept = Mutex<[String]>([])
+    var told: [String] { kept.withLock { $0 } }
+
+    private func instrument<Value>(
+        _ kind: String, _ name: String, _ labels: [(String, String)], as: Value.Type
+    ) -> MirroredInstrument<Value> {
+        let name = "\(kind) \(name)\(labels.map { " \($0.0)=\($0.1)" }.joined())"
+        return MirroredInstrument { value in
+            self.kept.withLock { $0.append("\(name) \(value)") }
+        } end: {
+            self.kept.withLock { $0.append("\(name) ends") }
+        }
+    }
+
+    func counter(_ name: String, labels: [(String, String)]) -> MirroredInstrument<UInt64> {
+        instrument("counter", name, labels, as: UInt64.self)
+    }
+    func gauge(_ name: String, labels: [(String, String)]) -> MirroredInstrument<GaugeChange> {
+        instrument("gauge", name, labels, as: GaugeChange.self)
+    }
+    func histogram(_ name: String, labels: [(String, String)]) -> MirroredInstrument<Double> {
+        instrument("histogram", name, labels, as: Double.self)
+    }
+}
+
+@Suite struct MetricMirrorTests {
+    @Test func aMirrorIsToldWhatTheInstrumentsAreTold() {
+        let mirror = Reflection()
+        let registry = MetricRegistry(mirror: mirror)
+        let counter = registry.counter("events_total", help: "Events.", labels: [("type", "reply")])
+        counter.increment(by: 2)
+        counter.raise(to: 7)
+        counter.raise(to: 7)
+        let gauge = registry.gauge("lag", help: "Lag.", labels: [("partition", "3")])
+        gauge.set(4)
+        gauge.add(-1.5)
+        let histogram = registry.histogram("age_seconds", help: "Age.")
+        histogram.observe(nanoseconds: 1_500_000)
+        histogram.observe(0.25)
+        histogram.observe(.nan)
+        registry.remove("lag", labels: [("partition", "3")])
+        registry.remove("lag", labels: [("partition", "3")])
+        #expect(
+            mirror.told == [
+                "counter events_total type=reply 2", "counter events_total type=reply 5",
+                "gauge lag partition=3 set(4.0)", "gauge lag partition=3 add(-1.5)",
+                "histogram age_seconds 0.0015", "histogram age_seconds 0.25", "gauge lag partition=3 ends",
+            ])
+        #expect(counter.value == 7)
+        #expect(gauge.value == 2.5)
+        #expect(histogram.count == 2)
+    }
+}

@@ -3,10 +3,12 @@ internal import Telemetry
 
 /// The instruments of the consumers of a process, as text for Prometheus.
 public final class EventMetrics: Sendable {
-    let registry = MetricRegistry()
+    let registry: MetricRegistry
 
     /// Instruments that count nothing yet.
-    public init() {}
+    public init() { registry = MetricRegistry() }
+
+    init(mirror: any MetricMirror) { registry = MetricRegistry(mirror: mirror) }
 
     /// All instruments as Prometheus text, format 0.0.4, to be served as `text/plain; version=0.0.4; charset=utf-8`.
     public func prometheusText() -> String {

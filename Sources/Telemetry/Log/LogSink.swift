@@ -9,6 +9,7 @@ package final class LogSink: Sendable {
     private enum Destination: Sendable {
         case thread(LogWriter)
         case closure(@Sendable (String) -> Void)
+        case entries(@Sendable (LogEntry) -> Void)
         case nowhere
     }
 
@@ -46,6 +47,14 @@ package final class LogSink: Sendable {
         self.format = format == .auto ? .text : format
         minimum = Atomic(level.order)
         destination = .closure(lines)
+    }
+
+    /// A sink that hands every line to a closure on the caller's thread before it is text: the way into somebody else's
+    /// log, which says how lines look and must not block.
+    package init(level: LogLevel, entries: @escaping @Sendable (LogEntry) -> Void) {
+        format = .text
+        minimum = Atomic(level.order)
+        destination = .entries(entries)
     }
 
     private init() {
@@ -101,6 +110,7 @@ package final class LogSink: Sendable {
         switch destination {
         case .thread(let writer): writer.append(line())
         case .closure(let take): take(String(decoding: line().dropLast(), as: UTF8.self))
+        case .entries(let take): take(LogEntry(level: level, label: label, message: message, fields: fields))
         case .nowhere: break
         }
     }

@@ -21,8 +21,10 @@ package final class Histogram: Sendable {
     // Nanoseconds are summed as an integer (one addition); other values as a Double (compare and exchange).
     private let nanosecondSum = Atomic<UInt64>(0)
     private let valueSum = Atomic<UInt64>(0)
+    private let mirror: MirroredInstrument<Double>?
 
-    init(bounds: [Double]) {
+    init(bounds: [Double], mirror: MirroredInstrument<Double>? = nil) {
+        self.mirror = mirror
         precondition(!bounds.isEmpty && bounds.count <= Self.maximumBounds, "a histogram has 1 to 31 bounds")
         precondition(bounds.allSatisfy(\.isFinite), "histogram bounds are finite: +Inf is implied")
         precondition(zip(bounds, bounds.dropFirst()).allSatisfy { $0 < $1 }, "histogram bounds ascend")
@@ -38,6 +40,7 @@ package final class Histogram: Sendable {
     /// Counts one value, in the unit that the metric's name says. A value that is not a number is left out.
     package func observe(_ value: Double) {
         if value.isNaN { return }
+        defer { mirror?.tell(value) }
         var index = 0
         while index < bounds.count, value > bounds[index] { index += 1 }
         cells[index].wrappingAdd(1, ordering: .relaxed)
@@ -57,6 +60,7 @@ package final class Histogram: Sendable {
         while index < nanosecondBounds.count, nanoseconds > nanosecondBounds[index] { index += 1 }
         cells[index].wrappingAdd(1, ordering: .relaxed)
         nanosecondSum.wrappingAdd(nanoseconds, ordering: .relaxed)
+        if let mirror { mirror.tell(Double(nanoseconds) / 1e9) }
     }
 
     /// The number of observations so far.
@@ -66,6 +70,8 @@ package final class Histogram: Sendable {
     package var sum: Double {
         Double(bitPattern: valueSum.load(ordering: .relaxed)) + Double(nanosecondSum.load(ordering: .relaxed)) / 1e9
     }
+
+    func removed() { mirror?.end() }
 
     /// The observations per bucket (not cumulative); the last one is what exceeded every bound.
     func snapshot() -> (counts: [UInt64], sum: Double) {

@@ -2,6 +2,8 @@ internal import Synchronization
 
 /// What a registry keeps: it can write its samples.
 protocol Instrument: AnyObject, Sendable {
+    /// It has been taken out of its registry.
+    func removed()
     func write(
         _ name: String, labels: [(name: String, value: String)], dividedBy divisor: UInt64,
         to text: inout PrometheusText)
@@ -62,8 +64,10 @@ package final class MetricRegistry: Sendable {
     }
 
     private let state = Mutex(State())
+    private let mirror: (any MetricMirror)?
 
-    package init() {}
+    /// - Parameter mirror: another system that is told of everything that the instruments are told.
+    package init(mirror: (any MetricMirror)? = nil) { self.mirror = mirror }
 
     /// A counter. Its name ends in `_total`, after the unit if it has one.
     ///
@@ -72,13 +76,17 @@ package final class MetricRegistry: Sendable {
         _ name: String, help: String, labels: [(String, String)] = [], divisor: UInt64 = 1
     ) -> Counter {
         precondition(name.hasSuffix("_total"), "the name of a counter ends in _total: \(name)")
-        return register(name, type: "counter", help: help, labels: labels, divisor: divisor) { Counter() }
+        return register(name, type: "counter", help: help, labels: labels, divisor: divisor) {
+            Counter(mirror: mirror?.counter(name, labels: labels))
+        }
     }
 
     /// A gauge.
     package func gauge(_ name: String, help: String, labels: [(String, String)] = []) -> Gauge {
         precondition(!name.hasSuffix("_total"), "only the name of a counter ends in _total: \(name)")
-        return register(name, type: "gauge", help: help, labels: labels) { Gauge() }
+        return register(name, type: "gauge", help: help, labels: labels) {
+            Gauge(mirror: mirror?.gauge(name, labels: labels))
+        }
     }
 
     /// A histogram; one of times is named `…_seconds`.
@@ -90,17 +98,20 @@ package final class MetricRegistry: Sendable {
             !["_total", "_bucket", "_sum", "_count"].contains { name.hasSuffix($0) },
             "a histogram's name does not end like one of its samples: \(name)")
         return register(name, type: "histogram", help: help, labels: labels, bounds: buckets) {
-            Histogram(bounds: buckets)
+            Histogram(bounds: buckets, mirror: mirror?.histogram(name, labels: labels))
         }
     }
 
     /// Takes an instrument out, because what it measured is gone; whoever still holds it may go on counting.
     package func remove(_ name: String, labels: [(String, String)]) {
         let values = labels.map(\.1)
-        state.withLock { state in
-            guard let index = state.families[name]?.children.firstIndex(where: { $0.values == values }) else { return }
-            _ = state.families[name]?.children.remove(at: index)
+        let gone: Child? = state.withLock { state in
+            guard let index = state.families[name]?.children.firstIndex(where: { $0.values == values }) else {
+                return nil
+            }
+            return state.families[name]?.children.remove(at: index)
         }
+        gone?.instrument.removed()
     }
 
     /// Adds work to be done before every rendering: figures that are read rather than counted.

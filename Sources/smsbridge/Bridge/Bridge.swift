@@ -41,6 +41,7 @@ final class Bridge {
     private let logger: Logger
     private let registry: MetricRegistry
     private let preparesTopics: Bool
+    private let notifier: ServiceNotifier?
 
     // Made by `run`, in the order of the path, on the loop's thread.
     private var loop: EventLoop!
@@ -73,11 +74,16 @@ final class Bridge {
 
     /// - Parameter preparesTopics: whether the topics are looked at, and made, before the bridge serves; a mock cluster
     ///   can do neither.
-    init(_ settings: BridgeSettings, logger: Logger, registry: MetricRegistry, preparesTopics: Bool = true) {
+    /// - Parameter notifier: tells the service manager how the bridge is.
+    init(
+        _ settings: BridgeSettings, logger: Logger, registry: MetricRegistry, preparesTopics: Bool = true,
+        notifier: ServiceNotifier? = nil
+    ) {
         self.settings = settings
         self.logger = logger
         self.registry = registry
         self.preparesTopics = preparesTopics
+        self.notifier = notifier
     }
 
     /// Serves until SIGTERM, SIGINT or `Running.stop()`.
@@ -151,13 +157,23 @@ final class Bridge {
             }
             publisher.updateGauges()
             updateReadiness()
+            notifier?.show(readiness.summary)
         }
         readiness.set("starting", unmet: nil)
+        try notify()
         logger.info(
             "serving",
             ["address": "\(settings.http.host):\(port)", "admin": "\(settings.admin.host):\(adminPort)"])
         onRunning(Running(port: port, adminPort: adminPort, signals: signals))
         loop.run()
+    }
+
+    /// Signs of life come from this loop: one that hangs is silent, and the service manager ends it.
+    private func notify() throws {
+        guard let notifier else { return }
+        notifier.ready()
+        let interval = (notifier.watchdogInterval ?? .seconds(1)).nanoseconds
+        _ = try loop.timer(after: interval, repeating: interval) { notifier.tick() }
     }
 
     /// Connections get what librdkafka and the spool can spare.
@@ -252,6 +268,7 @@ final class Bridge {
         }
         shutdown = .announced
         endsBy = .now + settings.shutdown.deadline + Self.lateness
+        notifier?.stopping()
         server.drainConnections()
         readiness.set("stopping", unmet: "the bridge is stopping")
         let begin = loop.now

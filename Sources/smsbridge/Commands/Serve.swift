@@ -41,7 +41,13 @@ enum Serve {
         for setting in loaded.effective where setting.source != .standard {
             logger.info("setting", ["key": setting.key, "value": setting.value, "source": "\(setting.source)"])
         }
-        let bridge = Bridge(loaded.settings, logger: logger, registry: registry)
+        var notifier: ServiceNotifier?
+        do {
+            notifier = try ServiceNotifier { name in getenv(name).map { String(cString: $0) } }
+        } catch {
+            logger.warning("the service manager cannot be told anything", ["reason": "\(error)"])
+        }
+        let bridge = Bridge(loaded.settings, logger: logger, registry: registry, notifier: notifier)
         var exitCode = ExitCode.success
         do {
             try bridge.run()

@@ -1,20 +1,27 @@
 // swift-tools-version: 6.2
 import PackageDescription
 
+func program(_ name: String, _ other: Target.Dependency) -> Target {
+    .executableTarget(
+        name: name,
+        dependencies: [
+            .product(name: "SMSPortalConsumer", package: "smsbridge"),
+            .product(name: "SMSPortalTesting", package: "smsbridge"), other,
+        ])
+}
+
 let package = Package(
     name: "downstream",
     platforms: [.macOS(.v15)],
     dependencies: [
-        .package(url: "@URL@", from: "99.0.0", traits: ["ServiceLifecycle"]),
+        .package(url: "@URL@", from: "99.0.0", traits: ["ServiceLifecycle", "SwiftLog", "SwiftMetrics"]),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle.git", from: "2.6.0"),
+        .package(url: "https://github.com/apple/swift-log.git", from: "1.5.0"),
+        .package(url: "https://github.com/apple/swift-metrics.git", from: "2.7.0"),
     ],
     targets: [
-        .executableTarget(
-            name: "Downstream",
-            dependencies: [
-                .product(name: "SMSPortalConsumer", package: "smsbridge"),
-                .product(name: "SMSPortalTesting", package: "smsbridge"),
-                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
-            ])
+        program("TraitLifecycle", .product(name: "ServiceLifecycle", package: "swift-service-lifecycle")),
+        program("TraitLog", .product(name: "Logging", package: "swift-log")),
+        program("TraitMetrics", .product(name: "CoreMetrics", package: "swift-metrics")),
     ]
 )
