@@ -694,6 +694,8 @@ final class Connection {
         watch?.cancel()
         watch = nil
         transport.close()
+        // The server may hold the connection for a while in its lists of handshakes; what TLS takes goes now.
+        transport.session = nil
         exchange = exchange.successor
         server.closed(self)
         if let left {
