@@ -31,6 +31,18 @@ struct CheckTests {
         #expect(
             lines.contains { $0["about"] == "publish" && $0["text"]?.hasPrefix("acknowledged after") == true },
             "\(after.output)")
+        let tail = ["tail", "--json", "--type", "test", "--from-beginning", "--count", "11"] + arguments
+        let refused = try smsbridge(tail)
+        #expect(refused.exitCode == 2 && refused.errors.contains("--show-content"))
+        let read = try smsbridge(tail + ["--show-content"])
+        let records = try read.output.split(separator: "\n").map {
+            try #require(try JSONSerialization.jsonObject(with: Data($0.utf8)) as? [String: Any])
+        }
+        #expect(records.count == 11, "\(read.errors)")
+        for record in records {
+            #expect(record["topic"] as? String == "\(prefix).test" && record["key"] as? String == "27000000001")
+            #expect((record["value"] as? [String: Any])?["reference"] as? String == "smsbridge check")
+        }
         let quiet = try smsbridge(["check", "--no-event"] + served)
         #expect(quiet.output.contains("cannot tell publish: no test event"))
     }

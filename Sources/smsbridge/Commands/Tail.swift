@@ -14,6 +14,9 @@ enum Tail {
         help:
             "Only this topic: delivery-status, reply, short-code, url-preview, url-click, test or quarantine. May be repeated."
     )
+    private static let json = CommandOption<Bool>(
+        "--json",
+        help: "Write each record whole, a JSON object a line, as an archive of replay has it; with --show-content.")
     private static let count = CommandOption<Int>(
         "--count", "N", .integer(1...Int.max), help: "End after so many records.")
 
@@ -22,12 +25,15 @@ enum Tail {
         discussion: """
             Joins no group and commits nothing. Of subscribers nothing is shown unless --show-content asks for it.
             """,
-        options: [showsContent, fromBeginning, types, count],
+        options: [showsContent, fromBeginning, types, count, json],
         settings: .init(needs: .kafka, sections: ["kafka", "topics"]),
         examples: [
             .init(
                 "replies and messages to short codes, with their texts",
-                "smsbridge tail --kafka-bootstrap-servers kafka:9092 --type reply --type short-code --show-content")
+                "smsbridge tail --kafka-bootstrap-servers kafka:9092 --type reply --type short-code --show-content"),
+            .init(
+                "the ids of what came, for a script",
+                "smsbridge tail --kafka-bootstrap-servers kafka:9092 --json --show-content | jq -r .value.id"),
         ])
 
     static func run(_ invocation: Invocation, _ settings: BridgeSettings) -> Int32 {
@@ -40,9 +46,14 @@ enum Tail {
             )
             return ExitCode.usage
         }
+        guard !invocation.isOn(json) || invocation.isOn(showsContent) else {
+            Output.error("smsbridge tail: --json shows numbers and texts: say that this is meant with --show-content\n")
+            return ExitCode.usage
+        }
         let topics = EventTopic.allCases.filter { asked.isEmpty || asked.contains($0.suffix) }
             .map { $0.name(prefix: settings.topics.prefix) }
         let printer = EventPrinter(showsContent: invocation.isOn(showsContent))
+        let isJSON = invocation.isOn(json)
         let limit = invocation.value(of: count) ?? .max
         do {
             let reader = try TopicReader(
@@ -53,7 +64,13 @@ enum Tail {
             var printed = 0
             reader.read(until: { printed >= limit || interrupted.wait(milliseconds: 0) }) { message in
                 guard printed < limit else { return }
-                Output.line(printer.line(for: message).text)
+                if isJSON {
+                    var line: [UInt8] = []
+                    ArchiveRecord(message).append(to: &line)
+                    Output.bytes(line)
+                } else {
+                    Output.line(printer.line(for: message).text)
+                }
                 printed += 1
             } onError: {
                 Output.error("smsbridge tail: \($0)\n")
