@@ -174,7 +174,8 @@ def dead_letters(stand, check):
     letters = records(stand, f"{group}-dlt")
     stand.admin.delete_topics([f"{group}-dlt"])[f"{group}-dlt"].result()
     time.sleep(1)
-    stand.admin.create_topics([NewTopic(f"{group}-dlt", 3, 1)])[f"{group}-dlt"].result()
+    partitions = max(letter.partition() for letter in letters) + 1
+    stand.admin.create_topics([NewTopic(f"{group}-dlt", partitions, 1)])[f"{group}-dlt"].result()
     check(len(letters) == 10, "ten letters for a topic that was made again", len(letters))
     left, end = list(letters), time.monotonic() + 60
     while left and time.monotonic() < end:
