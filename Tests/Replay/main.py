@@ -393,7 +393,8 @@ def failures(stand, times):
     ends("a window upside down", 2, ["not before"], "--from", "1h", "--to", "2h", "--dry-run")
     ends("a wrong time", 2, ["UTC"], "--from", "2026-11-17T00:00:00", "--dry-run")
     ends("a wrong type", 2, ["did you mean"], "--from", "1h", "--type", "replay", "--dry-run")
-    ends("a name that is taken", 1, ["another replay has this name"], "--from", "1h", "--name", "kill-topic", "--to-topic",
+    stand.replay("--from", "earliest", "--type", "delivery-status", "--key", "none", "--name", "taken", "--to-topic", stand.topic("back"))
+    ends("a name that is taken", 1, ["another replay has this name"], "--from", "1h", "--name", "taken", "--to-topic",
          stand.topic("back"))
     file = stand.folder / "exists"
     file.write_text("mine")
