@@ -39,14 +39,7 @@ package final class RangeReader {
             isResumed = try checkpoint?.resume(&plan, consumer, timeout: timeout) ?? false
             places = plan.partitions.map(\.offsets.lowerBound)
             unfinished = plan.partitions.count { !$0.offsets.isEmpty }
-            do throws(KafkaError) {
-                try consumer.assign(
-                    plan.partitions.filter { !$0.offsets.isEmpty }.map {
-                        TopicPartition($0.topic, $0.partition, offset: $0.offsets.lowerBound)
-                    })
-            } catch {
-                throw ReplayError(.kafka, "\(error)")
-            }
+            do throws(KafkaError) { try assign() } catch { throw ReplayError(.kafka, "\(error)") }
         } catch {
             consumer.close()
             throw error
@@ -94,6 +87,14 @@ package final class RangeReader {
         return nil
     }
 
+    /// Reads what is not finished from its places on.
+    private func assign() throws(KafkaError) {
+        try consumer.assign(
+            plan.partitions.indices.filter { places[$0] < plan.partitions[$0].offsets.upperBound }.map {
+                TopicPartition(plan.partitions[$0].topic, plan.partitions[$0].partition, offset: places[$0])
+            })
+    }
+
     /// The partition stands, at an offset that it does not have.
     private func skipDeleted(_ place: TopicPartition) throws(ReplayError) {
         guard let index = index(topic: place.topic, partition: place.partition) else { return }
@@ -115,12 +116,9 @@ package final class RangeReader {
                     "\(gap) offsets were deleted before they could be read; what is left begins behind them")
             }
             missed += gap
-            let isRead = bounds.lowerBound >= end
             pass(index, to: bounds.lowerBound)
-            if !isRead {
-                try consumer.seek(
-                    [TopicPartition(place.topic, place.partition, offset: places[index])], timeout: timeout)
-            }
+            // librdkafka does not seek a partition that stands.
+            try assign()
         } catch {
             throw ReplayError(error.code == .offsetReset ? .deleted : .kafka, "\(place): \(error.message)")
         }
