@@ -29,6 +29,7 @@ SCENARIOS = [
     ("broker-paused", kafka.broker_paused, 120, 300),
     ("broker-paused-hot", kafka.broker_paused_hot, 120, 300),
     ("broker-hiccups", kafka.broker_hiccups, 120, 300),
+    ("bridge-paused", kafka.bridge_paused, 180, 400),
     ("broker-slow", kafka.broker_slow, 120, 300),
     ("connections-cut", kafka.connections_cut, 120, 300),
     ("start-without-kafka", kafka.start_without_kafka, 120, 120),

@@ -1,6 +1,7 @@
 """Faults of Kafka and of the way to it."""
 
 import random
+import signal
 import time
 
 from confluent_kafka import KafkaException
@@ -105,6 +106,35 @@ def broker_hiccups(suite):
         load.answered_more(500, 30)
         load.stop()
         stand.judge(within=60, order=ordered(suite))
+
+
+def bridge_paused(suite):
+    """the bridge itself hangs (SIGSTOP) for a second, again and again, and Kafka is well all the time"""
+    rounds = 40 if suite.long else 8
+    # A hedge that a busy machine does not reach by itself.
+    with Stand(suite, "bridge-paused", environment={"SMSBRIDGE_PUBLISH_HEDGE": "400ms"}).start() as stand:
+        load = stand.load(500, connections=512)
+        load.answered_more(500, 20)
+        moved = lambda: (stand.metric("smsbridge_lanes_closed_total"), stand.metric("smsbridge_events_hedged_total"))
+        first = moved()
+        time.sleep(2 * rounds)
+        calm = moved()
+        for _ in range(rounds):
+            stand.bridge.process.send_signal(signal.SIGSTOP)
+            time.sleep(1)
+            stand.bridge.process.send_signal(signal.SIGCONT)
+            time.sleep(random.uniform(0.5, 1.5))
+        load.answered_more(500, 30)
+        last = moved()
+        load.stop()
+        # Whoever waited through a pause is past the deadline: an honest 503, for an event that Kafka may well have.
+        stand.judge(within=60, order=ordered(suite), unavailable=True, limit=suite.limit + 1)
+        with stand.case("its own pauses are no lateness of Kafka's"):
+            closed, before = last[0] - calm[0], calm[0] - first[0]
+            stand.figures(pauses=rounds, topics_closed=f"{closed:.0f}", events_hedged=f"{last[1] - calm[1]:.0f}",
+                          in_as_long_without_pauses=f"{before:.0f} closed, {calm[1] - first[1]:.0f} hedged")
+            # Every topic has something in flight: judged at once, a pause closed all five.
+            check(closed - before <= rounds, f"{rounds} pauses turned topics to the spool {closed:.0f} times")
 
 
 def broker_slow(suite):

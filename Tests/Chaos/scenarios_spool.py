@@ -194,6 +194,7 @@ def disk_full(suite):
         suite.cluster.pause()
         with stand.case("a full disk is told by 503"):
             load.until(lambda p: p["unavailable"] > 100, 60, "503s, the disk being full")
+        not_ready(stand)
         stand.alive()
         time.sleep(1)
         suite.cluster.resume()
@@ -221,6 +222,19 @@ def disk_full(suite):
         stand.judge(within=60, unavailable=True)
 
 
+def not_ready(stand):
+    """To be asked while everybody is refused."""
+    with stand.case("while every event is answered 503, the instance is not ready"):
+        comes_to(stand, 503)
+
+
+def comes_to(stand, status, within=10):
+    until = time.monotonic() + within
+    while stand.status() != status and time.monotonic() < until:
+        time.sleep(0.1)
+    check(stand.status() == status, f"/readyz says {stand.status()}")
+
+
 def spool_full(suite):
     """the spool reaches spool.maxBytes"""
     if needs_spool(suite, "spool-full"):
@@ -232,6 +246,7 @@ def spool_full(suite):
         suite.cluster.pause()
         with stand.case("a full spool is told by 503"):
             load.until(lambda p: p["unavailable"] > 200, 60, "503s, the spool being full")
+        not_ready(stand)
         most = stand.spool_bytes()
         with stand.case("it stays near its bound"):
             # The log of SQLite comes on top, and a ballast for the full disk.
@@ -240,6 +255,8 @@ def spool_full(suite):
         suite.cluster.resume()
         with stand.case("service goes on without a restart"):
             load.answered_more(1000, 60)
+        with stand.case("it is ready again"):
+            comes_to(stand, 200)
         load.stop()
         stand.judge(within=60, unavailable=True)
         with stand.case("the disk gets its room back"):
