@@ -152,7 +152,7 @@ final class SpoolStore {
     }
 
     /// 0 for a file that is not there.
-    private static func size(of path: String) -> Int {
+    static func size(of path: String) -> Int {
         var status = stat()
         return stat(path, &status) == 0 ? Int(status.st_size) : 0
     }

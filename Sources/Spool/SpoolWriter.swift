@@ -15,6 +15,8 @@ final class SpoolWriter {
     /// What has stood in the place of the orphan's copy.
     var leftover: String?
     private var failure: SpoolError?
+    /// Whether the file has failed in a way that may come of damage, and has not been looked at since.
+    private(set) var isDoubtful = false
     /// Deletes of a batch that failed: rows that nobody needs any more must not stay for ever.
     private var owed: [(lane: Int, number: Int64)] = []
     var events: [SpoolEvent] = []
@@ -77,6 +79,7 @@ final class SpoolWriter {
             let store = try openStore(in: directory)
             self.store = store
             failure = nil
+            isDoubtful = false
             directory.loadBallast(reserve: reserve)
             events.append(.opened(nextNumber: store.nextNumber, totals: store.totals))
             report()
@@ -207,6 +210,7 @@ final class SpoolWriter {
         owe(batch)
         let old = store
         store = nil
+        if error.code == .damaged || error.code == .io { isDoubtful = true }
         // With this room the deletes come through at the next batch.
         if error.code == .full { _ = directory?.dropBallast() }
         if error.code == .moved { orphan = old } else { old?.close() }
