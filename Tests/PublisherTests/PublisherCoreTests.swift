@@ -121,13 +121,15 @@ private struct World {
         queue = []
         if isDiskBroken {
             let tokens = batch.compactMap { if case .insert(_, _, let token) = $0 { token } else { nil } }
-            // What is owed is done later; an insert is not.
-            queue = batch.filter { if case .delete = $0 { true } else { false } }
+            // What is owed is done before anything is read; an insert is not.
+            for case .delete(let lane, let number) in batch { file[lane][number] = nil }
             core.notStored(tokens, now: now)
-            for command in batch {
-                if case .read(let lane, _, _, _) = command { core.received([], lane: lane, now: now) }
+            act()
+            for case .read(let lane, let after, _, _) in batch {
+                core.received(rows(of: lane, after: after), lane: lane, now: now)
+                act()
             }
-            return act()
+            return
         }
         var tokens: [UInt64] = []
         var reads: [(Int, [SpoolRow])] = []
@@ -148,9 +150,7 @@ private struct World {
         }
         for command in batch {
             guard case .read(let lane, let after, _, _) = command else { continue }
-            let rows = file[lane].filter { $0.key > after }.sorted { $0.key < $1.key }
-                .prefix(1 + Int(random.next() % 20)).map { SpoolRow(number: $0.key, record: $0.value.record) }
-            reads.append((lane, rows))
+            reads.append((lane, rows(of: lane, after: after)))
         }
         core.stored(tokens)
         act()
@@ -158,6 +158,11 @@ private struct World {
             core.received(rows, lane: lane, now: now)
             act()
         }
+    }
+
+    private mutating func rows(of lane: Int, after number: Int64) -> [SpoolRow] {
+        file[lane].filter { $0.key > number }.sorted { $0.key < $1.key }
+            .prefix(1 + Int(random.next() % 20)).map { SpoolRow(number: $0.key, record: $0.value.record) }
     }
 
     mutating func timePasses() {
@@ -261,7 +266,9 @@ private struct World {
             case 4, 5: world.kafkaReports(Int(world.random.next() % 2), failing: false)
             case 6, 7: world.spoolWrites()
             case 8: world.timePasses()
-            default: if world.random.next() % 8 == 0 { world.isKafkaAway.toggle() }
+            default:
+                if world.random.next() % 8 == 0 { world.isKafkaAway.toggle() }
+                world.isDiskBroken = world.random.next() % 8 == 0
             }
             world.poison = []
         }

@@ -245,6 +245,23 @@ final class Desk: Sendable {
         spool.stop()
     }
 
+    /// "No rows" would tell the lane that it may go on past them.
+    @Test func aReadInABatchThatFailsIsAnsweredFromTheMendedFile() throws {
+        let desk = Desk()
+        let spool = try desk.spool(Scratch())
+        #expect(spool.submit((1...3).map { .insert(record("\($0)"), number: Int64($0), token: UInt64($0)) }))
+        #expect(desk.wait { $0.durable.count == 3 })
+        #expect(
+            spool.submit([
+                .delete(lane: 0, number: 1), .insert(record("twice"), number: 2, token: 4),
+                .read(lane: 0, after: 0, count: 10, bytes: .max),
+            ]))
+        #expect(desk.wait { $0.answers == 1 })
+        #expect(desk.told.withLock { $0.rejected[4] } != nil && desk.told.withLock { $0.opened.count } == 2)
+        #expect(desk.told.withLock { $0.rows[0]?.map(\.number) } == [2, 3], "what was deleted is not read either")
+        spool.stop()
+    }
+
     @Test func theQueueIsBoundedButNeverForWhatFreesRoom() throws {
         let desk = Desk()
         let spool = try desk.spool(Scratch()) { $0.maxQueuedBytes = 10_000 }
