@@ -38,7 +38,8 @@ final class SpoolWriter {
     /// - Parameter next: the next batch after waiting at most so many milliseconds; empty when none came, nil at the end.
     func run(next: (_ milliseconds: Int32) -> [SpoolCommand]?) {
         open()
-        while let batch = next(1_000) {
+        // While pages are given back whoever comes waits for one part of them at most.
+        while let batch = next(store?.isShrinkDue == true ? 0 : 1_000) {
             if store == nil { open() }
             if !batch.isEmpty { apply(batch) }
             if batch.isEmpty { store?.tidy() }
