@@ -35,6 +35,21 @@ import Testing
         #expect(answer.contains("\"spool\":"))
     }
 
+    /// The log of the spool is a pipe: to open it takes until somebody writes, as a disk that does not answer.
+    @Test func whileTheSpoolIsBeingOpenedItTellsAndEndsInOrder() throws {
+        let folder = try TemporaryFolder()
+        #expect(mkfifo(folder.path + "/spool.db-wal", 0o600) == 0)
+        let bridge = try ServedBridge(
+            Self.noKafka + spool(folder) + ["--shutdown-delay", "0s", "--shutdown-deadline", "2s"],
+            notServingBut: ServedBridge.freePort())
+        #expect(bridge.wait { (try? bridge.admin("/readyz"))?.contains("the spool is being opened") == true })
+        #expect(try bridge.admin("/readyz").hasPrefix("HTTP/1.1 503"))
+        #expect(try bridge.admin("/healthz").hasPrefix("HTTP/1.1 200"))
+        bridge.terminate()
+        #expect(bridge.exitCode(within: 20) == 0, "\(bridge.logged)")
+        #expect(bridge.logged.contains("\"stopped\""))
+    }
+
     // MARK: The end
 
     @Test func withoutKafkaItEndsByItsDeadline() throws {

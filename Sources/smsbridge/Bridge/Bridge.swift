@@ -51,6 +51,7 @@ final class Bridge {
     private var monitor: KafkaMonitor?
     private var topics: BackgroundTask?
     private var operations: OperationsServer?
+    private var isListening = false
     private var shutdown = Shutdown.serving
     /// When the process is to have ended; nil before anyone has asked for its end.
     private var endsBy: ContinuousClock.Instant?
@@ -116,10 +117,6 @@ final class Bridge {
         httpConfiguration.maxConnections = budget.publicConnections
         httpConfiguration.maxSurplusConnections = budget.surplusConnections
         server = HTTPServer(loop: loop, configuration: httpConfiguration, handler: ingress)
-        try openSpool()
-        if let topicWatch { topics = try watchTopics(topicWatch, after: said) }
-        let port = try server.listen()
-
         let heartbeat = Heartbeat(now: loop.now)
         try heartbeat.follow(loop)
         var operationsConfiguration = settings.operations
@@ -131,6 +128,11 @@ final class Bridge {
 
         let signals = try loop.makeMailbox(of: Void.self) { [unowned self] _ in stopRequested() }
         for signal in [SIGTERM, SIGINT] { _ = try loop.onSignal(signal) { [unowned self] in stopRequested() } }
+
+        guard try openSpool() else { return }
+        if let topicWatch { topics = try watchTopics(topicWatch, after: said) }
+        let port = try server.listen()
+        isListening = true
         let httpMetrics = HTTPMetrics(registry)
         let repeats = RepeatGuard(interval: .seconds(10))
         var acceptPauses: UInt64 = 0
@@ -168,16 +170,16 @@ final class Bridge {
         return budget
     }
 
-    /// Lets the loop turn until the spool's file is open, or cannot be opened for now: what it holds goes first.
-    private func openSpool() throws {
-        guard !settings.spool.none else { return }
-        var isSettled = false
-        publisher.onSpoolSettled = { [unowned self] in
-            isSettled = true
-            loop.stop()
-        }
+    /// Lets the loop turn until the spool's file is open, or cannot be opened for now: what it holds goes first. A disk may
+    /// take its time, so the private port and signals are served already.
+    ///
+    /// - Returns: whether to go on; not when the end was asked for meanwhile.
+    private func openSpool() throws -> Bool {
+        guard !settings.spool.none else { return true }
+        readiness.set("starting", unmet: "the spool is being opened")
+        publisher.onSpoolSettled = { [unowned self] in loop.stop() }
         loop.run()
-        guard isSettled else { throw BridgeError(description: "ended while the spool was being opened") }
+        if case .serving = shutdown { return true } else { return false }
     }
 
     /// Ready means that this instance can give a 2xx now. Kafka away is an alert where a spool has room: all replicas
@@ -219,6 +221,8 @@ final class Bridge {
         }
         shutdown = .announced
         endsBy = .now + settings.shutdown.deadline + Self.lateness
+        // Nobody has been let in yet, and nothing is to be finished.
+        guard isListening else { return loop.stop() }
         server.drainConnections()
         readiness.set("stopping", unmet: "the bridge is stopping")
         let begin = loop.now
