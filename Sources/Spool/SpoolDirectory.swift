@@ -26,7 +26,7 @@ final class SpoolDirectory: Sendable {
         }
         if !allowsAnyFileSystem, let name = Self.unsafeFileSystem(of: path) {
             throw SpoolError(
-                .directory,
+                .fileSystem,
                 "spool.path: \(path) is on \(name), which keeps nothing over a crash or cannot be relied on to; "
                     + "spool.anyFileSystem: true takes it all the same")
         }

@@ -1,4 +1,5 @@
 import Foundation
+import Kafka
 import Testing
 
 /// `serve` without a Kafka: how it is ready, how it ends, and what it does with few descriptors.
@@ -33,6 +34,33 @@ import Testing
         let answer = try bridge.admin("/readyz")
         #expect(answer.contains("\"unmet\":{\"kafka\":\"Kafka does not answer\"}"), "\(answer)")
         #expect(answer.contains("\"spool\":"))
+    }
+
+    /// Both would serve from Kafka, but only one of them can keep the promise when Kafka is late.
+    @Test func whoeverFindsTheSpoolHeldIsNotReadyUntilItIsFree() throws {
+        let cluster = try MockCluster()
+        defer { cluster.close() }
+        let folder = try TemporaryFolder()
+        let arguments = ["--kafka-bootstrap-servers", cluster.bootstrapServers] + spool(folder)
+        let first = try ServedBridge(arguments + ["--shutdown-delay", "0s"])
+        #expect(try first.wait { try first.admin("/readyz").hasPrefix("HTTP/1.1 200") })
+        let second = try ServedBridge(arguments)
+        #expect(try second.wait { !(try second.admin("/readyz").contains("Kafka does not answer")) })
+        let answer = try second.admin("/readyz")
+        #expect(answer.hasPrefix("HTTP/1.1 503") && answer.contains("another process holds"), "\(answer)")
+        first.terminate()
+        #expect(first.exitCode(within: 60) == 0, "\(first.logged)")
+        #expect(try second.wait { try second.admin("/readyz").hasPrefix("HTTP/1.1 200") })
+    }
+
+    @Test func aSpoolThatNoWaitingMendsIsRefusedWithWhatToDo() throws {
+        guard access("/dev/shm", W_OK) == 0 else { return }
+        let path = "/dev/shm/\(uniqueName("smsbridge"))"
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        let bridge = try ServedBridge(
+            Self.noKafka + ["--spool-path", path], notServingBut: ServedBridge.freePort())
+        #expect(bridge.exitCode(within: 60) == 1, "\(bridge.logged)")
+        #expect(bridge.logged.contains("spool.anyFileSystem: true takes it all the same"), "\(bridge.logged)")
     }
 
     /// The log of the spool is a pipe: to open it takes until somebody writes, as a disk that does not answer.

@@ -38,10 +38,13 @@ final class ServedBridge: Sendable {
         self.log = log
         try process.run()
         Thread.detachNewThread {
+            // `availableData` traps when a signal interrupts it.
+            var block = [UInt8](repeating: 0, count: 65_536)
             while true {
-                let part = errors.fileHandleForReading.availableData
-                if part.isEmpty { return }
-                log.bytes.withLock { $0 += part }
+                let count = read(errors.fileHandleForReading.fileDescriptor, &block, block.count)
+                if count < 0, errno == EINTR { continue }
+                if count <= 0 { return }
+                log.bytes.withLock { $0 += block[..<count] }
             }
         }
         if let adminPort {

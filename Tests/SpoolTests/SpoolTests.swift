@@ -400,6 +400,7 @@ final class Desk: Sendable {
             $0.allowsAnyFileSystem = false
         }
         #expect(desk.wait { $0.failed.first?.message.contains("tmpfs") == true })
+        #expect(desk.told.withLock { $0.failed.first?.isLasting } == true)
         spool.stop()
     }
 }

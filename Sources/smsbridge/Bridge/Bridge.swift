@@ -6,6 +6,7 @@ import Operations
 import Publisher
 import SMSPortalEvents
 import Settings
+import Spool
 import Synchronization
 import Telemetry
 import Threads
@@ -174,11 +175,13 @@ final class Bridge {
     /// take its time, so the private port and signals are served already.
     ///
     /// - Returns: whether to go on; not when the end was asked for meanwhile.
+    /// - Throws: what no waiting mends: a file system that keeps no promise, a file of another version.
     private func openSpool() throws -> Bool {
         guard !settings.spool.none else { return true }
         readiness.set("starting", unmet: "the spool is being opened")
         publisher.onSpoolSettled = { [unowned self] in loop.stop() }
         loop.run()
+        if let failure = publisher.spoolFailure, failure.isLasting { throw failure }
         if case .serving = shutdown { return true } else { return false }
     }
 
@@ -190,11 +193,19 @@ final class Bridge {
         let hasSpoolRoom = publisher.hasSpoolRoom
         readiness.set("kafka", unmet: hasSpoolRoom ? nil : reason)
         readiness.alert("kafka", hasSpoolRoom ? reason : nil)
+        readiness.set("spool", unmet: spoolMistake)
         readiness.alert("spool", settings.spool.none || hasSpoolRoom ? nil : "the spool takes no events")
         let closed = publisher.closedTopics
         readiness.alert("topics", closed.isEmpty ? nil : "events go to the spool: \(closed.joined(separator: ", "))")
         let waiting = publisher.spooledEvents
         readiness.alert("spooled", waiting > 0 ? "\(waiting) events wait in the spool" : nil)
+    }
+
+    /// Why the spool cannot be had by this instance, as it was set up: another one holds it, or no waiting mends it. A disk
+    /// that fails is an alert as long as Kafka answers.
+    private var spoolMistake: String? {
+        guard let failure = publisher.spoolFailure, failure.code == .locked || failure.isLasting else { return nil }
+        return failure.message
     }
 
     /// Begins to judge the topics from time to time. With a spool the first look is still to come, and where durability is
@@ -328,9 +339,4 @@ final class Bridge {
         }
         return isDone
     }
-}
-
-/// Why a bridge does not serve, where no module says so.
-private struct BridgeError: Error, CustomStringConvertible {
-    let description: String
 }
