@@ -93,6 +93,22 @@ import Testing
         #expect(bridge.logged.contains("stopped"))
     }
 
+    /// A supervisor kills what takes longer. By its own clock: what a loaded machine adds before and after does not count.
+    @Test func aClientThatNeverEndsDoesNotHoldItUpBeyondTheDeadline() throws {
+        let folder = try TemporaryFolder()
+        let bridge = try ServedBridge(
+            Self.noKafka + spool(folder) + ["--shutdown-delay", "0s", "--shutdown-deadline", "4s"])
+        let client = try bridge.connect()
+        client.send("POST /webhooks/reply HTTP/1.1\r\nHost: a\r\n")
+        usleep(200_000)
+        bridge.terminate()
+        #expect(bridge.exitCode(within: 30) == 0, "\(bridge.logged)")
+        let begun = try #require(bridge.time(of: "stopping"))
+        let ended = try #require(bridge.time(of: "stopped"))
+        #expect(ended.timeIntervalSince(begun) < 4, "\(bridge.logged)")
+        #expect(ended.timeIntervalSince(begun) > 2.5, "the client had its time")
+    }
+
     @Test func whileItServesOnEveryAnswerIsTheLastOfItsConnection() throws {
         let folder = try TemporaryFolder()
         let bridge = try ServedBridge(
@@ -159,6 +175,19 @@ import Testing
 }
 
 extension ServedBridge {
+    /// When it logged a message.
+    func time(of message: String) -> Date? {
+        let format = ISO8601DateFormatter()
+        format.formatOptions = [.withInternetDateTime, .withFractionalSeconds]
+        for line in logged.split(separator: "\n") {
+            guard let fields = try? JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Any],
+                fields["message"] as? String == message
+            else { continue }
+            return (fields["time"] as? String).flatMap { format.date(from: $0) }
+        }
+        return nil
+    }
+
     var openDescriptors: Int {
         (try? FileManager.default.contentsOfDirectory(atPath: "/proc/\(identifier)/fd").count) ?? -1
     }

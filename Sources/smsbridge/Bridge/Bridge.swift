@@ -231,14 +231,15 @@ final class Bridge {
             return loop.stop()
         }
         shutdown = .announced
-        endsBy = .now + settings.shutdown.deadline + Self.lateness
+        endsBy = .now + settings.shutdown.deadline - closingTime / 5
         // Nobody has been let in yet, and nothing is to be finished.
         guard isListening else { return loop.stop() }
         server.drainConnections()
         readiness.set("stopping", unmet: "the bridge is stopping")
         let begin = loop.now
-        let delay = min(settings.shutdown.delay, settings.shutdown.deadline).nanoseconds
-        let deadline = begin + settings.shutdown.deadline.nanoseconds
+        let time = settings.shutdown.deadline - closingTime
+        let delay = min(settings.shutdown.delay, time).nanoseconds
+        let deadline = begin + time.nanoseconds
         logger.info("stopping", ["serving on for": "\(settings.shutdown.delay)"])
         do {
             _ = try loop.timer(after: delay) { [unowned self] in finish(by: deadline) }
@@ -265,7 +266,7 @@ final class Bridge {
                 if !isDone, loop.now < deadline { return }
                 if !isDone {
                     logger.warning(
-                        "shutdown.deadline is over",
+                        "shutdown.deadline is near",
                         ["connections": server.openConnections, "inFlight": publisher.eventsInFlight])
                 }
                 let left = publisher.spooledEvents
@@ -277,14 +278,14 @@ final class Bridge {
         }
     }
 
-    /// How much later than `shutdown.deadline` the process may end.
-    private static let lateness = Duration.seconds(1)
+    /// What of `shutdown.deadline` is kept for taking everything down; the last fifth of it for the process's own end.
+    private var closingTime: Duration { min(.seconds(1), settings.shutdown.deadline / 4) }
 
     /// Ends everything that `run` has made. What may block on the disk or on librdkafka is waited for until the process is
-    /// to have ended, or somebody asks for its end once more; the spool gets a second to close its file in any case.
+    /// to have ended, or somebody asks for its end once more; the spool gets its time to close its file in any case.
     private func tearDown() {
         shutdown = .ended
-        let waitsUntil = endsBy ?? .now + settings.shutdown.deadline + Self.lateness
+        let waitsUntil = endsBy ?? .now + settings.shutdown.deadline
         endsBy = waitsUntil
         // Whoever still waits is told so, and only then are the connections closed. The spool writes what it was given.
         let unanswered = server?.requestsInFlight ?? 0
@@ -292,7 +293,7 @@ final class Bridge {
         if unanswered > 0 { logger.warning("requests were answered 503 at the end", ["requests": unanswered]) }
         server?.close()
         operations?.stop()
-        let closesBy = ContinuousClock.now + Self.lateness
+        let closesBy = ContinuousClock.now + closingTime * 4 / 5
         leavesThreads = !ends(by: waitsUntil, once: { remains.hasSpoolEnded || .now >= closesBy }) {
             [monitor, topics] in
             remains.endSpool()
