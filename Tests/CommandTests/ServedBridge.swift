@@ -25,7 +25,8 @@ final class ServedBridge: Sendable {
         process = Process()
         let program = URL(fileURLWithPath: ProcessInfo.processInfo.arguments[0]).resolvingSymlinksInPath()
             .deletingLastPathComponent().appendingPathComponent("smsbridge").path
-        let all = ["serve", "--http-host", "127.0.0.1", "--http-port", "0", "--admin-port", "\(adminPort ?? 0)"] + arguments
+        let ports = ["--http-port", "0", "--admin-port", "\(adminPort ?? 0)"]
+        let all = ["serve", "--http-host", "127.0.0.1"] + ports + arguments
         process.executableURL = URL(fileURLWithPath: "/bin/sh")
         let limiting = limit.map { "ulimit \($0) && " } ?? ""
         process.arguments = ["-c", limiting + "exec \"$0\" \"$@\"", program] + all
