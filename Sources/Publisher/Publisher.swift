@@ -1,7 +1,7 @@
 package import EventLoop
 package import Kafka
 package import SMSPortalEvents
-internal import Spool
+package import Spool
 package import Telemetry
 internal import Threads
 
@@ -55,6 +55,9 @@ package final class Publisher {
     private var isPollPlanned = false
     private var isJudging = false
     private var isClosed = false
+
+    /// Why the spool's file is not open; nil when it is, before it has been tried, and without a spool.
+    package private(set) var spoolFailure: SpoolError?
 
     /// Called once the spool's file is open, or cannot be opened for now.
     package var onSpoolSettled: (() -> Void)?
@@ -218,6 +221,7 @@ package final class Publisher {
         let now = loop.now
         switch event {
         case .opened(let nextNumber, let totals):
+            spoolFailure = nil
             core.spoolOpened(nextNumber: nextNumber, totals: totals, now: now)
             metrics.spoolOpen.set(1)
             log.spoolOpened(totals)
@@ -231,6 +235,7 @@ package final class Publisher {
             core.spoolHolds(totals, now: now)
             metrics.spool(totals, oldest: oldest, parked: parked, freeBytes: freeBytes)
         case .failed(let error):
+            spoolFailure = error
             core.spoolFailed()
             metrics.spoolOpen.set(0)
             log.spoolFailed(error)

@@ -26,7 +26,7 @@ final class SpoolDirectory: Sendable {
         }
         if !allowsAnyFileSystem, let name = Self.unsafeFileSystem(of: path) {
             throw SpoolError(
-                .directory,
+                .fileSystem,
                 "spool.path: \(path) is on \(name), which keeps nothing over a crash or cannot be relied on to; "
                     + "spool.anyFileSystem: true takes it all the same")
         }
@@ -54,15 +54,26 @@ final class SpoolDirectory: Sendable {
 
     private static var reason: String { String(cString: strerror(errno)) }
 
-    /// The file system's name when it is one of memory or of the network.
     private static func unsafeFileSystem(of path: String) -> String? {
-        switch csystem_file_system_type(path) {
+        fileSystemName(ofType: UInt32(truncatingIfNeeded: csystem_file_system_type(path)))
+    }
+
+    /// The file system's name when it is one of memory, of the network or shared with a host; by its magic number (statfs(2),
+    /// the kernel's magic.h, and the sources of those that are not in it).
+    static func fileSystemName(ofType type: UInt32) -> String? {
+        switch type {
         case 0x0102_1994: "tmpfs"
         case 0x8584_58F6: "ramfs"
         case 0x6969: "NFS"
         case 0xFF53_4D42, 0xFE53_4D42, 0x517B: "SMB"
         case 0x0102_1997: "9p"
         case 0x6573_5546: "FUSE"
+        case 0x00C3_6400: "CephFS"
+        case 0x0BD0_0BD0: "Lustre"
+        case 0x4750_4653: "GPFS"
+        case 0x5346_414F, 0x6B41_4653: "AFS"
+        case 0x1983_0326: "BeeGFS"
+        case 0x786F_4256: "a folder shared by VirtualBox"
         default: nil
         }
     }

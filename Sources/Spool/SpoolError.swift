@@ -2,8 +2,10 @@
 package struct SpoolError: Error, Sendable, Equatable, CustomStringConvertible {
     /// A closed set, fit for a metric's label.
     package enum Code: String, Sendable, CaseIterable {
-        /// The directory cannot be made, written or is on a file system that keeps no promise.
+        /// The directory cannot be made or written.
         case directory
+        /// The directory is on a file system that keeps no promise.
+        case fileSystem = "file_system"
         /// Another process holds the spool.
         case locked
         /// The file is of another version of the format.
@@ -25,6 +27,9 @@ package struct SpoolError: Error, Sendable, Equatable, CustomStringConvertible {
         self.code = code
         self.message = message
     }
+
+    /// Whether no waiting mends it: a setting is wrong, or the file is not this program's.
+    package var isLasting: Bool { code == .fileSystem || code == .version }
 
     package var description: String { message }
 }

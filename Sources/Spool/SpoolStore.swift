@@ -152,7 +152,7 @@ final class SpoolStore {
     }
 
     /// 0 for a file that is not there.
-    private static func size(of path: String) -> Int {
+    static func size(of path: String) -> Int {
         var status = stat()
         return stat(path, &status) == 0 ? Int(status.st_size) : 0
     }
@@ -290,26 +290,29 @@ final class SpoolStore {
 
     // MARK: - Housekeeping, between two batches
 
-    /// Carries the log over when it has grown, and gives pages back once nothing is left.
+    /// Carries the log over when it has grown, and gives some pages back once nothing is left.
     func tidy() {
         if database.logPages > Self.checkpointPages { database.checkpoint(truncates: false) }
-        guard isEmpty else {
-            shrinkAt = .now
-            return
-        }
-        if let shrinkAt, shrinkAt <= .now { shrink() }
+        if !isEmpty { shrinkAt = .now } else if isShrinkDue { shrink() }
     }
+
+    /// Whether `tidy` has pages to give back.
+    var isShrinkDue: Bool { isEmpty && shrinkAt.map { $0 <= .now } ?? false }
 
     /// When pages are given back, should the spool then be empty; nil when there is none to give.
     private var shrinkAt: ContinuousClock.Instant? = .now
-    private static let shrinkPages = 512
+    static let shrinkPages = 512
 
-    /// Gives pages back in parts, for each goes through the log. On a full disk it may take more than one attempt.
+    /// Gives a part of the free pages back, for they go through the log and others wait meanwhile. On a full disk it may
+    /// take more than one attempt.
     private func shrink() {
         do throws(SpoolError) {
-            while try freePages() > 0 {
+            let free = try freePages()
+            if free > 0 {
                 try database.execute("PRAGMA incremental_vacuum(\(Self.shrinkPages))")
                 if database.logPages > Self.checkpointPages { database.checkpoint(truncates: false) }
+                // A file that was made otherwise gives none.
+                if try 1..<free ~= freePages() { return }
             }
             database.checkpoint(truncates: true)
             shrinkAt = nil
@@ -318,7 +321,7 @@ final class SpoolStore {
         }
     }
 
-    private func freePages() throws(SpoolError) -> Int64 { try database.integer("PRAGMA freelist_count") ?? 0 }
+    func freePages() throws(SpoolError) -> Int64 { try database.integer("PRAGMA freelist_count") ?? 0 }
 
     /// Bytes of the file that new rows can take before it grows, less what carrying the log over will take.
     var spareBytes: Int64 {

@@ -7,12 +7,18 @@ internal import Darwin
 /// A new file in the place of one that is damaged or gone, with what can be had of the old one.
 extension SpoolWriter {
     /// A damaged file is set aside: yesterday's trouble must not keep today's events out.
+    ///
+    /// A small file is looked at whole before it is used. A large one is only after a failure that may come of damage:
+    /// nothing is taken meanwhile, and reading gigabytes takes minutes. Damage in it is met when its rows are read, which
+    /// all of them are; what can be had goes on in a new file then, with what has been stored in it since.
     func openStore(in directory: SpoolDirectory) throws(SpoolError) -> SpoolStore {
         do throws(SpoolError) {
             if let damage = try LogCheck.damage(of: directory.file) {
                 return try salvagedStore(in: directory, because: damage)
             }
+            let isSmall = SpoolStore.size(of: directory.file) <= Self.smallFileBytes
             let store = try SpoolStore(path: directory.file, laneNames: configuration.lanes)
+            guard isSmall || isDoubtful else { return store }
             do throws(SpoolError) { try store.verify() } catch {
                 // SQLite goes by names: closed later, it would delete the log of the new file.
                 store.close()
@@ -21,12 +27,14 @@ extension SpoolWriter {
             return store
         } catch {
             guard error.code == .damaged else { throw error }
-            try setAside(in: directory, because: error)
-            return try freshStore(in: directory, lanes: configuration.lanes)
+            return try salvagedStore(in: directory, because: error)
         }
     }
 
-    /// What stood before the damage goes on in the new file; what was delivered since is delivered once more.
+    /// What is read in a moment from any disk.
+    static let smallFileBytes = 16 << 20
+
+    /// What can be read goes on in the new file; what was delivered since the damage is delivered once more.
     private func salvagedStore(
         in directory: SpoolDirectory, because error: SpoolError
     ) throws(SpoolError) -> SpoolStore {
@@ -53,7 +61,6 @@ extension SpoolWriter {
         return try SpoolStore(path: directory.file, laneNames: lanes)
     }
 
-    @discardableResult
     private func setAside(in directory: SpoolDirectory, because error: SpoolError) throws(SpoolError) -> String? {
         let aside = try directory.setAside()
         if let aside { events.append(.setAside(aside, error)) }

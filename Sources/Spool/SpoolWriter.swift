@@ -15,6 +15,8 @@ final class SpoolWriter {
     /// What has stood in the place of the orphan's copy.
     var leftover: String?
     private var failure: SpoolError?
+    /// Whether the file has failed in a way that may come of damage, and has not been looked at since.
+    private(set) var isDoubtful = false
     /// Deletes of a batch that failed: rows that nobody needs any more must not stay for ever.
     private var owed: [(lane: Int, number: Int64)] = []
     var events: [SpoolEvent] = []
@@ -36,7 +38,8 @@ final class SpoolWriter {
     /// - Parameter next: the next batch after waiting at most so many milliseconds; empty when none came, nil at the end.
     func run(next: (_ milliseconds: Int32) -> [SpoolCommand]?) {
         open()
-        while let batch = next(1_000) {
+        // While pages are given back whoever comes waits for one part of them at most.
+        while let batch = next(store?.isShrinkDue == true ? 0 : 1_000) {
             if store == nil { open() }
             if !batch.isEmpty { apply(batch) }
             if batch.isEmpty { store?.tidy() }
@@ -77,6 +80,7 @@ final class SpoolWriter {
             let store = try openStore(in: directory)
             self.store = store
             failure = nil
+            isDoubtful = false
             directory.loadBallast(reserve: reserve)
             events.append(.opened(nextNumber: store.nextNumber, totals: store.totals))
             report()
@@ -184,8 +188,7 @@ final class SpoolWriter {
         do throws(SpoolError) {
             events.append(.rows(lane: lane, try store.read(lane: lane, after: number, count: count, bytes: bytes)))
         } catch {
-            events.append(.rows(lane: lane, []))
-            mend(after: error, [])
+            mend(after: error, [.read(lane: lane, after: number, count: count, bytes: bytes)])
         }
     }
 
@@ -202,34 +205,60 @@ final class SpoolWriter {
     }
 
     /// A failed commit has answered nobody. Its file is closed, opened again and looked at before anything else is
-    /// stored; what could not be stored is told.
+    /// stored; what could not be stored is told, and what was to be read is read from the new store.
     private func mend(after error: SpoolError, _ batch: ArraySlice<SpoolCommand>) {
         owe(batch)
         let old = store
         store = nil
+        if error.code == .damaged || error.code == .io { isDoubtful = true }
         // With this room the deletes come through at the next batch.
         if error.code == .full { _ = directory?.dropBallast() }
         if error.code == .moved { orphan = old } else { old?.close() }
-        reject(batch, error)
+        refuse(batch, error)
         open()
+        readAgain(batch)
+    }
+
+    /// Carries out the reads of a batch that has failed: "no rows" would let a lane go on past those that the file has.
+    private func readAgain(_ batch: ArraySlice<SpoolCommand>) {
+        var reads = batch.filter { if case .read = $0 { true } else { false } }[...]
+        guard !reads.isEmpty else { return }
+        do throws(SpoolError) {
+            // What is owed is not to be read.
+            if let store { try payDebts(store) }
+            while let store, case .read(let lane, let number, let count, let bytes)? = reads.first {
+                events.append(.rows(lane: lane, try store.read(lane: lane, after: number, count: count, bytes: bytes)))
+                reads.removeFirst()
+            }
+            answerWithoutRows(reads)
+        } catch {
+            store?.rollback()
+            answerWithoutRows(reads)
+            mend(after: error, [])
+        }
+        flush()
     }
 
     private func owe(_ batch: ArraySlice<SpoolCommand>) {
         for command in batch { if case .delete(let lane, let number) = command { owed.append((lane, number)) } }
     }
 
+    /// Answers a batch for which there is no file.
     private func reject(_ batch: ArraySlice<SpoolCommand>, _ error: SpoolError) {
+        answerWithoutRows(batch)
+        refuse(batch, error)
+    }
+
+    private func answerWithoutRows(_ batch: ArraySlice<SpoolCommand>) {
+        for case .read(let lane, _, _, _) in batch { events.append(.rows(lane: lane, [])) }
+    }
+
+    private func refuse(_ batch: ArraySlice<SpoolCommand>, _ error: SpoolError) {
         let tokens = batch.compactMap { command -> UInt64? in
             if case .insert(_, _, let token) = command { token } else { nil }
         }
         if !tokens.isEmpty { events.append(.rejected(tokens: tokens, error)) }
-        for command in batch {
-            switch command {
-            case .read(let lane, _, _, _): events.append(.rows(lane: lane, []))
-            case .inspect(let inquiry): inquiry.reply(.failure(error))
-            default: continue
-            }
-        }
+        for case .inspect(let inquiry) in batch { inquiry.reply(.failure(error)) }
         flush()
     }
 

@@ -486,7 +486,7 @@ def shutdown(suite):
             with stand.case(text):
                 stand.figures(ended_after=f"{took:.2f} s", status=status)
                 check(status == 0 or twice, f"it ended with {status}: {stand.bridge.log()[-300:]}")
-                check(took < (2 if twice else 7), f"it took {took:.1f} s")
+                check(took < (2 if twice else 6), f"it took {took:.1f} s")
             suite.cluster.resume_all()
             stand.start()
             load.answered_more(200, 20)

@@ -1,4 +1,5 @@
 import Foundation
+import Kafka
 import Testing
 
 /// `serve` without a Kafka: how it is ready, how it ends, and what it does with few descriptors.
@@ -35,6 +36,48 @@ import Testing
         #expect(answer.contains("\"spool\":"))
     }
 
+    /// Both would serve from Kafka, but only one of them can keep the promise when Kafka is late.
+    @Test func whoeverFindsTheSpoolHeldIsNotReadyUntilItIsFree() throws {
+        let cluster = try MockCluster()
+        defer { cluster.close() }
+        let folder = try TemporaryFolder()
+        let arguments = ["--kafka-bootstrap-servers", cluster.bootstrapServers] + spool(folder)
+        let first = try ServedBridge(arguments + ["--shutdown-delay", "0s"])
+        #expect(try first.wait { try first.admin("/readyz").hasPrefix("HTTP/1.1 200") })
+        let second = try ServedBridge(arguments)
+        #expect(try second.wait { !(try second.admin("/readyz").contains("Kafka does not answer")) })
+        let answer = try second.admin("/readyz")
+        #expect(answer.hasPrefix("HTTP/1.1 503") && answer.contains("another process holds"), "\(answer)")
+        first.terminate()
+        #expect(first.exitCode(within: 60) == 0, "\(first.logged)")
+        #expect(try second.wait { try second.admin("/readyz").hasPrefix("HTTP/1.1 200") })
+    }
+
+    @Test func aSpoolThatNoWaitingMendsIsRefusedWithWhatToDo() throws {
+        guard access("/dev/shm", W_OK) == 0 else { return }
+        let path = "/dev/shm/\(uniqueName("smsbridge"))"
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        let bridge = try ServedBridge(
+            Self.noKafka + ["--spool-path", path], notServingBut: ServedBridge.freePort())
+        #expect(bridge.exitCode(within: 60) == 1, "\(bridge.logged)")
+        #expect(bridge.logged.contains("spool.anyFileSystem: true takes it all the same"), "\(bridge.logged)")
+    }
+
+    /// The log of the spool is a pipe: to open it takes until somebody writes, as a disk that does not answer.
+    @Test func whileTheSpoolIsBeingOpenedItTellsAndEndsInOrder() throws {
+        let folder = try TemporaryFolder()
+        #expect(mkfifo(folder.path + "/spool.db-wal", 0o600) == 0)
+        let bridge = try ServedBridge(
+            Self.noKafka + spool(folder) + ["--shutdown-delay", "0s", "--shutdown-deadline", "2s"],
+            notServingBut: ServedBridge.freePort())
+        #expect(bridge.wait { (try? bridge.admin("/readyz"))?.contains("the spool is being opened") == true })
+        #expect(try bridge.admin("/readyz").hasPrefix("HTTP/1.1 503"))
+        #expect(try bridge.admin("/healthz").hasPrefix("HTTP/1.1 200"))
+        bridge.terminate()
+        #expect(bridge.exitCode(within: 20) == 0, "\(bridge.logged)")
+        #expect(bridge.logged.contains("\"stopped\""))
+    }
+
     // MARK: The end
 
     @Test func withoutKafkaItEndsByItsDeadline() throws {
@@ -48,6 +91,22 @@ import Testing
         #expect(bridge.exitCode(within: 20) == 0, "\(bridge.logged)")
         #expect(bridge.logged.contains("events stay in the spool"))
         #expect(bridge.logged.contains("stopped"))
+    }
+
+    /// A supervisor kills what takes longer. By its own clock: what a loaded machine adds before and after does not count.
+    @Test func aClientThatNeverEndsDoesNotHoldItUpBeyondTheDeadline() throws {
+        let folder = try TemporaryFolder()
+        let bridge = try ServedBridge(
+            Self.noKafka + spool(folder) + ["--shutdown-delay", "0s", "--shutdown-deadline", "4s"])
+        let client = try bridge.connect()
+        client.send("POST /webhooks/reply HTTP/1.1\r\nHost: a\r\n")
+        usleep(200_000)
+        bridge.terminate()
+        #expect(bridge.exitCode(within: 30) == 0, "\(bridge.logged)")
+        let begun = try #require(bridge.time(of: "stopping"))
+        let ended = try #require(bridge.time(of: "stopped"))
+        #expect(ended.timeIntervalSince(begun) < 4, "\(bridge.logged)")
+        #expect(ended.timeIntervalSince(begun) > 2.5, "the client had its time")
     }
 
     @Test func whileItServesOnEveryAnswerIsTheLastOfItsConnection() throws {
@@ -169,6 +228,19 @@ import Testing
 }
 
 extension ServedBridge {
+    /// When it logged a message.
+    func time(of message: String) -> Date? {
+        let format = ISO8601DateFormatter()
+        format.formatOptions = [.withInternetDateTime, .withFractionalSeconds]
+        for line in logged.split(separator: "\n") {
+            guard let fields = try? JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Any],
+                fields["message"] as? String == message
+            else { continue }
+            return (fields["time"] as? String).flatMap { format.date(from: $0) }
+        }
+        return nil
+    }
+
     var openDescriptors: Int {
         (try? FileManager.default.contentsOfDirectory(atPath: "/proc/\(identifier)/fd").count) ?? -1
     }

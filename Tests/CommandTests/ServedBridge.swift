@@ -21,13 +21,16 @@ final class ServedBridge: Sendable {
     /// - Parameters:
     ///   - limit: what `ulimit` is given, such as `-n 64`.
     ///   - environment: all that is in it.
+    ///   - adminPort: of one that is not waited for, as it will not serve.
     init(
-        _ arguments: [String], limit: String? = nil, environment: [String: String] = ["SMSBRIDGE_AUTH_NONE": "true"]
+        _ arguments: [String], limit: String? = nil, environment: [String: String] = ["SMSBRIDGE_AUTH_NONE": "true"],
+        notServingBut adminPort: UInt16? = nil
     ) throws {
         process = Process()
         let program = URL(fileURLWithPath: ProcessInfo.processInfo.arguments[0]).resolvingSymlinksInPath()
             .deletingLastPathComponent().appendingPathComponent("smsbridge").path
-        let all = ["serve", "--http-host", "127.0.0.1", "--http-port", "0", "--admin-port", "0"] + arguments
+        let ports = ["--http-port", "0", "--admin-port", "\(adminPort ?? 0)"]
+        let all = ["serve", "--http-host", "127.0.0.1"] + ports + arguments
         process.executableURL = URL(fileURLWithPath: "/bin/sh")
         let limiting = limit.map { "ulimit \($0) && " } ?? ""
         process.arguments = ["-c", limiting + "exec \"$0\" \"$@\"", program] + all
@@ -40,11 +43,18 @@ final class ServedBridge: Sendable {
         self.log = log
         try process.run()
         Thread.detachNewThread {
+            // `availableData` traps when a signal interrupts it.
+            var block = [UInt8](repeating: 0, count: 65_536)
             while true {
-                let part = errors.fileHandleForReading.availableData
-                if part.isEmpty { return }
-                log.bytes.withLock { $0 += part }
+                let count = read(errors.fileHandleForReading.fileDescriptor, &block, block.count)
+                if count < 0, errno == EINTR { continue }
+                if count <= 0 { return }
+                log.bytes.withLock { $0 += block[..<count] }
             }
+        }
+        if let adminPort {
+            (port, self.adminPort) = (0, adminPort)
+            return
         }
         var found: (UInt16, UInt16)?
         for _ in 0..<6_000 where found == nil {
@@ -58,7 +68,7 @@ final class ServedBridge: Sendable {
             process.terminate()
             throw Failure(description: "does not serve: \(String(decoding: log.bytes.withLock { $0 }, as: UTF8.self))")
         }
-        (port, adminPort) = found
+        (port, self.adminPort) = found
     }
 
     deinit {
@@ -99,6 +109,23 @@ final class ServedBridge: Sendable {
         guard process.isRunning else { return process.terminationStatus }
         kill(process.processIdentifier, SIGKILL)
         return nil
+    }
+
+    /// A port that nobody listens on just now.
+    static func freePort() -> UInt16 {
+        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        defer { close(descriptor) }
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
+        var size = socklen_t(MemoryLayout<sockaddr_in>.size)
+        withUnsafeMutablePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                _ = bind(descriptor, $0, size)
+                _ = getsockname(descriptor, $0, &size)
+            }
+        }
+        return UInt16(bigEndian: address.sin_port)
     }
 
     /// What the private port says.

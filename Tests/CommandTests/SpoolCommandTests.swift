@@ -133,6 +133,41 @@ import Testing
         #expect(figures["left"] as? Int == 40 && figures["published"] as? Int == 0)
     }
 
+    @Test func whereDurabilityIsInsistedOnADrainPublishesNothingUnjudged() throws {
+        let folder = try TemporaryFolder()
+        killed(try bridge(folder, rows: 20))
+        let run = try smsbridge([
+            "spool", "drain", "--path", folder.path, "--give-up-after", "1s", "--durability-strict",
+            "--kafka-bootstrap-servers", "127.0.0.1:1",
+        ])
+        #expect(run.exitCode == 1, "\(run.errors)")
+        #expect(run.errors.contains("nothing was published"))
+    }
+
+    /// A topic of one broker has one copy.
+    @Test(.enabled(if: realBootstrapServers != nil)) func aDrainJudgesTheTopicsAsServeDoes() throws {
+        let servers = try #require(realBootstrapServers)
+        let prefix = uniqueName("spool-weak")
+        let admin = try Admin(ClientConfiguration(bootstrapServers: servers))
+        defer { admin.close() }
+        _ = try admin.create(
+            EventTopic.allCases.map { NewTopic(name: $0.name(prefix: prefix), partitions: 1, replication: 1) },
+            timeout: 30_000)
+        let folder = try TemporaryFolder()
+        killed(try bridge(folder, rows: 20))
+        let drain = [
+            "spool", "drain", "--path", folder.path, "--kafka-bootstrap-servers", servers, "--topics-prefix", prefix,
+        ]
+        let refused = try smsbridge(drain + ["--durability-strict"])
+        #expect(refused.exitCode == 1, "\(refused.errors)")
+        #expect(refused.errors.contains("durability.strict is true"), "\(refused.errors)")
+        let status = try smsbridge(["spool", "status", "--path", folder.path, "--json"])
+        #expect(try records(status.output)[0]["rows"] as? Int == 20)
+        let run = try smsbridge(drain)
+        #expect(run.exitCode == 0, "\(run.errors)")
+        #expect(run.errors.contains("replication"), "\(run.errors)")
+    }
+
     @Test(.enabled(if: realBootstrapServers != nil))
     func whatKafkaRefusesStaysParkedWithItsReasonAndIsCounted() throws {
         let servers = try #require(realBootstrapServers)

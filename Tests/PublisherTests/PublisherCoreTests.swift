@@ -228,6 +228,11 @@ private struct World {
         }
     }
 
+    private mutating func rows(of lane: Int, after number: Int64) -> [SpoolRow] {
+        file[lane].filter { $0.key > number }.sorted { $0.key < $1.key }
+            .prefix(1 + Int(random.next() % 20)).map { SpoolRow(number: $0.key, record: $0.value.record) }
+    }
+
     mutating func timePasses() {
         now += random.next() % 60_000_000
         core.tick(now: now, lag: random.next() % 10 == 0 ? 50_000_000 : 0)

@@ -51,4 +51,44 @@ struct LogGrowthTests {
         again.close()
         #expect(try Data(contentsOf: URL(fileURLWithPath: scratch.file)) == before)
     }
+
+    /// What is to be stored meanwhile waits for one part at most.
+    @Test func pagesAreGivenBackInParts() throws {
+        let scratch = Scratch()
+        try FileManager.default.createDirectory(atPath: scratch.path, withIntermediateDirectories: true)
+        let store = try SpoolStore(path: scratch.file, laneNames: ["a"])
+        defer { store.close() }
+        try commit(store) {
+            for number in 1...4_000 { try store.insert(record("event", padding: 3_500), number: Int64(number)) }
+        }
+        try store.beginTransaction()
+        for number in 1...4_000 { try store.delete(lane: 0, number: Int64(number)) }
+        try store.commit()
+        var free = try store.freePages()
+        #expect(free > 3_000)
+        var parts = 0
+        while store.isShrinkDue {
+            store.tidy()
+            let left = try store.freePages()
+            #expect(free - left <= SpoolStore.shrinkPages)
+            free = left
+            parts += 1
+        }
+        #expect(free == 0 && parts >= 6, "\(parts) parts, \(free) pages left")
+        #expect(size(scratch.file) < 1 << 20)
+        #expect(size(scratch.file + "-wal") == 0)
+    }
+
+    @Test func anIdleSpoolGivesItsPagesBackByItself() throws {
+        let scratch = Scratch()
+        let desk = Desk()
+        let spool = try desk.spool(scratch)
+        let numbers = 1...Int64(4_000)
+        #expect(spool.submit(numbers.map { .insert(record("event", padding: 3_500), number: $0, token: UInt64($0)) }))
+        #expect(desk.wait { $0.durable.count == 4_000 })
+        #expect(size(scratch.file) > 8 << 20)
+        #expect(spool.submit(numbers.map { .delete(lane: 0, number: $0) }))
+        #expect(desk.wait { _ in size(scratch.file) < 1 << 20 && size(scratch.file + "-wal") == 0 })
+        spool.stop()
+    }
 }

@@ -96,4 +96,55 @@ import Testing
         #expect(FileManager.default.fileExists(atPath: scratch.file + "-wal"))
         again.stop()
     }
+
+    /// Rows of a file that is too large to be looked at before it is used.
+    private func largeFile(_ scratch: Scratch, rows: Int) throws {
+        try FileManager.default.createDirectory(atPath: scratch.path, withIntermediateDirectories: true)
+        let store = try SpoolStore(path: scratch.file, laneNames: ["a", "b"])
+        try store.beginTransaction()
+        for number in 1...rows { try store.insert(record("\(number)", padding: 3_500), number: Int64(number)) }
+        try store.commit()
+        store.close()
+        #expect(SpoolStore.size(of: scratch.file) > SpoolWriter.smallFileBytes)
+    }
+
+    private func overwritePage(_ scratch: Scratch, holding text: String) throws {
+        var bytes = try Data(contentsOf: URL(fileURLWithPath: scratch.file))
+        let place = try #require(bytes.range(of: Data(text.utf8)))
+        let page = place.lowerBound / 4_096 * 4_096
+        bytes.replaceSubrange(page..<page + 4_096, with: Data(repeating: 0xA5, count: 4_096))
+        try bytes.write(to: URL(fileURLWithPath: scratch.file))
+    }
+
+    /// Nobody is served while the file is being opened: reading gigabytes is minutes. That the damage is not noticed shows
+    /// that it was not read.
+    @Test func aLargeFileIsOpenWithoutBeingReadAndItsDamageLosesNothingElse() throws {
+        let scratch = Scratch()
+        try largeFile(scratch, rows: 6_000)
+        try overwritePage(scratch, holding: "3000....")
+
+        let desk = Desk()
+        let spool = try desk.spool(scratch)
+        #expect(desk.wait { !$0.opened.isEmpty })
+        #expect(spool.submit([.insert(record("today"), number: 6_001, token: 1)]))
+        #expect(desk.wait { $0.durable == [1] })
+        #expect(desk.told.withLock { $0.aside }.isEmpty)
+        for start in stride(from: 0, to: 6_001, by: 500) {
+            #expect(spool.submit([.read(lane: 0, after: Int64(start), count: 500, bytes: .max)]))
+        }
+        #expect(desk.wait { $0.answers == 13 })
+        #expect(desk.told.withLock { $0.aside.count } == 1, "the damage is met")
+        spool.stop()
+
+        let file = try SpoolFile(scratch.file)
+        defer { file.close() }
+        var numbers: [Int64] = []
+        while true {
+            let rows = try file.rows(of: .lane(1), after: numbers.last ?? 0, count: 1_000)
+            if rows.isEmpty { break }
+            numbers += rows.map(\.number)
+        }
+        #expect(numbers.last == 6_001, "what was answered for since is not left behind with the old file")
+        #expect(numbers.count > 5_900 && !numbers.contains(3_000), "\(numbers.count) rows")
+    }
 }

@@ -245,6 +245,23 @@ final class Desk: Sendable {
         spool.stop()
     }
 
+    /// "No rows" would tell the lane that it may go on past them.
+    @Test func aReadInABatchThatFailsIsAnsweredFromTheMendedFile() throws {
+        let desk = Desk()
+        let spool = try desk.spool(Scratch())
+        #expect(spool.submit((1...3).map { .insert(record("\($0)"), number: Int64($0), token: UInt64($0)) }))
+        #expect(desk.wait { $0.durable.count == 3 })
+        #expect(
+            spool.submit([
+                .delete(lane: 0, number: 1), .insert(record("twice"), number: 2, token: 4),
+                .read(lane: 0, after: 0, count: 10, bytes: .max),
+            ]))
+        #expect(desk.wait { $0.answers == 1 })
+        #expect(desk.told.withLock { $0.rejected[4] } != nil && desk.told.withLock { $0.opened.count } == 2)
+        #expect(desk.told.withLock { $0.rows[0]?.map(\.number) } == [2, 3], "what was deleted is not read either")
+        spool.stop()
+    }
+
     @Test func theQueueIsBoundedButNeverForWhatFreesRoom() throws {
         let desk = Desk()
         let spool = try desk.spool(Scratch()) { $0.maxQueuedBytes = 10_000 }
@@ -373,6 +390,20 @@ final class Desk: Sendable {
         #expect(plain.told.withLock { $0.inContainerLayer }.isEmpty)
     }
 
+    /// Those of memory keep nothing over a crash; those of the network neither lock nor sync for sure.
+    @Test(
+        arguments: [
+            (0x0102_1994, "tmpfs"), (0x8584_58F6, "ramfs"), (0x6969, "NFS"), (0xFF53_4D42, "SMB"), (0xFE53_4D42, "SMB"),
+            (0x517B, "SMB"), (0x0102_1997, "9p"), (0x6573_5546, "FUSE"), (0x00C3_6400, "CephFS"),
+            (0x0BD0_0BD0, "Lustre"), (0x4750_4653, "GPFS"), (0x5346_414F, "AFS"), (0x6B41_4653, "AFS"),
+            (0x1983_0326, "BeeGFS"), (0x786F_4256, "a folder shared by VirtualBox"),
+            // ext4, XFS, btrfs, ZFS, overlayfs
+            (0xEF53, nil), (0x5846_5342, nil), (0x9123_683E, nil), (0x2FC1_2FC1, nil), (0x794C_7630, nil),
+        ] as [(UInt32, String?)])
+    func fileSystemsAreToldByTheirNumber(type: UInt32, name: String?) {
+        #expect(SpoolDirectory.fileSystemName(ofType: type) == name)
+    }
+
     @Test func memoryFileSystemsAreRefusedUnlessAllowed() throws {
         guard access("/dev/shm", W_OK) == 0 else { return }
         let path = "/dev/shm/spool-\(UUID().uuidString)"
@@ -383,6 +414,7 @@ final class Desk: Sendable {
             $0.allowsAnyFileSystem = false
         }
         #expect(desk.wait { $0.failed.first?.message.contains("tmpfs") == true })
+        #expect(desk.told.withLock { $0.failed.first?.isLasting } == true)
         spool.stop()
     }
 }

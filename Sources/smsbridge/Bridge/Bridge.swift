@@ -6,6 +6,7 @@ import Operations
 import Publisher
 import SMSPortalEvents
 import Settings
+import Spool
 import Synchronization
 import Telemetry
 import Threads
@@ -54,6 +55,7 @@ final class Bridge {
     private var secrets: BackgroundTask?
     private var certificates: CertificateWatch?
     private var operations: OperationsServer?
+    private var isListening = false
     private var shutdown = Shutdown.serving
     /// When the process is to have ended; nil before anyone has asked for its end.
     private var endsBy: ContinuousClock.Instant?
@@ -127,10 +129,6 @@ final class Bridge {
         certificates = try CertificateWatch.start(
             settings, server: server, loop: loop, logger: logger, registry: registry,
             alert: { [readiness] in readiness.alert("tls", $0) })
-        try openSpool()
-        if let topicWatch { topics = try watchTopics(topicWatch, after: said) }
-        try watchSecrets(topicWatch)
-        let port = try server.listen()
 
         let heartbeat = Heartbeat(now: loop.now)
         try heartbeat.follow(loop)
@@ -143,6 +141,12 @@ final class Bridge {
 
         let signals = try loop.makeMailbox(of: Void.self) { [unowned self] _ in stopRequested() }
         for signal in [SIGTERM, SIGINT] { _ = try loop.onSignal(signal) { [unowned self] in stopRequested() } }
+
+        guard try openSpool() else { return }
+        if let topicWatch { topics = try watchTopics(topicWatch, after: said) }
+        try watchSecrets(topicWatch)
+        let port = try server.listen()
+        isListening = true
         let httpMetrics = HTTPMetrics(registry)
         let repeats = RepeatGuard(interval: .seconds(10))
         var acceptPauses: UInt64 = 0
@@ -190,16 +194,18 @@ final class Bridge {
         return budget
     }
 
-    /// Lets the loop turn until the spool's file is open, or cannot be opened for now: what it holds goes first.
-    private func openSpool() throws {
-        guard !settings.spool.none else { return }
-        var isSettled = false
-        publisher.onSpoolSettled = { [unowned self] in
-            isSettled = true
-            loop.stop()
-        }
+    /// Lets the loop turn until the spool's file is open, or cannot be opened for now: what it holds goes first. A disk may
+    /// take its time, so the private port and signals are served already.
+    ///
+    /// - Returns: whether to go on; not when the end was asked for meanwhile.
+    /// - Throws: what no waiting mends: a file system that keeps no promise, a file of another version.
+    private func openSpool() throws -> Bool {
+        guard !settings.spool.none else { return true }
+        readiness.set("starting", unmet: "the spool is being opened")
+        publisher.onSpoolSettled = { [unowned self] in loop.stop() }
         loop.run()
-        guard isSettled else { throw BridgeError(description: "ended while the spool was being opened") }
+        if let failure = publisher.spoolFailure, failure.isLasting { throw failure }
+        if case .serving = shutdown { return true } else { return false }
     }
 
     /// Ready means that this instance can give a 2xx now. Kafka away is an alert where a spool has room: all replicas
@@ -210,6 +216,7 @@ final class Bridge {
         let hasSpoolRoom = publisher.hasSpoolRoom
         readiness.set("kafka", unmet: hasSpoolRoom ? nil : reason)
         readiness.alert("kafka", hasSpoolRoom ? reason : nil)
+        readiness.set("spool", unmet: spoolMistake)
         readiness.alert("spool", settings.spool.none || hasSpoolRoom ? nil : "the spool takes no events")
         let closed = publisher.closedTopics
         readiness.alert("topics", closed.isEmpty ? nil : "events go to the spool: \(closed.joined(separator: ", "))")
@@ -218,6 +225,13 @@ final class Bridge {
             "setAside", aside > 0 ? "damaged files of the spool wait for a person, their events too: \(aside)" : nil)
         let waiting = publisher.spooledEvents
         readiness.alert("spooled", waiting > 0 ? "\(waiting) events wait in the spool" : nil)
+    }
+
+    /// Why the spool cannot be had by this instance, as it was set up: another one holds it, or no waiting mends it. A disk
+    /// that fails is an alert as long as Kafka answers.
+    private var spoolMistake: String? {
+        guard let failure = publisher.spoolFailure, failure.code == .locked || failure.isLasting else { return nil }
+        return failure.message
     }
 
     /// Begins to judge the topics from time to time. With a spool the first look is still to come, and where durability is
@@ -267,13 +281,16 @@ final class Bridge {
             return loop.stop()
         }
         shutdown = .announced
-        endsBy = .now + settings.shutdown.deadline + Self.lateness
         notifier?.stopping()
+        endsBy = .now + settings.shutdown.deadline - closingTime / 5
+        // Nobody has been let in yet, and nothing is to be finished.
+        guard isListening else { return loop.stop() }
         server.drainConnections()
         readiness.set("stopping", unmet: "the bridge is stopping")
         let begin = loop.now
-        let delay = min(settings.shutdown.delay, settings.shutdown.deadline).nanoseconds
-        let deadline = begin + settings.shutdown.deadline.nanoseconds
+        let time = settings.shutdown.deadline - closingTime
+        let delay = min(settings.shutdown.delay, time).nanoseconds
+        let deadline = begin + time.nanoseconds
         logger.info("stopping", ["serving on for": "\(settings.shutdown.delay)"])
         do {
             _ = try loop.timer(after: delay) { [unowned self] in finish(by: deadline) }
@@ -300,7 +317,7 @@ final class Bridge {
                 if !isDone, loop.now < deadline { return }
                 if !isDone {
                     logger.warning(
-                        "shutdown.deadline is over",
+                        "shutdown.deadline is near",
                         ["connections": server.openConnections, "inFlight": publisher.eventsInFlight])
                 }
                 let left = publisher.spooledEvents
@@ -312,14 +329,14 @@ final class Bridge {
         }
     }
 
-    /// How much later than `shutdown.deadline` the process may end.
-    private static let lateness = Duration.seconds(1)
+    /// What of `shutdown.deadline` is kept for taking everything down; the last fifth of it for the process's own end.
+    private var closingTime: Duration { min(.seconds(1), settings.shutdown.deadline / 4) }
 
     /// Ends everything that `run` has made. What may block on the disk or on librdkafka is waited for until the process is
-    /// to have ended, or somebody asks for its end once more; the spool gets a second to close its file in any case.
+    /// to have ended, or somebody asks for its end once more; the spool gets its time to close its file in any case.
     private func tearDown() {
         shutdown = .ended
-        let waitsUntil = endsBy ?? .now + settings.shutdown.deadline + Self.lateness
+        let waitsUntil = endsBy ?? .now + settings.shutdown.deadline
         endsBy = waitsUntil
         // Whoever still waits is told so, and only then are the connections closed. The spool writes what it was given.
         let unanswered = server?.requestsInFlight ?? 0
@@ -328,7 +345,7 @@ final class Bridge {
         server?.close()
         operations?.stop()
         certificates?.stop()
-        let closesBy = ContinuousClock.now + Self.lateness
+        let closesBy = ContinuousClock.now + closingTime * 4 / 5
         leavesThreads = !ends(by: waitsUntil, once: { remains.hasSpoolEnded || .now >= closesBy }) {
             [monitor, topics, secrets] in
             remains.endSpool()
@@ -376,9 +393,4 @@ final class Bridge {
         }
         return isDone
     }
-}
-
-/// Why a bridge does not serve, where no module says so.
-private struct BridgeError: Error, CustomStringConvertible {
-    let description: String
 }

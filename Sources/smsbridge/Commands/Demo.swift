@@ -143,8 +143,9 @@ enum Demo {
                 }
             } catch {
                 stage.state.withLock { $0.failure = "\(error)" }
-                stage.isOpen.set()
             }
+            // Whoever waits for it goes on, if it has not served at all, too.
+            stage.isOpen.set()
             stage.isOver.set()
             _ = logger.sink.flush(timeout: .seconds(1))
         }

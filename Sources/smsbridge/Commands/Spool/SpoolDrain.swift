@@ -5,6 +5,7 @@ import SMSPortalEvents
 import Settings
 import Spool
 import Telemetry
+import Threads
 
 #if canImport(Glibc)
 import Glibc
@@ -31,7 +32,7 @@ enum SpoolDrain {
             file stays. Exit codes: 0; 1 failed; 3 a part is damaged, the rest was published; 4 rows stay.
             """,
         options: [SpoolCommands.path, dryRun, patience, SpoolCommands.json],
-        settings: .init(needs: .kafka, sections: ["kafka", "topics", "publish", "spool", "log"]),
+        settings: .init(needs: .kafka, sections: ["kafka", "topics", "publish", "spool", "durability", "log"]),
         examples: [
             .init(
                 "an orphaned volume",
@@ -58,6 +59,8 @@ enum SpoolDrain {
             report(result, invocation, verb: "would be published")
             return file.damage.isEmpty ? ExitCode.success : ExitCode.damaged
         }
+        let patience = invocation.value(of: patience) ?? .seconds(60)
+        try judgeTopics(settings, patience)
         var result = Result()
         var folder = place.path
         if place.isLoneFile {
@@ -74,8 +77,7 @@ enum SpoolDrain {
         place.release()
         let isDone: Bool
         do {
-            isDone = try publish(
-                folder, settings, rows: before.rows, patience: invocation.value(of: patience) ?? .seconds(60))
+            isDone = try publish(folder, settings, rows: before.rows, patience: patience)
         } catch {
             throw SpoolError(.io, "\(error)")
         }
@@ -89,6 +91,25 @@ enum SpoolDrain {
         // librdkafka may still try to reach a broker that is away: its threads end with the process.
         if !isDone { _exit(code) }
         return code
+    }
+
+    /// Says where the topics are weak: a row goes on their word.
+    ///
+    /// - Throws: `SpoolError` when they are, or cannot be judged, and durability is insisted on.
+    private static func judgeTopics(_ settings: BridgeSettings, _ patience: Duration) throws(SpoolError) {
+        do {
+            let admin = try Admin(settings.kafkaClient)
+            defer { admin.close() }
+            let setup = TopicSetup(admin, timeout: Int32(clamping: min(patience, .seconds(10)).nanoseconds / 1_000_000))
+            let findings = try setup.look(settings.topicPlan)
+            if settings.durability.strict, let refusal = findings.refusal { throw refusal }
+            for finding in findings.findings where finding.severity != .note {
+                Output.error("smsbridge spool drain: \(finding.text)\n")
+            }
+        } catch {
+            if settings.durability.strict { throw SpoolError(.io, "\(error); nothing was published") }
+            Output.error("smsbridge spool drain: the topics cannot be judged: \(error)\n")
+        }
     }
 
     private static func count(_ folder: String) throws(SpoolError) -> SpoolStatus {
