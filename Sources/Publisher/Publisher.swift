@@ -209,9 +209,10 @@ package final class Publisher {
             log.spoolFailed(error)
             core.notStored(tokens, now: now)
         case .rows(let lane, let rows): core.received(rows, lane: lane, now: now)
-        case .totals(let totals, let oldest, let parked, let freeBytes):
+        case .totals(let totals, let oldest, let parked, let disk):
             core.spoolHolds(totals, now: now)
-            metrics.spool(totals, oldest: oldest, parked: parked, freeBytes: freeBytes)
+            core.isSpoolDiskFull = !disk.hasRoom
+            metrics.spool(totals, oldest: oldest, parked: parked, disk: disk)
         case .failed(let error):
             core.spoolFailed()
             log.spoolFailed(error)
