@@ -46,7 +46,7 @@ package struct SpoolInquiry: Sendable {
 package struct SpoolDisk: Sendable {
     /// Free space, in bytes.
     package let freeBytes: Int64
-    /// Whether that is above what is reserved for deleting rows: below it nothing is stored.
+    /// Whether that is above what is reserved for deleting rows, and the folder can be written: else nothing is stored.
     package let hasRoom: Bool
     /// Files in the folder that were set aside as damaged.
     package let setAsideFiles: Int

@@ -243,7 +243,7 @@ final class SpoolWriter {
             for lane in configuration.lanes.indices { oldest.append(try store.oldest(lane: lane)) }
             let free = directory.space.free
             let disk = SpoolDisk(
-                freeBytes: free, hasRoom: free + store.spareBytes > reserve,
+                freeBytes: free, hasRoom: free + store.spareBytes > reserve && directory.isWritable,
                 setAsideFiles: SpoolPlace.setAside(in: directory.path).count)
             events.append(.totals(store.totals, oldest: oldest, parked: try store.parkedCount(), disk: disk))
         } catch {

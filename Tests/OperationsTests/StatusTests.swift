@@ -185,7 +185,7 @@ extension StatusReport {
         #expect(hour.count == 359)
         #expect(hour.first?.end == 641 * 10_000_000_000 && hour.last?.end == 999 * 10_000_000_000)
         for (index, interval) in hour.enumerated() { #expect(interval.accepted == Double((641 + index) % 7)) }
-        // The sample at 9,930 s is the newest that is a minute old; 994 to 999 have come since.
+        // The sample at 9,930 s is as near to a minute as the next one, and older; 994 to 999 have come since.
         let sum = (994...999).reduce(0) { $0 + ($1 % 7) * 10 }
         #expect(view.increase("smsbridge_events_acknowledged_total", over: 60) == Double(sum))
     }

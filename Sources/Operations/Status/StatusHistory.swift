@@ -115,10 +115,12 @@ struct StatusHistory {
 
         var now: UInt64 { present.at }
 
-        /// The newest sample that is at least so old, else the oldest one.
+        /// Seconds.
+        private func age(of sample: Sample) -> Double { Double(present.at &- sample.at) / 1e9 }
+
+        /// The sample whose age is nearest.
         private func base(_ seconds: Double) -> Sample {
-            let age = UInt64(seconds * 1e9)
-            return samples.last { $0.at &+ age <= present.at } ?? samples.first ?? present
+            samples.min { abs(age(of: $0) - seconds) < abs(age(of: $1) - seconds) } ?? present
         }
 
         private func sum(_ names: [String], in sample: Sample) -> Double {
@@ -131,7 +133,7 @@ struct StatusHistory {
             return sum
         }
 
-        /// How much a counter has grown in the last so many seconds, rounded up to whole samples.
+        /// How much a counter has grown in the last so many seconds, give or take half the time between two samples.
         ///
         /// - Parameter value: of its remembered label; nil for all.
         func increase(_ name: String, _ value: String? = nil, over seconds: Double) -> Double {
@@ -154,7 +156,7 @@ struct StatusHistory {
         /// Events in the spool so many seconds ago; nil when that was not sampled.
         func waiting(secondsAgo seconds: Double) -> Double? {
             let sample = base(seconds)
-            return sample.at &+ UInt64(seconds * 1e9) <= present.at ? sample.waiting : nil
+            return age(of: sample) > seconds - 10 ? sample.waiting : nil
         }
 
         /// The hour, sample by sample.

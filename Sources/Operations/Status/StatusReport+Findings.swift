@@ -87,10 +87,14 @@ extension StatusReport {
         let closed = evidence.lanes.filter { $0.state == 1 }.map(\.topic)
         if !closed.isEmpty {
             let named = errors.isEmpty ? "" : " Its last errors: \(errors.map(\.value).joined(separator: ", "))."
+            let cause =
+                evidence.isKafkaUp
+                ? "Events of these types go to the spool. A missing topic, a missing right, or too few replicas in sync, where "
+                    + "other topics go on; else the brokers."
+                : "Events of these types wait in the spool, and go to Kafka by themselves when it is back."
             add(
                 .critical, "SmsbridgeLaneClosed", "Kafka is not written: \(closed.joined(separator: ", "))",
-                "Events of these types go to the spool. A missing topic, a missing right, or too few replicas in sync, where "
-                    + "other topics go on; else the brokers.\(named)")
+                cause + named)
         } else if !errors.isEmpty {
             add(
                 .warning, "SmsbridgeKafkaErrors",

@@ -64,7 +64,8 @@ struct PublisherCore {
     private var deadlines = DeadlineQueue()
     private var nextNumber: Int64 = 1
     private(set) var isSpoolOpen = false
-    /// Whether the spool's disk has no room for another event, as the spool last told; it is tried all the same.
+    /// Whether the spool's disk has no room for another event, or cannot be written, as the spool last told; it is tried
+    /// all the same.
     var isSpoolDiskFull = false
     /// When Kafka last failed or was late, and since when it has been so without acknowledging anything.
     private var lastTrouble: UInt64 = 0
