@@ -36,6 +36,7 @@ def main():
     parser.add_argument("--binary", required=True, help="the bridge, perhaps with arguments before `serve`")
     parser.add_argument("--long", action="store_true", help="every fault")
     parser.add_argument("--browser", action="store_true", help="the browser only, on a bridge without a Kafka")
+    parser.add_argument("--only", metavar="TEXT", default="", help="the faults with that in their title")
     parser.add_argument("--keep", metavar="FOLDER", help="leave logs and pictures there")
     options = parser.parse_args()
     # Whoever ends this ends what it has started.
@@ -54,7 +55,7 @@ def main():
             if browser:
                 alone(report, browser, binary, folder)
         else:
-            faults.run(report, browser, binary, folder, options.long)
+            faults.run(report, browser, binary, folder, options.long, options.only)
         return report.end()
     finally:
         if not options.keep:
