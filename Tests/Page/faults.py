@@ -201,11 +201,15 @@ class Stand:
 
     def wait(self, what, within, holds):
         """Until `holds` returns nothing to complain of; its last complaint when it never does."""
-        deadline = time.monotonic() + within
+        began, last = time.monotonic(), ""
+        deadline = began + within
         while True:
             complaint = holds()
             if not complaint:
+                if time.monotonic() - began > 15:
+                    print(f"      {what} after {time.monotonic() - began:.1f} s; until then, {last}", flush=True)
                 return
+            last = complaint
             check(time.monotonic() < deadline, f"{what}: after {within} s, {complaint}")
             time.sleep(0.3)
 

@@ -246,7 +246,7 @@ extension StatusReport {
                 "\(Figure.percent(quarantined / all)) of the callbacks are not understood",
                 "The vendor has changed something, or a URL is wrong: smsbridge quarantine list names the reasons.")
         }
-        if let p99 = history.average(over: 300).p99, p99 > 0.5 {
+        if let p99 = history.average(over: moment).p99, p99 > 0.5 {
             add(
                 .warning, "SmsbridgeSlow",
                 "One event in a hundred takes longer than \(Figure.duration(p99)) to be durable",
