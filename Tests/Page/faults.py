@@ -366,12 +366,12 @@ def kafka_faults(stand, meanwhile):
     stand.fault("the brokers hang; a bridge without a spool", "bare", {"SmsbridgeNotReady", "SmsbridgeEventsRefused"},
                 all_nodes(cluster.pause), all_nodes(cluster.resume), ready=False, alert="kafka",
                 words="Not ready", lasting={"SmsbridgeEventsRefused"})
-    kill = all_nodes(lambda node: cluster.stop(kill=True, node=node))
-    stand.fault("the brokers are killed", "calm", {"SmsbridgeKafkaDown", "SmsbridgeLaneClosed"}, kill, cluster.start, ready=True,
-                alert="kafka", words="Kafka does not answer", meanwhile=meanwhile)
+    stand.fault("the brokers hang", "calm", {"SmsbridgeKafkaDown", "SmsbridgeLaneClosed"}, all_nodes(cluster.pause),
+                all_nodes(cluster.resume), ready=True, alert="kafka", words="Kafka does not answer", meanwhile=meanwhile)
     if stand.long:
-        stand.fault("the brokers hang", "calm", {"SmsbridgeKafkaDown", "SmsbridgeLaneClosed"}, all_nodes(cluster.pause),
-                    all_nodes(cluster.resume), ready=True, alert="kafka")
+        kill = all_nodes(lambda node: cluster.stop(kill=True, node=node))
+        stand.fault("the brokers are killed", "calm", {"SmsbridgeKafkaDown", "SmsbridgeLaneClosed"}, kill, cluster.start,
+                    ready=True, alert="kafka")
         stand.fault("the brokers are stopped", "calm", {"SmsbridgeKafkaDown", "SmsbridgeLaneClosed"}, cluster.stop, cluster.start,
                     ready=True, alert="kafka")
 
