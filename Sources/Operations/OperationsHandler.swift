@@ -11,13 +11,16 @@ final class OperationsHandler: RequestHandler {
         case health
         case readiness
         case metrics
+        case status
+        case heldIndex
 
         var path: StaticString {
             switch self {
-            case .index: "/"
+            case .index, .heldIndex: "/"
             case .health: "/healthz"
             case .readiness: "/readyz"
             case .metrics: "/metrics"
+            case .status: "/status"
             }
         }
     }
@@ -32,6 +35,8 @@ final class OperationsHandler: RequestHandler {
     private let readiness: ServiceReadiness
     private let heartbeat: Heartbeat
     private let bound: UInt64
+    private var history = StatusHistory()
+    private static let refresh = 5
     private let ready: Gauge
     private let loopSilence: Gauge
     private unowned var server: HTTPServer?
@@ -40,7 +45,6 @@ final class OperationsHandler: RequestHandler {
     private let notFound = PreparedResponse(status: 404, headers: plain, body: Array("not found\n".utf8))
     private let notAllowed = PreparedResponse(
         status: 405, headers: [("Allow", "GET, HEAD")] + plain, body: Array("method not allowed\n".utf8))
-    private let index: PreparedResponse
 
     init(
         configuration: OperationsConfiguration, registry: MetricRegistry, readiness: ServiceReadiness,
@@ -55,15 +59,6 @@ final class OperationsHandler: RequestHandler {
             "smsbridge_ready", help: "Whether this instance can give a 2xx now, as /readyz says: 1 or 0.")
         loopSilence = registry.gauge(
             "smsbridge_loop_silence_seconds", help: "Since when the loop of the public port has not turned.")
-        let text = """
-            \(configuration.title)
-
-            /healthz   whether the process works (its public loop turns)
-            /readyz    whether this instance can take callbacks now, and why not
-            /metrics   metrics for Prometheus
-
-            """
-        index = PreparedResponse(status: 200, headers: Self.plain, body: Array(text.utf8))
     }
 
     func attach(to server: HTTPServer, on loop: EventLoop) {
@@ -71,8 +66,20 @@ final class OperationsHandler: RequestHandler {
         self.loop = loop
     }
 
+    /// Begins to remember the last hour.
+    func follow(_ loop: EventLoop) throws(EventLoopError) {
+        let interval = max(configuration.sampleInterval.nanoseconds, 1_000_000)
+        _ = try loop.timer(after: 0, repeating: interval) { [unowned self, unowned loop] in
+            history.take(registry.snapshot(collecting: false), at: loop.now)
+        }
+    }
+
     func receivedHead(_ head: borrowing RequestHead, bytes: RawSpan, from peer: PeerAddress) -> HeadVerdict {
         for route in Route.allCases where PercentEncoding.matches(head.path, in: bytes, route.path) {
+            var route = route
+            if case .index = route, let query = head.query, PercentEncoding.matches(query, in: bytes, "refresh=never") {
+                route = .heldIndex
+            }
             return head.method == .get || head.method == .head ? .accept(tag: route.rawValue) : .refuse(notAllowed)
         }
         return .refuse(notFound)
@@ -83,10 +90,12 @@ final class OperationsHandler: RequestHandler {
     ) {
         let answer =
             switch Route(rawValue: tag) {
-            case .index: index
+            case .index: page(refresh: Self.refresh)
+            case .heldIndex: page(refresh: nil)
             case .health: health()
             case .readiness: readinessReport()
             case .metrics: metrics()
+            case .status: PreparedResponse(status: 200, headers: Self.json, body: report().json())
             case nil: notFound
             }
         server?.respond(to: exchange, with: answer)
@@ -104,6 +113,31 @@ final class OperationsHandler: RequestHandler {
         ready.set(readiness.isReady ? 1 : 0)
         loopSilence.set(Double(silence) / 1e9)
         return PreparedResponse(status: 200, headers: Self.prometheus, body: registry.render())
+    }
+
+    /// Everything that the page and `/status` tell, of now.
+    private func report() -> StatusReport {
+        let snapshot = registry.snapshot(collecting: true)
+        return StatusReport(
+            title: configuration.title, snapshot: snapshot,
+            history: history.seen(with: snapshot, at: loop?.now ?? 0), readiness: readiness,
+            silence: Double(silence) / 1e9, time: Double(wallClockMilliseconds()) / 1e3)
+    }
+
+    /// - Parameter refresh: seconds after which the browser is to ask again.
+    private func page(refresh: Int?) -> PreparedResponse {
+        let nonce =
+            String(UInt64.random(in: .min ... .max), radix: 36) + String(UInt64.random(in: .min ... .max), radix: 36)
+        let page = StatusPage(report: report(), refresh: refresh, nonce: nonce)
+        let policy =
+            "default-src 'none'; style-src 'nonce-\(nonce)'; img-src data:; base-uri 'none'; form-action 'none'; "
+            + "frame-ancestors 'none'"
+        return PreparedResponse(
+            status: 200,
+            headers: [
+                ("Content-Type", "text/html; charset=utf-8"), ("Content-Security-Policy", policy),
+                ("Referrer-Policy", "no-referrer"),
+            ] + Self.common, body: page.render())
     }
 
     private func health() -> PreparedResponse {

@@ -22,6 +22,8 @@ package struct OperationsConfiguration: Sendable {
     package var livenessBound = Duration.seconds(5)
     /// Connections served at a time.
     package var maxConnections = 256
+    /// How often the last hour is sampled for `/`; 360 samples are kept.
+    package var sampleInterval = Duration.seconds(10)
     /// The first line of `/`: what runs, in which version.
     package var title = "smsbridge"
 
@@ -34,7 +36,7 @@ package struct OperationsError: Error, Sendable, CustomStringConvertible {
     package let description: String
 }
 
-/// The private port: `/healthz`, `/readyz`, `/metrics` and an index, on a loop and a thread of its own.
+/// The private port: the status page, `/status`, `/healthz`, `/readyz` and `/metrics`, on a loop and a thread of its own.
 ///
 /// It answers also while the public loop hangs; that is what it is there to tell.
 package final class OperationsServer: Sendable {
@@ -161,6 +163,7 @@ package final class OperationsServer: Sendable {
             let port = try server.listen()
             let mailbox: Mailbox<Bool>
             do throws(EventLoopError) {
+                try handler.follow(loop)
                 mailbox = try loop.makeMailbox(of: Bool.self) { [unowned loop, unowned server] _ in
                     server.close()
                     loop.stop()

@@ -48,31 +48,19 @@ package final class ServiceReadiness: Sendable {
         state.withLock { $0.unmet }.sorted { $0.key < $1.key }.map { (name: $0.key, reason: $0.value) }
     }
 
+    /// What is unmet and what is alerted, of one moment.
+    var conditions: (unmet: [String: String], alerts: [String: String]) { state.withLock { ($0.unmet, $0.alerts) } }
+
     /// `{"ready":false,"unmet":{"starting":"…"},"alerts":{}}`, and whether it says ready: both of one moment.
     func report() -> (isReady: Bool, json: [UInt8]) {
-        let (unmet, alerts) = state.withLock { ($0.unmet, $0.alerts) }
+        let (unmet, alerts) = conditions
         var json = "{\"ready\":\(unmet.isEmpty),\"unmet\":"
         json += Self.object(unmet) + ",\"alerts\":" + Self.object(alerts) + "}\n"
         return (unmet.isEmpty, Array(json.utf8))
     }
 
     private static func object(_ members: [String: String]) -> String {
-        let pairs = members.sorted { $0.key < $1.key }.map { "\(quoted($0.key)):\(quoted($0.value))" }
+        let pairs = members.sorted { $0.key < $1.key }.map { "\(JSONText.string($0.key)):\(JSONText.string($0.value))" }
         return "{" + pairs.joined(separator: ",") + "}"
-    }
-
-    private static func quoted(_ text: String) -> String {
-        var json = "\""
-        for scalar in text.unicodeScalars {
-            switch scalar {
-            case "\"": json += "\\\""
-            case "\\": json += "\\\\"
-            case "\0"..."\u{1F}", "\u{7F}"..."\u{9F}":
-                let digits = String(scalar.value, radix: 16)
-                json += "\\u" + String(repeating: "0", count: 4 - digits.utf8.count) + digits
-            default: json.unicodeScalars.append(scalar)
-            }
-        }
-        return json + "\""
     }
 }

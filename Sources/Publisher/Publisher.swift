@@ -231,9 +231,10 @@ package final class Publisher {
             log.spoolFailed(error)
             core.notStored(tokens, now: now)
         case .rows(let lane, let rows): core.received(rows, lane: lane, now: now)
-        case .totals(let totals, let oldest, let parked, let freeBytes):
+        case .totals(let totals, let oldest, let parked, let disk):
             core.spoolHolds(totals, now: now)
-            metrics.spool(totals, oldest: oldest, parked: parked, freeBytes: freeBytes)
+            core.isSpoolDiskFull = !disk.hasRoom
+            metrics.spool(totals, oldest: oldest, parked: parked, disk: disk)
         case .failed(let error):
             spoolFailure = error
             core.spoolFailed()
@@ -306,7 +307,7 @@ package final class Publisher {
 
     /// Sets what is read rather than counted. Called from time to time.
     package func updateGauges() {
-        metrics.update(from: core)
+        metrics.update(from: core, now: loop.now)
     }
 
     /// Says whether the topics keep what Kafka acknowledges, where that is insisted on.

@@ -23,6 +23,8 @@ package struct PublisherMetrics: Sendable {
     private let oldest: [Gauge]
     private let parked: Gauge
     private let freeBytes: Gauge
+    private let takesEvents: Gauge
+    private let laneInFlight: [Gauge]
     let maxSpoolBytes: Gauge
     let spoolOpen: Gauge
     let filesSetAside: Gauge
@@ -91,6 +93,14 @@ package struct PublisherMetrics: Sendable {
             "smsbridge_spool_parked_events",
             help: "Events that Kafka refuses for themselves, kept in the spool for a person.")
         freeBytes = registry.gauge("smsbridge_spool_disk_free_bytes", help: "Free space on the spool's disk.")
+        takesEvents = registry.gauge(
+            "smsbridge_spool_takes_events",
+            help: "Whether the spool can store an event now, its disk and its bound permitting: 1 or 0.")
+        laneInFlight = perTopic {
+            registry.gauge(
+                "smsbridge_lane_in_flight_events", help: "Events of a topic that Kafka has not acknowledged yet.",
+                labels: $0)
+        }
         maxSpoolBytes = registry.gauge(
             "smsbridge_spool_max_bytes",
             help: "The most that the records in the spool may take, half of it for one topic; 0 without a spool.")
@@ -99,7 +109,7 @@ package struct PublisherMetrics: Sendable {
             help: "1 while the spool's file is open; at 0 the other figures of the spool are those of when it last was."
         )
         filesSetAside = registry.gauge(
-            "smsbridge_spool_files_set_aside",
+            "smsbridge_spool_set_aside_files",
             help: "Damaged files in the spool's folder that were set aside; what is in them is not published.")
         inFlight = registry.gauge(
             "smsbridge_in_flight_events", help: "Events on their way to Kafka or to the spool.")
@@ -134,20 +144,22 @@ package struct PublisherMetrics: Sendable {
     }
 
     /// What the spool's file holds.
-    func spool(_ totals: [SpoolTotals], oldest times: [Int64?], parked count: Int64, freeBytes free: Int64) {
+    func spool(_ totals: [SpoolTotals], oldest times: [Int64?], parked count: Int64, disk: SpoolDisk) {
         for lane in totals.indices {
             rows[lane].set(Double(totals[lane].rows))
             bytes[lane].set(Double(totals[lane].bytes))
             oldest[lane].set(Double(times[lane] ?? 0) / 1_000)
         }
         parked.set(Double(count))
-        freeBytes.set(Double(free))
+        freeBytes.set(Double(disk.freeBytes))
+        filesSetAside.set(Double(disk.setAsideFiles))
     }
 
     /// The core counts in plain integers on the loop; they are carried over from time to time.
-    func update(from core: borrowing PublisherCore) {
+    func update(from core: borrowing PublisherCore, now: UInt64) {
         inFlight.set(Double(core.events.count))
         inFlightBytes.set(Double(core.events.bytes))
+        takesEvents.set(core.hasSpoolRoom(now: now) ? 1 : 0)
         var time = timespec()
         clock_gettime(CLOCK_REALTIME, &time)
         let seconds = Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
@@ -157,6 +169,7 @@ package struct PublisherMetrics: Sendable {
             spooled[lane].raise(to: UInt64(core.counters.spooled[lane]))
             if acknowledged[lane].value + spooled[lane].value > before { lastEvent[lane].set(seconds) }
             drained[lane].raise(to: UInt64(core.counters.drained[lane]))
+            laneInFlight[lane].set(Double(core.lanes[lane].sent))
             switch core.lanes[lane].phase {
             case .open: laneState[lane].set(0)
             case .closed: laneState[lane].set(1)

@@ -42,6 +42,16 @@ package struct SpoolInquiry: Sendable {
     let reply: @Sendable (SpoolProtocol.Answer) -> Void
 }
 
+/// What the spool's folder and its disk look like.
+package struct SpoolDisk: Sendable {
+    /// Free space, in bytes.
+    package let freeBytes: Int64
+    /// Whether that is above what is reserved for deleting rows, and the folder can be written: else nothing is stored.
+    package let hasRoom: Bool
+    /// Files in the folder that were set aside as damaged.
+    package let setAsideFiles: Int
+}
+
 /// What the spool tells.
 package enum SpoolEvent: Sendable {
     /// The file is open. Numbers from `nextNumber` on are free.
@@ -52,7 +62,7 @@ package enum SpoolEvent: Sendable {
     case rejected(tokens: [UInt64], SpoolError)
     case rows(lane: Int, [SpoolRow])
     /// The figures after a batch.
-    case totals([SpoolTotals], oldest: [Int64?], parked: Int64, freeBytes: Int64)
+    case totals([SpoolTotals], oldest: [Int64?], parked: Int64, disk: SpoolDisk)
     /// Nothing can be stored now; it is tried again every second.
     case failed(SpoolError)
     /// The file was damaged, as the error says, and now has this name.

@@ -91,6 +91,9 @@ final class SpoolDirectory: Sendable {
         return (Int64(status.f_bavail) * block, Int64(status.f_blocks) * block)
     }
 
+    /// Whether this process may still write there: a disk with errors is often made read-only under it.
+    var isWritable: Bool { access(path, W_OK) == 0 }
+
     /// Takes the ballast on board when there is plenty of room.
     func loadBallast(reserve: Int64) {
         guard access(ballast, F_OK) != 0, space.free > reserve + 4 * Int64(Self.ballastBytes) else { return }

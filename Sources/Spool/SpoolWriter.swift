@@ -270,9 +270,11 @@ final class SpoolWriter {
         do throws(SpoolError) {
             var oldest: [Int64?] = []
             for lane in configuration.lanes.indices { oldest.append(try store.oldest(lane: lane)) }
-            events.append(
-                .totals(
-                    store.totals, oldest: oldest, parked: try store.parkedCount(), freeBytes: directory.space.free))
+            let free = directory.space.free
+            let disk = SpoolDisk(
+                freeBytes: free, hasRoom: free + store.spareBytes > reserve && directory.isWritable,
+                setAsideFiles: SpoolPlace.setAside(in: directory.path).count)
+            events.append(.totals(store.totals, oldest: oldest, parked: try store.parkedCount(), disk: disk))
         } catch {
             mend(after: error, [])
         }

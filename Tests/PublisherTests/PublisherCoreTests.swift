@@ -557,6 +557,21 @@ private struct World {
         #expect(core.nextTime(now: 1_003) == nil)
     }
 
+    @Test func aFullDiskHasNoRoomAndIsTriedAllTheSame() {
+        var core = core()
+        #expect(core.hasSpoolRoom(now: 200))
+        core.isSpoolDiskFull = true
+        #expect(
+            !core.hasSpoolRoom(now: 200), "an instance that cannot give a 2xx without Kafka must not say that it can")
+        core.accept(record(), token: 1, now: 0)
+        #expect(take(&core).produced.count == 1)
+        core.tick(now: 100)
+        let late = take(&core)
+        #expect(late.inserted.count == 1 && late.answers.isEmpty, "what was told may be a second old")
+        core.isSpoolDiskFull = false
+        #expect(core.hasSpoolRoom(now: 200))
+    }
+
     @Test func rowsOfAnEarlierLifeGoFirst() {
         var core = PublisherCore(topics: ["a", "quarantine"], quarantineLane: 1, hasSpool: true, limits: .init())
         core.spoolOpened(nextNumber: 8, totals: [SpoolTotals(rows: 2, bytes: 256), SpoolTotals()], now: 0)

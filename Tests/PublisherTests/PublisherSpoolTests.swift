@@ -116,7 +116,7 @@ import Testing
         try withRig(path: folder) { rig in
             try rig.run { rig.publisher.filesSetAside == 1 }
             let text = String(decoding: rig.metrics(), as: UTF8.self)
-            #expect(text.contains("smsbridge_spool_files_set_aside 1") && text.contains("smsbridge_spool_open 1"))
+            #expect(text.contains("smsbridge_spool_set_aside_files 1") && text.contains("smsbridge_spool_open 1"))
         }
         // Another life finds it there.
         try withRig(path: folder) { rig in

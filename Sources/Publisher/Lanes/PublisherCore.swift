@@ -70,6 +70,9 @@ struct PublisherCore {
     private var hedgesNotBefore: UInt64 = 0
     private var nextNumber: Int64 = 1
     private(set) var isSpoolOpen = false
+    /// Whether the spool's disk has no room for another event, or cannot be written, as the spool last told; it is tried
+    /// all the same.
+    var isSpoolDiskFull = false
     /// Whether the spool's file was open once, so that the numbers given are free in it.
     private var hasMetFile = false
     /// Kafka fails or is late; it acknowledges nothing.
@@ -103,7 +106,8 @@ struct PublisherCore {
     /// Whether an event that Kafka does not take can be made durable here, as far as the last ones tell: below its bound
     /// the spool may be too full for them, or its disk.
     func hasSpoolRoom(now: UInt64) -> Bool {
-        isSpoolOpen && spoolBytes < limits.maxSpoolBytes && !spoolTrouble.recurs(over: 1_000_000_000, now)
+        isSpoolOpen && !isSpoolDiskFull && spoolBytes < limits.maxSpoolBytes
+            && !spoolTrouble.recurs(over: 1_000_000_000, now)
     }
 
     // MARK: - An event comes

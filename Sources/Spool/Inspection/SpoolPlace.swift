@@ -54,8 +54,11 @@ package final class SpoolPlace {
     }
 
     /// The files of the folder that were set aside as damaged, by name.
-    package var setAside: [String] {
-        guard !isLoneFile, let folder = opendir(path) else { return [] }
+    package var setAside: [String] { isLoneFile ? [] : Self.setAside(in: path) }
+
+    /// The files of a folder that were set aside as damaged, by name.
+    static func setAside(in path: String) -> [String] {
+        guard let folder = opendir(path) else { return [] }
         defer { closedir(folder) }
         var names: [String] = []
         while let entry = readdir(folder) {

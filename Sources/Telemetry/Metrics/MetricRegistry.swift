@@ -7,6 +7,8 @@ protocol Instrument: AnyObject, Sendable {
     func write(
         _ name: String, labels: [(name: String, value: String)], dividedBy divisor: UInt64,
         to text: inout PrometheusText)
+
+    func reading(dividedBy divisor: UInt64) -> MetricSnapshot.Reading
 }
 
 extension Counter: Instrument {
@@ -16,6 +18,8 @@ extension Counter: Instrument {
     ) {
         text.sample(name, labels: labels, value, dividedBy: divisor)
     }
+
+    func reading(dividedBy divisor: UInt64) -> MetricSnapshot.Reading { .value(Double(value) / Double(divisor)) }
 }
 
 extension Gauge: Instrument {
@@ -24,6 +28,8 @@ extension Gauge: Instrument {
     ) {
         text.sample(name, labels: labels, value)
     }
+
+    func reading(dividedBy _: UInt64) -> MetricSnapshot.Reading { .value(value) }
 }
 
 extension Histogram: Instrument {
@@ -32,6 +38,8 @@ extension Histogram: Instrument {
     ) {
         text.histogram(name, labels: labels, self)
     }
+
+    func reading(dividedBy _: UInt64) -> MetricSnapshot.Reading { .buckets(bounds: bounds, counts: snapshot().counts) }
 }
 
 /// The instruments of a process, and their text for Prometheus.
@@ -136,6 +144,22 @@ package final class MetricRegistry: Sendable {
             }
         }
         return text.bytes
+    }
+
+    /// The values of all instruments, for who reads them in this process.
+    ///
+    /// - Parameter collecting: whether what is read rather than counted is read anew, as `render` does.
+    package func snapshot(collecting: Bool) -> MetricSnapshot {
+        let hooks = collecting ? state.withLock { $0.hooks } : []
+        for hook in hooks { hook() }
+        let families = state.withLock { $0.families }
+        return MetricSnapshot(
+            families: families.mapValues { family in
+                family.children.map { child in
+                    MetricSnapshot.Sample(
+                        labels: child.labels, reading: child.instrument.reading(dividedBy: family.divisor))
+                }
+            })
     }
 
     private func register<Kind: Instrument>(

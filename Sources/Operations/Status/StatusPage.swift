@@ -1,0 +1,347 @@
+/// The status page: what is wrong and what to do about it on top, then the figures. Plain HTML with its style inside.
+struct StatusPage {
+    let report: StatusReport
+    /// Seconds after which the browser asks again; nil for never.
+    let refresh: Int?
+    /// What the style element and the security policy agree on.
+    let nonce: String
+
+    func render() -> [UInt8] {
+        var html = HTML()
+        head(&html)
+        html.raw("<body class=\"\(report.state)\"><header><div class=\"wide\">")
+        headline(&html)
+        html.raw("</div></header><main class=\"wide\">")
+        findings(&html)
+        graphs(&html)
+        lanes(&html)
+        html.raw("<div class=\"pair\">")
+        spool(&html)
+        kafka(&html)
+        html.raw("</div><div class=\"pair\">")
+        outcomes(&html)
+        process(&html)
+        html.raw("</div></main>")
+        footer(&html)
+        html.raw("</body></html>\n")
+        return html.bytes
+    }
+
+    private var troubles: [StatusFinding] { report.findings.filter { $0.severity != .notice } }
+
+    private func head(_ html: inout HTML) {
+        html.raw("<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>")
+        let mark = ["critical": "✖", "warning": "▲"][report.state] ?? "✔"
+        html.text("\(mark) \(word) · smsbridge")
+        html.raw("</title><meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">")
+        html.raw("<meta name=\"color-scheme\" content=\"light dark\"><meta name=\"robots\" content=\"noindex\">")
+        if let refresh { html.raw("<meta http-equiv=\"refresh\" content=\"\(refresh)\">") }
+        // The state in the browser's tab, too.
+        let colour = ["critical": "c6262e", "warning": "b35900"][report.state] ?? "1a7f4b"
+        html.raw("<link rel=\"icon\" href=\"data:image/svg+xml,")
+        html.raw("%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E%3Ccircle cx='8' cy='8' r='7' ")
+        html.raw("fill='%23\(colour)'/%3E%3C/svg%3E\"><style nonce=\"")
+        html.text(nonce)
+        html.raw("\">\(Self.style)</style></head>")
+    }
+
+    private var word: String {
+        switch report.state {
+        case "critical": "trouble"
+        case "warning": "look today"
+        default: "in order"
+        }
+    }
+
+    private func headline(_ html: inout HTML) {
+        html.raw("<p class=\"who\"><strong>")
+        html.text(report.title)
+        html.raw("</strong>")
+        if let uptime = report.uptime { html.element("span", "up for \(Figure.duration(uptime))") }
+        html.raw("<span class=\"time\">")
+        html.text(Figure.date(report.time))
+        html.raw("</span></p><h1>")
+        let critical = troubles.filter { $0.severity == .critical }.count
+        switch (critical, troubles.count) {
+        case (0, 0): html.text("Everything is in order")
+        case (0, let count): html.text(count == 1 ? "One thing to look at today" : "\(count) things to look at today")
+        case (let count, _): html.text(count == 1 ? "One thing is wrong" : "\(count) things are wrong")
+        }
+        html.raw("</h1><p class=\"sub\">")
+        if report.isReady {
+            html.text("Ready: a callback that comes now gets its 200.")
+        } else {
+            html.text("Not ready: a callback that comes now is answered 503.")
+        }
+        html.raw("</p>")
+    }
+
+    private func findings(_ html: inout HTML) {
+        guard !report.findings.isEmpty else { return }
+        html.raw("<section aria-labelledby=\"h-do\"><h2 id=\"h-do\">")
+        html.text(troubles.isEmpty ? "Good to know" : "What is wrong, and what to do")
+        html.raw("</h2><ul class=\"findings\">")
+        for finding in report.findings {
+            html.raw("<li class=\"\(finding.severity.name)\"><p class=\"tag\">")
+            html.element("b", finding.severity == .notice ? "note" : finding.severity.name)
+            if let alert = finding.alert { html.element("code", alert) }
+            html.raw("</p>")
+            html.element("h3", finding.title)
+            html.element("p", finding.advice)
+            html.raw("</li>")
+        }
+        html.raw("</ul></section>")
+    }
+
+    // MARK: - The last hour
+
+    private func graphs(_ html: inout HTML) {
+        let hour = report.history.intervals
+        let now = report.history.average(over: 10)
+        html.raw("<section aria-labelledby=\"h-hour\"><h2 id=\"h-hour\">The last hour</h2><div class=\"graphs\">")
+        rate(&html, "Accepted", "answered 200, per second", hour, now, style: "good") { $0.accepted }
+        rate(&html, "Refused", "answered 503, per second", hour, now, style: "bad") { $0.refused }
+        rate(&html, "Hedged", "Kafka was late, per second", hour, now, style: "mild") { $0.hedged }
+        times(&html, hour)
+        html.raw("</div></section>")
+    }
+
+    private func rate(
+        _ html: inout HTML, _ title: String, _ unit: String, _ hour: [StatusHistory.Interval],
+        _ now: StatusHistory.Interval, style: String, _ value: (StatusHistory.Interval) -> Double
+    ) {
+        let highest = hour.map(value).max() ?? 0
+        let graph = StatusGraph(
+            title: title,
+            description: "\(title) per second over the last hour: now \(Figure.rate(value(now))), "
+                + "at most \(Figure.rate(highest))",
+            lines: [.init(name: title, style: style, points: hour.map { ($0.end, value($0)) })],
+            now: report.history.now, top: Self.ceiling(highest))
+        figure(&html, graph, Figure.rate(value(now)), unit, top: Figure.count(graph.top)) { html in
+            html.text("peak \(Figure.rate(highest))")
+        }
+    }
+
+    private func times(_ html: inout HTML, _ hour: [StatusHistory.Interval]) {
+        let now = report.history.average(over: 60)
+        let slowest = hour.compactMap(\.p99).max()
+        func told(_ time: Double?) -> String { time.map(Figure.duration) ?? "–" }
+        let graph = StatusGraph(
+            title: "Time to durable",
+            description: "Time until an event was durable, over the last hour: median now \(told(now.p50)), "
+                + "99th percentile now \(told(now.p99)), at most \(told(slowest))",
+            lines: [
+                .init(name: "p99", style: "mild", points: hour.map { ($0.end, $0.p99) }),
+                .init(name: "p50", style: "good", points: hour.map { ($0.end, $0.p50) }),
+            ],
+            now: report.history.now, top: 1, isLogarithmic: true)
+        figure(&html, graph, told(now.p50), "median of the last minute", top: "1 s", marks: true) { html in
+            html.raw("<span class=\"key good\">median</span> <span class=\"key mild\">p99</span> ")
+            html.text("\(told(now.p99)), peak \(told(slowest))")
+        }
+    }
+
+    private func figure(
+        _ html: inout HTML, _ graph: StatusGraph, _ value: String, _ unit: String, top: String, marks: Bool = false,
+        _ note: (inout HTML) -> Void
+    ) {
+        html.raw("<div class=\"card\">")
+        html.element("h3", graph.title)
+        html.raw("<p class=\"big\">")
+        html.text(value)
+        html.raw(" <small>")
+        html.text(unit)
+        html.raw("</small></p><div class=\"plot\"><span class=\"top\" aria-hidden=\"true\">")
+        html.text(top)
+        html.raw("</span>")
+        if marks {
+            html.raw(
+                "<span class=\"m100\" aria-hidden=\"true\">100 ms</span><span class=\"m10\" aria-hidden=\"true\">10 ms</span>"
+            )
+            html.raw("<span class=\"m1\" aria-hidden=\"true\">1 ms</span>")
+        }
+        graph.write(to: &html)
+        html.raw("</div><p class=\"axis\"><span>60 min ago</span><span>")
+        note(&html)
+        html.raw("</span><span>now</span></p></div>")
+    }
+
+    /// A round number that is not below.
+    static func ceiling(_ value: Double) -> Double {
+        guard value > 0, value.isFinite else { return 1 }
+        var ten = 1.0
+        while ten * 10 <= value { ten *= 10 }
+        for step in [1.0, 2, 5, 10] where value <= step * ten { return step * ten }
+        return value
+    }
+
+    // MARK: - Tables
+
+    private func lanes(_ html: inout HTML) {
+        guard !report.lanes.isEmpty else { return }
+        html.raw("<section aria-labelledby=\"h-topics\"><h2 id=\"h-topics\">Topics</h2><div class=\"card flush\">")
+        html.raw("<table role=\"table\" class=\"stack\"><thead><tr role=\"row\">")
+        for name in ["Topic", "Events go", "In flight", "In the spool", "Oldest", "Last event", "Kafka keeps it"] {
+            html.raw("<th role=\"columnheader\" scope=\"col\">")
+            html.text(name)
+            html.raw("</th>")
+        }
+        html.raw("</tr></thead><tbody>")
+        for lane in report.lanes {
+            html.raw("<tr role=\"row\"><th role=\"rowheader\" scope=\"row\">")
+            html.text(lane.topic)
+            html.raw("</th>")
+            let ways = ["to Kafka", "to the spool", "spool, draining"]
+            cell(
+                &html, "Events go", ways.indices.contains(lane.state) ? ways[lane.state] : "–",
+                style: ["ok", "bad", "warn"].indices.contains(lane.state) ? ["ok", "bad", "warn"][lane.state] : "")
+            cell(&html, "In flight", Figure.count(lane.inFlight), style: lane.inFlight == 0 ? "num none" : "num")
+            let spooled = "\(Figure.count(lane.waiting)) · \(Figure.bytes(lane.waitingBytes))"
+            cell(
+                &html, "In the spool", lane.waiting == 0 ? "–" : spooled, style: lane.waiting == 0 ? "num none" : "num")
+            cell(
+                &html, "Oldest", lane.oldestAge.map(Figure.duration) ?? "–",
+                style: lane.oldestAge == nil ? "num none" : "num")
+            cell(
+                &html, "Last event",
+                lane.lastEventAge.map { $0 < 2 ? "just now" : "\(Figure.duration($0)) ago" } ?? "none yet",
+                style: lane.lastEventAge == nil ? "num none" : "num")
+            let (text, style) = durability(lane)
+            cell(&html, "Kafka keeps it", text, style: style)
+            html.raw("</tr>")
+        }
+        html.raw("</tbody></table></div></section>")
+    }
+
+    private func durability(_ lane: StatusReport.Lane) -> (text: String, style: String) {
+        let copies = lane.replication.map { "replication \($0)" }
+        let inSync = lane.minInSyncReplicas.map { "min.insync \($0)" }
+        let unclean = lane.allowsUncleanElection == true ? "unclean election" : nil
+        let figures = [copies, inSync, unclean].compactMap { $0 }.joined(separator: ", ")
+        switch lane.isDurable {
+        case true?: return ("yes: \(figures)", "ok")
+        case false?: return ("not safely: \(figures)", "bad")
+        case nil: return (figures.isEmpty ? "not told" : "not told: \(figures)", "none")
+        }
+    }
+
+    private func cell(_ html: inout HTML, _ label: String, _ text: String, style: String) {
+        html.raw("<td role=\"cell\" data-label=\"\(label)\" class=\"\(style)\"><span>")
+        html.text(text)
+        html.raw("</span></td>")
+    }
+
+    private func spool(_ html: inout HTML) {
+        html.raw("<section class=\"card\" aria-labelledby=\"h-spool\"><h2 id=\"h-spool\">Spool</h2>")
+        guard let spool = report.spool else {
+            html.element("p", "There is none (spool.none): with Kafka away, callbacks are answered 503.")
+            html.raw("</section>")
+            return
+        }
+        let share = min(1, report.waitingBytes / spool.maxBytes)
+        html.raw("<p class=\"big \(spool.takesEvents ? "" : "bad")\">")
+        html.text(spool.takesEvents ? "takes events" : "takes no events")
+        html.raw("</p><meter min=\"0\" max=\"1\" low=\"0.35\" high=\"0.7\" optimum=\"0\" value=\"")
+        html.raw("\((share * 1_000).rounded() / 1_000)\" aria-label=\"used\"></meter>")
+        pairs(
+            &html,
+            [
+                ("Waiting", "\(Figure.count(report.waiting, of: "event")), \(Figure.bytes(report.waitingBytes))"),
+                ("Bound", "\(Figure.bytes(spool.maxBytes)), half of it for one topic"),
+                ("Oldest", report.oldestAge.map(Figure.duration) ?? "–"),
+                ("Free on its disk", Figure.bytes(spool.diskFreeBytes)),
+                ("Parked", Figure.count(spool.parked)), ("Damaged files set aside", Figure.count(spool.setAsideFiles)),
+            ])
+        html.raw("</section>")
+    }
+
+    private func kafka(_ html: inout HTML) {
+        html.raw(
+            "<section class=\"card\" aria-labelledby=\"h-kafka\"><h2 id=\"h-kafka\">Kafka</h2><p class=\"big \(report.isKafkaUp ? "" : "bad")\">"
+        )
+        html.text(report.isKafkaUp ? "answers" : "does not answer")
+        html.raw("</p>")
+        let history = report.history
+        let quarantined =
+            history.increase("smsbridge_events_acknowledged_total", "quarantine", over: 3_600)
+            + history.increase("smsbridge_events_spooled_total", "quarantine", over: 3_600)
+        let kept = report.lanes.filter { $0.isDurable == true }.count
+        pairs(
+            &html,
+            [
+                ("Topics that keep what is acknowledged", "\(kept) of \(report.lanes.count)"),
+                ("In flight", Figure.count(report.inFlight, of: "event")),
+                (
+                    "Producers replaced, last hour",
+                    Figure.count(history.increase("smsbridge_producer_replacements_total", over: 3_600))
+                ),
+                ("Not understood (quarantine), last hour", Figure.count(quarantined)),
+                (
+                    "Refused for themselves, last hour",
+                    Figure.count(history.increase("smsbridge_events_refused_by_kafka_total", over: 3_600))
+                ),
+            ])
+        html.raw("</section>")
+    }
+
+    private func outcomes(_ html: inout HTML) {
+        html.raw(
+            "<section class=\"card\" aria-labelledby=\"h-requests\"><h2 id=\"h-requests\">Requests by outcome</h2>")
+        html.raw("<table><thead><tr><th scope=\"col\">Answer</th><th scope=\"col\" class=\"num\">Last minute</th>")
+        html.raw(
+            "<th scope=\"col\" class=\"num\">Last hour</th><th scope=\"col\" class=\"num\">Since the start</th></tr></thead><tbody>"
+        )
+        for outcome in report.outcomes {
+            html.raw("<tr><th scope=\"row\">")
+            html.text(outcome.name)
+            html.raw("</th>")
+            for value in [outcome.lastMinute, outcome.lastHour, outcome.sinceStart] {
+                html.element("td", class: value == 0 ? "num none" : "num", Figure.count(value))
+            }
+            html.raw("</tr>")
+        }
+        html.raw("</tbody></table></section>")
+    }
+
+    private func process(_ html: inout HTML) {
+        html.raw("<section class=\"card\" aria-labelledby=\"h-process\"><h2 id=\"h-process\">Process</h2>")
+        var rows: [(String, String)] = [("Version", report.title)]
+        if let started = report.startedAt { rows.append(("Started", Figure.date(started))) }
+        if let uptime = report.uptime { rows.append(("Up for", Figure.duration(uptime))) }
+        rows.append(
+            ("Public loop", report.silence > 2 ? "stands still for \(Figure.duration(report.silence))" : "turns"))
+        rows.append(("Connections", Figure.count(report.connections)))
+        if let bytes = report.residentBytes { rows.append(("Memory", Figure.bytes(bytes))) }
+        if let open = report.openDescriptors, let most = report.maxDescriptors {
+            rows.append(("Descriptors", "\(Figure.count(open)) of \(Figure.count(most))"))
+        }
+        pairs(&html, rows)
+        html.raw("</section>")
+    }
+
+    private func pairs(_ html: inout HTML, _ rows: [(String, String)]) {
+        html.raw("<dl>")
+        for (name, value) in rows {
+            html.raw("<div>")
+            html.element("dt", name)
+            html.element("dd", value)
+            html.raw("</div>")
+        }
+        html.raw("</dl>")
+    }
+
+    private func footer(_ html: inout HTML) {
+        html.raw("<footer class=\"wide\"><p>")
+        if let refresh {
+            html.text("Refreshed every \(refresh) s. ")
+            html.raw("<a href=\"/?refresh=never\">Hold still</a>")
+        } else {
+            html.raw("Not refreshed. <a href=\"/\">Refresh by itself</a>")
+        }
+        html.raw(
+            "</p><nav aria-label=\"Also on this port\"><a href=\"/status\">/status</a> <a href=\"/metrics\">/metrics</a> "
+        )
+        html.raw("<a href=\"/readyz\">/readyz</a> <a href=\"/healthz\">/healthz</a></nav>")
+        html.raw("<p>Each alert has its entry in <code>docs/runbook.md</code>.</p></footer>")
+    }
+}
