@@ -266,8 +266,8 @@ def flood(report, binary, folder, authority, seconds, crowd, rate=300):
             with report.case(f"{turn} flood: handshakes in progress stay within http.tls.maxHandshakes"):
                 check(most // 2 < highest["handshakes"] <= most, f"{highest['handshakes']} of {most}")
                 check(sent > 4 * most, f"only {sent} connections")
-            with report.case(f"{turn} flood: memory stays within 160 KiB a handshake"):
-                check(grown < most * 160, f"{memory} → {highest['memory']} KiB")
+            with report.case(f"{turn} flood: memory stays within 100 KiB a handshake"):
+                check(grown < most * 100, f"{memory} → {highest['memory']} KiB")
             with report.case(f"{turn} flood: those that are ended are counted"):
                 time.sleep(1.5)
                 equal(bridge.metrics()['smsbridge_tls_handshakes_total{result="overload"}'] > 0, True, "overload is counted")
