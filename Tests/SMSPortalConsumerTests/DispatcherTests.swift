@@ -61,8 +61,8 @@ struct DispatcherTests {
     @Test func whatIsDoneIsHandedInThoughTheWorkerStands() async throws {
         let processor = Gated()
         let dispatcher = Dispatcher(
-            limits: .init(concurrency: 2, maxRecords: 10_000, maxBytes: 1 << 24, maxSpan: 100_000), wakeLoop: {},
-            processor: processor)
+            limits: .init(concurrency: 2, maxRecords: 10_000, maxBytes: 1 << 24, maxSpan: 100_000),
+            batchLimit: BatchLimit(32), wakeLoop: {}, processor: processor)
         let assignment = dispatcher.update { $0.open() }
         var offset: Int64 = 0
         func add(_ keys: [Int]) {
@@ -73,12 +73,6 @@ struct DispatcherTests {
                 }
             }
         }
-        // Quick work, until workers take several records at once.
-        for _ in 0..<2_000 where dispatcher.batchLimit < 4 {
-            add(Array(0..<200))
-            #expect(await eventually { dispatcher.read { $0.records } == 0 })
-        }
-        try #require(dispatcher.batchLimit >= 4)
         var now = monotonicNow()
         func look() {
             now += 3_000_000

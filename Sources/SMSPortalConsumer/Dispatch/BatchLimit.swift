@@ -10,8 +10,12 @@ struct BatchLimit {
     /// How many quick ones must follow a slow one before it grows.
     static let probation = 64
 
-    private(set) var value = 1
+    private(set) var value: Int
     private var quickInARow = 0
+
+    init(_ value: Int = 1) {
+        self.value = value
+    }
 
     /// So many pieces of work, done one after the other, took so many nanoseconds.
     mutating func finished(_ count: Int, in nanoseconds: UInt64) {

@@ -19,9 +19,14 @@ final class Dispatcher<Processor: WorkProcessor>: Sendable {
     private let processor: Processor
     private let wakeLoop: @Sendable () -> Void
 
-    /// - Parameter wakeLoop: called from any thread, at any time, also after the polling thread has ended.
-    init(limits: DispatchCore.Limits, wakeLoop: @escaping @Sendable () -> Void, processor: Processor) {
-        state = Mutex(State(core: DispatchCore(limits: limits)))
+    /// - Parameters:
+    ///   - batchLimit: how many records a worker takes at once, to begin with.
+    ///   - wakeLoop: called from any thread, at any time, also after the polling thread has ended.
+    init(
+        limits: DispatchCore.Limits, batchLimit: BatchLimit = BatchLimit(), wakeLoop: @escaping @Sendable () -> Void,
+        processor: Processor
+    ) {
+        state = Mutex(State(core: DispatchCore(limits: limits), batchLimit: batchLimit))
         self.wakeLoop = wakeLoop
         self.processor = processor
     }
@@ -46,9 +51,6 @@ final class Dispatcher<Processor: WorkProcessor>: Sendable {
 
     /// How many records are being handled at this moment: what workers have taken and not begun does not count.
     var handlers: Int { state.withLock { $0.handlers } }
-
-    /// How many records a worker takes at once, at this moment.
-    var batchLimit: Int { state.withLock { $0.batchLimit.value } }
 
     /// Takes nothing more of these partitions.
     ///
@@ -143,7 +145,7 @@ private struct State {
     var core: DispatchCore
     private var members: [UInt64: Member] = [:]
     private var nextID: UInt64 = 0
-    private(set) var batchLimit = BatchLimit()
+    private var batchLimit: BatchLimit
     /// Whether the polling thread looks after workers that do not get on.
     private var isWatched = false
     private var lastLook: UInt64 = 0
@@ -158,8 +160,9 @@ private struct State {
     /// How long a worker may be at one record before others get what it has not begun: nanoseconds, up to twice as many.
     private static let patience: UInt64 = 2_000_000
 
-    init(core: DispatchCore) {
+    init(core: DispatchCore, batchLimit: BatchLimit) {
         self.core = core
+        self.batchLimit = batchLimit
     }
 
     /// A worker to start, if there is something to do and room for one. It starts the others itself.
