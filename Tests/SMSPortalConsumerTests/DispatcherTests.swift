@@ -61,7 +61,7 @@ struct DispatcherTests {
     @Test func whatIsDoneIsHandedInThoughTheWorkerStands() async throws {
         let processor = Gated()
         let dispatcher = Dispatcher(
-            limits: .init(concurrency: 2, maxRecords: 10_000, maxBytes: 1 << 24, maxSpan: 100_000),
+            limits: .init(concurrency: 4, maxRecords: 10_000, maxBytes: 1 << 24, maxSpan: 100_000),
             batchLimit: BatchLimit(32), wakeLoop: {}, processor: processor)
         let assignment = dispatcher.update { $0.open() }
         var offset: Int64 = 0
@@ -78,11 +78,11 @@ struct DispatcherTests {
             now += 3_000_000
             _ = dispatcher.serve(now: now)
         }
-        // The first worker stands at its first record, the second does the others and ends.
-        add([9_000, 1, 2, 3])
-        #expect(await eventually { processor.hasBegun(9_000) && processor.hasBegun(3) })
+        // Three workers stand at their first records; behind the first of them there is another.
+        add([9_000, 1, 9_003, 9_004])
+        #expect(await eventually { [9_000, 9_003, 9_004].allSatisfy(processor.hasBegun) })
         look()
-        // The next one takes four: it waits at the first of them, and stands at the last.
+        // The fourth takes four: it waits at the first of them, and stands at the last.
         add([9_001, 11, 12, 9_002, 13, 14, 15, 16])
         #expect(await eventually { processor.hasBegun(9_001) })
         look()

@@ -147,7 +147,7 @@ def of_machine(folder, taken, silent):
              args=["--spool-path", f"{plain}/spool", "--no-event"]),
         Case("a spool that cannot be made", ["the spool cannot store events", "/proc/spool"], code=0, goes_on=True,
              args=["--spool-path", "/proc/spool"]),
-        Case("a spool in memory", ["/dev/shm", "spool.anyFileSystem"], code=0, goes_on=True,
+        Case("a spool in memory", ["/dev/shm", "spool.anyFileSystem"], code=1,
              args=["--spool-path", "/dev/shm/smsbridge-wrong"]),
         Case("a public port that is taken", [f"127.0.0.1:{taken}", "http.port", "in use"], code=1,
              args=["--http-host", "127.0.0.1", "--http-port", str(taken)]),
