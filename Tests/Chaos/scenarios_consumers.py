@@ -129,6 +129,11 @@ def consumer_stuck(suite):
             flock.begin(f"{flock.prefix}-all")
             flock.start("--concurrency", "64", "--work", "86400000")
             limit = time.monotonic() + 60
+            # Before that, the signal that asks for the metrics would end it.
+            while "partitions assigned" not in flock.members[0].errors():
+                flock.alive()
+                check(time.monotonic() < limit, "no partition was assigned after a minute")
+                time.sleep(0.2)
             while not any(flock.members[0].metrics("smsportal_consumer_paused_partitions").values()):
                 flock.alive()
                 check(time.monotonic() < limit, "no partition was paused after a minute")
