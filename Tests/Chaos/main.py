@@ -53,6 +53,7 @@ SCENARIOS = [
     ("consumer-group", consumers.consumer_group, 300, 600),
     ("consumer-failures", consumers.consumer_failures, 240, 300),
     ("consumer-stuck", consumers.consumer_stuck, 240, 600),
+    ("consumer-access", consumers.consumer_access, 240, 240),
     ("soak", clients.soak, 300, 4200),
 ]
 

@@ -26,7 +26,7 @@ class Probe:
         self.output, self.log = (os.path.join(flock.folder, f"{name}.{kind}") for kind in ("out", "err"))
         with open(self.output, "wb") as output, open(self.log, "wb") as log:
             self.process = subprocess.Popen(
-                [flock.program("ConsumerProbe"), flock.bootstrap, flock.group, flock.prefix, flock.ledger, *flock.options],
+                [flock.program("ConsumerProbe"), flock.way, flock.group, flock.prefix, flock.ledger, *flock.options],
                 stdin=subprocess.DEVNULL, stdout=output, stderr=log)
         self.killed = self.ended = None
 
@@ -70,8 +70,11 @@ class Probe:
 class Flock:
     """A filled topic, a group, and the probes that are its members."""
 
-    def __init__(self, suite, name, events, numbers, partitions=12):
-        self.cluster, self.bootstrap = suite.cluster, suite.cluster.bootstrap
+    def __init__(self, suite, name, events, numbers, partitions=12, cluster=None):
+        self.cluster = cluster or suite.cluster
+        self.bootstrap = self.cluster.bootstrap
+        # The way that the probes take.
+        self.way = self.bootstrap
         self.binaries = os.path.dirname(suite.binary[0])
         self.prefix = self.group = f"chaos-{name}-{os.urandom(3).hex()}"
         self.folder = os.path.join(suite.folder, self.prefix)

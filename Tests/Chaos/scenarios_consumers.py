@@ -149,6 +149,40 @@ def consumer_stuck(suite):
             flock.members.pop().kill()
 
 
+def consumer_access(suite):
+    """a consumer by SASL_SSL with the least rights that docs/consuming.md names: they suffice, and without them it says what is missing"""
+    if not suite.long and "consumer-access" not in suite.only:
+        return suite.report.skip("consumer-access", "starts a broker with TLS and access control: --long")
+    cluster = suite.extra_cluster(sasl=True)
+    events, numbers = 2_000, 200
+    with Flock(suite, "consumer-access", events, numbers, cluster=cluster) as flock:
+        flock.way = f"localhost:{cluster.sasl_port}"
+        failing = flock.number(17)
+        options = ["--fail-key", failing, "--commit-interval", "200"]
+        for name, value in (("security.protocol", "sasl_ssl"), ("sasl.mechanism", "PLAIN"), ("sasl.username", "bridge"),
+                            ("sasl.password", "bridge-secret"), ("ssl.ca.location", f"{cluster.folder}/tls/ca.pem")):
+            options += ["--property", f"{name}={value}"]
+
+        def allow(*words):
+            cluster.tool("acls", "--bootstrap-server", cluster.bootstrap, "--add", "--allow-principal", "User:bridge", *words)
+
+        with suite.report.case("consumer-access: without rights it ends, and says which are missing"):
+            probe = flock.start(*options)
+            check(probe.process.wait(60) != 0, "it ended as if all were well")
+            check(f"{flock.group}-dlt" in probe.errors() and "allow" in probe.errors(), probe.last_words())
+            flock.members.clear()
+        allow("--operation", "Read", "--group", flock.group)
+        allow("--operation", "Read", "--topic", flock.topic)
+        for topic, right in ((f"{flock.group}-dlt", "Write"), (f"{flock.group}-redrive", "Read")):
+            allow("--operation", right, "--operation", "Create", "--topic", topic)
+        with suite.report.case("consumer-access: with the least rights every event is handled, or a dead letter"):
+            flock.start(*options)
+            flock.await_all(90, (failing,))
+            check_dead_letters(flock, failing, [index for index in range(events) if flock.number(index) == failing])
+            flock.end()
+            flock.check_order()
+
+
 def check_dead_letters(flock, number, indexes):
     consumer = Consumer({"bootstrap.servers": flock.bootstrap, "group.id": f"{flock.group}-judge", "auto.offset.reset":
                          "earliest", "enable.auto.commit": False, "broker.address.family": "v4", "log_level": 0})
