@@ -10,7 +10,11 @@ extension SpoolWriter {
     ///
     /// A small file is looked at whole before it is used. A large one is only after a failure that may come of damage:
     /// nothing is taken meanwhile, and reading gigabytes takes minutes. Damage in it is met when its rows are read, which
-    /// all of them are; what can be had goes on in a new file then, with what has been stored in it since.
+    /// all of them are.
+    ///
+    /// Of a damaged log what stands before the damage goes on in a new file by itself: each of its frames has a checksum.
+    /// Pages of the file have none: what looks like a row may be none that was stored, and publishing that is for a person
+    /// to decide.
     func openStore(in directory: SpoolDirectory) throws(SpoolError) -> SpoolStore {
         do throws(SpoolError) {
             if let damage = try LogCheck.damage(of: directory.file) {
@@ -27,7 +31,8 @@ extension SpoolWriter {
             return store
         } catch {
             guard error.code == .damaged else { throw error }
-            return try salvagedStore(in: directory, because: error)
+            _ = try setAside(in: directory, because: error)
+            return try freshStore(in: directory, lanes: configuration.lanes)
         }
     }
 
