@@ -24,7 +24,11 @@ def scrape(binary):
     """The names of all metrics of a bridge without a Kafka."""
     with tempfile.TemporaryDirectory() as folder:
         environment = {key: value for key, value in os.environ.items() if not key.startswith("SMSBRIDGE_")}
-        environment["SMSBRIDGE_AUTH_NONE"] = "true"
+        # A file of secrets: some metrics are those of what is read again.
+        secrets = os.path.join(folder, "secrets")
+        with open(secrets, "w", encoding="ascii") as file:
+            file.write("a-secret-of-the-test\n")
+        environment["SMSBRIDGE_AUTH_HEADER_SECRETS_FILE"] = secrets
         with open(os.path.join(folder, "log"), "w+", encoding="utf-8") as log:
             process = subprocess.Popen(
                 [binary, "serve", "--http-host", "127.0.0.1", "--http-port", "0", "--admin-port", "0",
