@@ -166,6 +166,10 @@ package final class HTTPServer {
         stopListening()
         isClosed = true
         for connection in slots { connection?.close() }
+        // Connections hold the server.
+        handshakes = []
+        handshakeQueue = []
+        readingOn = []
         ringTimer?.cancel()
         ringTimer = nil
         acceptRetry = nil
