@@ -91,14 +91,7 @@ package final class Publisher {
                 perform()
             }
             spoolEvents = mailbox
-            let filesSetAside = metrics.filesSetAside
-            self.spool = try Spool(spool) { events in
-                // On the spool's thread: a look into the folder may block.
-                if events.contains(where: { if case .totals = $0 { true } else { false } }) {
-                    filesSetAside.set(Double((try? SpoolPlace(spool.path))?.setAside.count ?? 0))
-                }
-                mailbox.post(events)
-            }
+            self.spool = try Spool(spool) { mailbox.post($0) }
         }
         loop.afterTurn { [weak self] in self?.endTurn() }
         try adopt(client)
