@@ -13,6 +13,7 @@ from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+START_KAFKA = os.path.join(HERE, "..", "..", "scripts", "lib", "start-kafka")
 
 
 def free_base(nodes, extra=500):
@@ -101,14 +102,14 @@ class Cluster:
 
     def _run(self, program, *arguments):
         done = subprocess.run([program, *arguments], env=self.environment, stdin=subprocess.DEVNULL, capture_output=True,
-                              text=True, timeout=150)
+                              text=True, timeout=300)
         if done.returncode != 0:
             raise OSError(f"{os.path.basename(program)} ended with {done.returncode}: {(done.stderr + done.stdout)[-400:]}")
         return done.stdout
 
     def start(self):
         """Starts what is not running, on its own data, and returns when it answers."""
-        self._run(self.starter)
+        self._run(START_KAFKA, self.starter)
 
     def stop(self, kill=False, node=None):
         self._run(os.path.join(os.path.dirname(self.starter), "stop"), *(["--kill"] if kill else []),

@@ -4,7 +4,9 @@ import os
 import subprocess
 import sys
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "Contract"))
+HERE = os.path.dirname(os.path.abspath(__file__))
+START_KAFKA = os.path.join(HERE, "..", "..", "scripts", "lib", "start-kafka")
+sys.path.insert(0, os.path.join(HERE, "..", "Contract"))
 from bridge import free_port  # noqa: E402
 
 
@@ -85,7 +87,7 @@ listener.name.expired.ssl.keystore.location={path('expired-server.pem')}
                             "KAFKA_WAIT": "240"}
         self.ca = os.path.join(directory, "tls", "ca.pem")
         try:
-            subprocess.run([start], env=self.environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=True,
+            subprocess.run([START_KAFKA, start], env=self.environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=True,
                            timeout=300)
         except BaseException:
             self.stop()
