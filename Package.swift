@@ -74,7 +74,7 @@ let package = Package(
 
         // The path of an event.
         module("SMSPortalEvents", uses: ["COpenSSL"]),
-        module("Spool", uses: ["CSQLite", "CSystem", "Threads"]),
+        module("Spool", uses: ["COpenSSL", "CSQLite", "CSystem", "Threads"]),
         module("Publisher", uses: ["EventLoop", "Kafka", "SMSPortalEvents", "Spool", "Telemetry", "Threads"]),
         module("Ingress", uses: ["Addresses", "EventLoop", "HTTPServer", "SMSPortalEvents", "Publisher", "Telemetry", "COpenSSL"]),
 
@@ -98,7 +98,7 @@ let package = Package(
         // Beside the path.
         module("Operations", uses: ["Addresses", "EventLoop", "HTTPServer", "Telemetry", "Threads"]),
         module("Settings", uses: ["Addresses", "CYAML"]),
-        module("SMSPortalSimulator", uses: ["CCurl", "SMSPortalEvents", "Threads"]),
+        module("SMSPortalSimulator", uses: ["CCurl", "COpenSSL", "SMSPortalEvents", "Threads"]),
         .executableTarget(
             name: "smsbridge",
             dependencies: [

@@ -50,10 +50,10 @@ struct KafkaLog {
             ["error": error.code.rawValue, "reason": error.message, "repeated": suppressed])
     }
 
-    func setAside(_ name: String, _ error: SpoolError) {
-        logger.error(
-            "the spool's file was damaged and is set aside; a new one takes its place",
-            ["file": name, "reason": error.message])
+    func setAside(_ name: String, _ error: SpoolError, copied: Int64?) {
+        var fields: LogFields = ["file": name, "reason": error.message]
+        if let copied { fields.append(["copied": copied]) }
+        logger.error("the spool's file was damaged and is set aside; a new one takes its place", fields)
     }
 
     func inContainerLayer(_ path: String) {

@@ -13,6 +13,10 @@ package struct SpoolConfiguration: Sendable {
     package var reserveBytes: Int64 = 128 << 20
     /// At most so many bytes of records wait for the writer.
     package var maxQueuedBytes = 32 << 20
+    /// A file of at most so many bytes is looked at whole before it is used: so much is read in a moment from any disk.
+    package var checkedFileBytes = 16 << 20
+    /// What can be read of a damaged file goes on by itself when the file is no larger: so much is copied in a few seconds.
+    package var mendedFileBytes = 256 << 20
 
     package init(path: String, lanes: [String]) {
         self.path = path
@@ -65,8 +69,9 @@ package enum SpoolEvent: Sendable {
     case totals([SpoolTotals], oldest: [Int64?], parked: Int64, disk: SpoolDisk)
     /// Nothing can be stored now; it is tried again every second.
     case failed(SpoolError)
-    /// The file was damaged, as the error says, and now has this name.
-    case setAside(String, SpoolError)
+    /// The file was damaged, as the error says, and now has this name. So many rows of it go on in the new file; nil when it
+    /// is left to a person.
+    case setAside(String, SpoolError, copied: Int64?)
     /// This folder goes when its container does: told once, when it is taken.
     case inContainerLayer(String)
     /// Other processes cannot ask about the spool.

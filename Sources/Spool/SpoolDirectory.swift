@@ -13,6 +13,8 @@ final class SpoolDirectory: Sendable {
 
     var file: String { path + "/spool.db" }
     private var ballast: String { path + "/ballast" }
+    /// Where what is sound of a damaged file is gathered before it takes that one's place.
+    var copy: String { path + "/spool-copy.db" }
 
     /// Bytes that are kept in a file of their own, to be given up when the disk is full: deleting rows needs room, too.
     private static let ballastBytes = 16 << 20
@@ -40,12 +42,21 @@ final class SpoolDirectory: Sendable {
     }
 
     /// Makes an empty file where there is none, for its owner only: SQLite gives its log the same permissions.
-    func makeFile() throws(SpoolError) {
-        let descriptor = open(file, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+    func makeFile(_ name: String? = nil) throws(SpoolError) {
+        let descriptor = open(name ?? file, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
         guard descriptor >= 0 else {
             throw SpoolError(.directory, "spool.path: cannot write to \(path): \(Self.reason)")
         }
         close(descriptor)
+    }
+
+    /// Puts a complete file in the place of the spool's own, which is not there, for good.
+    func install(_ copy: String) throws(SpoolError) {
+        guard rename(copy, file) == 0 else { throw SpoolError(.io, "cannot rename \(copy): \(Self.reason)") }
+        let folder = open(path, O_RDONLY | O_CLOEXEC)
+        guard folder >= 0 else { return }
+        fsync(folder)
+        close(folder)
     }
 
     deinit {
@@ -110,7 +121,7 @@ final class SpoolDirectory: Sendable {
     /// The log first: a file without its log is still one that can be opened, but beside an empty file SQLite deletes a log.
     private static let suffixes = ["-wal", "-shm", "-journal", ""]
 
-    /// Removes a file that was set aside and is not needed.
+    /// Removes a file that is not needed, and what belongs to it.
     func discard(_ aside: String) {
         for suffix in Self.suffixes { unlink(aside + suffix) }
     }

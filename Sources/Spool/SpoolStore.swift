@@ -31,7 +31,7 @@ package struct SpoolRow: Sendable {
 /// It knows transactions and nothing of threads: whoever made it calls it. SQLite in WAL mode with `synchronous=FULL`
 /// syncs the log at each commit, before `commit` returns.
 final class SpoolStore {
-    static let formatVersion: Int64 = 1
+    static let formatVersion: Int64 = 2
     /// "SMSP", so that `file` and people can tell what it is.
     private static let applicationID = 0x534D_5350
     static let pageBytes = 4_096
@@ -87,7 +87,8 @@ final class SpoolStore {
                 CREATE TABLE lane (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, rows INTEGER NOT NULL,
                                    bytes INTEGER NOT NULL);
                 CREATE TABLE parked (number INTEGER PRIMARY KEY, lane INTEGER NOT NULL, timestamp INTEGER NOT NULL,
-                                     key BLOB, headers BLOB NOT NULL, value BLOB NOT NULL, reason TEXT NOT NULL);
+                                     digest INTEGER NOT NULL, key BLOB, headers BLOB NOT NULL, value BLOB NOT NULL,
+                                     reason TEXT NOT NULL);
                 PRAGMA application_id=\(Self.applicationID);
                 PRAGMA user_version=\(Self.formatVersion);
                 COMMIT;
@@ -121,29 +122,33 @@ final class SpoolStore {
             find.reset()
             let table = "lane_\(id)"
             try database.execute(
-                "CREATE TABLE IF NOT EXISTS \(table) (number INTEGER PRIMARY KEY, timestamp INTEGER NOT NULL, key BLOB, "
-                    + "headers BLOB NOT NULL, value BLOB NOT NULL)")
+                "CREATE TABLE IF NOT EXISTS \(table) (number INTEGER PRIMARY KEY, timestamp INTEGER NOT NULL, "
+                    + "digest INTEGER NOT NULL, key BLOB, headers BLOB NOT NULL, value BLOB NOT NULL)")
             highest = max(highest, try database.integer("SELECT max(number) FROM \(table)") ?? 0)
             lanes.append(
                 Lane(
                     id: id,
                     insert: try database.prepare(
-                        "INSERT INTO \(table) (number, timestamp, key, headers, value) VALUES (?, ?, ?, ?, ?)"),
+                        "INSERT INTO \(table) (number, timestamp, digest, key, headers, value) VALUES (?, ?, ?, ?, ?, ?)"
+                    ),
                     delete: try database.prepare("DELETE FROM \(table) WHERE number = ?"),
                     size: try database.prepare(
                         "SELECT ifnull(length(key), 0) + length(headers) + length(value) FROM \(table) WHERE number = ?"
                     ),
                     read: try database.prepare(
-                        "SELECT number, timestamp, key, headers, value FROM \(table) WHERE number > ? ORDER BY number "
-                            + "LIMIT ?"),
+                        "SELECT number, timestamp, digest, key, headers, value FROM \(table) WHERE number > ? "
+                            + "ORDER BY number LIMIT ?"),
                     oldest: try database.prepare("SELECT timestamp FROM \(table) ORDER BY number LIMIT 1")))
         }
         try database.execute("COMMIT")
+        // Numbers are given one by one; what no bridge can have reached would leave none for the rows to come.
+        guard highest < Int64.max / 2 else { throw Self.changed("a table", highest, path) }
         self.lanes = lanes
         self.totals = totals
         nextNumber = highest + 1
         park = try database.prepare(
-            "INSERT INTO parked (number, lane, timestamp, key, headers, value, reason) VALUES (?, ?, ?, ?, ?, ?, ?)")
+            "INSERT INTO parked (number, lane, timestamp, digest, key, headers, value, reason) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+        )
         setTotals = try database.prepare("UPDATE lane SET rows = ?, bytes = ? WHERE id = ?")
         begin = try database.prepare("BEGIN IMMEDIATE")
         commitStatement = try database.prepare("COMMIT")
@@ -161,6 +166,11 @@ final class SpoolStore {
     func verify() throws(SpoolError) {
         let result = try database.text("PRAGMA quick_check(1)")
         if result != "ok" { throw SpoolError(.damaged, "\(path): \(result ?? "no answer to quick_check")") }
+        try inspection.verifyRows()
+    }
+
+    static func changed(_ table: String, _ number: Int64, _ path: String) -> SpoolError {
+        SpoolError(.damaged, "\(path): row \(number) of \(table) is not what was stored")
     }
 
     // MARK: - One transaction
@@ -174,9 +184,10 @@ final class SpoolStore {
         let statement = lanes[record.lane].insert
         statement.bind(1, number)
         statement.bind(2, record.timestamp)
-        statement.bind(3, record.key)
-        statement.bind(4, record.headers)
-        statement.bind(5, record.value)
+        statement.bind(3, record.digest(number: number, lane: lanes[record.lane].id))
+        statement.bind(4, record.key)
+        statement.bind(5, record.headers)
+        statement.bind(6, record.value)
         defer { statement.reset() }
         while try statement.step() {}
         count(record.lane, rows: 1, bytes: Int64(record.size))
@@ -201,10 +212,11 @@ final class SpoolStore {
         park.bind(1, number)
         park.bind(2, lanes[record.lane].id)
         park.bind(3, record.timestamp)
-        park.bind(4, record.key)
-        park.bind(5, record.headers)
-        park.bind(6, record.value)
-        park.bind(7, reason)
+        park.bind(4, record.digest(number: number, lane: lanes[record.lane].id, reason: reason))
+        park.bind(5, record.key)
+        park.bind(6, record.headers)
+        park.bind(7, record.value)
+        park.bind(8, reason)
         defer { park.reset() }
         while try park.step() {}
     }
@@ -256,6 +268,7 @@ final class SpoolStore {
 
     /// The rows of a lane behind a number, in order.
     ///
+    /// - Throws: `SpoolError`, `.damaged` also for a row that is not what was stored.
     /// - Parameters:
     ///   - count: at most so many.
     ///   - bytes: no further row once these are reached, but always one.
@@ -268,10 +281,14 @@ final class SpoolStore {
         var size = 0
         while size < bytes, try statement.step() {
             let record = SpoolRecord(
-                lane: lane, timestamp: statement.integer(1), key: statement.isNull(2) ? nil : statement.bytes(2),
-                value: statement.bytes(4), headers: statement.bytes(3))
+                lane: lane, timestamp: statement.integer(1), key: statement.isNull(3) ? nil : statement.bytes(3),
+                value: statement.bytes(5), headers: statement.bytes(4))
+            let number = statement.integer(0)
+            guard record.digest(number: number, lane: lanes[lane].id) == statement.integer(2) else {
+                throw Self.changed("lane_\(lanes[lane].id)", number, path)
+            }
             size += record.size
-            rows.append(SpoolRow(number: statement.integer(0), record: record))
+            rows.append(SpoolRow(number: number, record: record))
         }
         return rows
     }
@@ -284,7 +301,7 @@ final class SpoolStore {
     }
 
     /// For questions that are not of an event's path.
-    var inspection: SpoolReader { SpoolReader(database: database) }
+    var inspection: SpoolReader { SpoolReader(database: database, path: path) }
 
     func parkedCount() throws(SpoolError) -> Int64 { try database.integer("SELECT count(*) FROM parked") ?? 0 }
 

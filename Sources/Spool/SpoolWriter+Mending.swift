@@ -12,15 +12,15 @@ extension SpoolWriter {
     /// nothing is taken meanwhile, and reading gigabytes takes minutes. Damage in it is met when its rows are read, which
     /// all of them are.
     ///
-    /// Of a damaged log what stands before the damage goes on in a new file by itself: each of its frames has a checksum.
-    /// Pages of the file have none: what looks like a row may be none that was stored, and publishing that is for a person
-    /// to decide.
+    /// What is sound goes on in a new file by itself: every row has a digest, so that nothing is published that was never
+    /// stored. Of a large file that is left to a person (`spool drain`), for copying gigabytes takes minutes in which nobody
+    /// would be served; of a damaged log it is not, for all that its file holds is sound.
     func openStore(in directory: SpoolDirectory) throws(SpoolError) -> SpoolStore {
         do throws(SpoolError) {
             if let damage = try LogCheck.damage(of: directory.file) {
-                return try salvagedStore(in: directory, because: damage)
+                return try newStore(in: directory, because: damage, copying: true)
             }
-            let isSmall = SpoolStore.size(of: directory.file) <= Self.smallFileBytes
+            let isSmall = SpoolStore.size(of: directory.file) <= configuration.checkedFileBytes
             let store = try SpoolStore(path: directory.file, laneNames: configuration.lanes)
             guard isSmall || isDoubtful else { return store }
             do throws(SpoolError) { try store.verify() } catch {
@@ -31,45 +31,45 @@ extension SpoolWriter {
             return store
         } catch {
             guard error.code == .damaged else { throw error }
-            _ = try setAside(in: directory, because: error)
-            return try freshStore(in: directory, lanes: configuration.lanes)
+            let isCopied = SpoolStore.size(of: directory.file) <= configuration.mendedFileBytes
+            return try newStore(in: directory, because: error, copying: isCopied)
         }
     }
 
-    /// What is read in a moment from any disk.
-    static let smallFileBytes = 16 << 20
-
-    /// What can be read goes on in the new file; what was delivered since the damage is delivered once more.
-    private func salvagedStore(
-        in directory: SpoolDirectory, because error: SpoolError
+    /// A new file, with what is sound of the old one in it: complete and synced before the old one loses its name, so that a
+    /// crash leaves one or the other. What was delivered since the damage is delivered once more.
+    private func newStore(
+        in directory: SpoolDirectory, because error: SpoolError, copying: Bool
     ) throws(SpoolError) -> SpoolStore {
-        let aside = try setAside(in: directory, because: error)
-        let fresh = try freshStore(in: directory, lanes: configuration.lanes)
-        guard let aside else { return fresh }
-        do throws(SpoolError) {
-            let file = try SpoolFile(aside)
-            defer { file.close() }
-            try SpoolSalvage.fill(fresh, lanes: configuration.lanes, names: file.lanes) {
-                table, last throws(SpoolError) in try file.rows(of: table, after: last, count: SpoolSalvage.batchRows)
-            }
-            return fresh
-        } catch {
-            // A part is better than nothing, and all of it is in the file that was set aside.
-            fresh.rollback()
-            fresh.close()
-            return try SpoolStore(path: directory.file, laneNames: configuration.lanes)
+        let rows = copying ? try? copySoundRows(in: directory) : nil
+        let aside = try directory.setAside()
+        if rows != nil { try directory.install(directory.copy) } else { directory.discard(directory.copy) }
+        if let aside { events.append(.setAside(aside, error, copied: rows)) }
+        return try freshStore(in: directory, lanes: configuration.lanes)
+    }
+
+    /// - Returns: how many there were.
+    private func copySoundRows(in directory: SpoolDirectory) throws(SpoolError) -> Int64 {
+        directory.discard(directory.copy)
+        let file = try SpoolFile(directory.file)
+        defer { file.close() }
+        try directory.makeFile(directory.copy)
+        let store = try SpoolStore(path: directory.copy, laneNames: configuration.lanes)
+        defer { store.close() }
+        let outcome = try SpoolSalvage.fill(store, lanes: configuration.lanes, names: file.lanes) {
+            table, last throws(SpoolError) in try file.rows(of: table, after: last, count: SpoolSalvage.batchRows)
         }
+        store.close()
+        // Everything must be in the file itself, for only that gets the name.
+        guard SpoolStore.size(of: directory.copy + "-wal") == 0 else {
+            throw SpoolError(.full, "\(directory.copy): its log could not be carried over")
+        }
+        return outcome.rows
     }
 
     private func freshStore(in directory: SpoolDirectory, lanes: [String]) throws(SpoolError) -> SpoolStore {
         try directory.makeFile()
         return try SpoolStore(path: directory.file, laneNames: lanes)
-    }
-
-    private func setAside(in directory: SpoolDirectory, because error: SpoolError) throws(SpoolError) -> String? {
-        let aside = try directory.setAside()
-        if let aside { events.append(.setAside(aside, error)) }
-        return aside
     }
 
     /// The file is gone from its folder, but it is still open here, and everything that was answered for is in it: it is

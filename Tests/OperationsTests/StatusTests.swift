@@ -78,6 +78,7 @@ extension StatusReport {
         "SmsbridgeAllTurnedAway", "SmsbridgeUnauthenticated", "SmsbridgeQuarantine", "SmsbridgeSlow",
         "SmsbridgeSilence", "SmsbridgeDescriptors", "SmsbridgeMemory", "SmsbridgeLogDropped", "SmsbridgeNotReady",
         "SmsbridgeLoopStalled", "SmsbridgeCertificateExpires", "SmsbridgeCertificateNotTaken",
+        "SmsbridgeEverybodyLetIn", "SmsbridgeSecretsNotTaken",
     ])
     func aFaultIsNamed(alert: String) {
         let figures = Figures()
@@ -132,6 +133,8 @@ extension StatusReport {
             case "SmsbridgeMemory": figures.gauge("process_resident_memory_bytes").set(513e6)
             case "SmsbridgeCertificateExpires":
                 figures.gauge("smsbridge_tls_certificate_expiry_seconds").set(time + 1_000_000)
+            case "SmsbridgeEverybodyLetIn": readiness.alert("authentication", "auth.mode is log")
+            case "SmsbridgeSecretsNotTaken": readiness.alert("secrets", "those read before are in force")
             case "SmsbridgeCertificateNotTaken": readiness.alert("tls", "http.tls.key: it is no key")
             case "SmsbridgeLogDropped": figures.counter("smsbridge_log_dropped_total").increment()
             case "SmsbridgeNotReady": readiness.set("kafka", unmet: "Kafka does not answer")

@@ -46,6 +46,8 @@ final class Desk: Sendable {
         var opened: [(next: Int64, totals: [SpoolTotals])] = []
         var failed: [SpoolError] = []
         var aside: [String] = []
+        /// How many rows of the last one go on.
+        var copied: Int64?
         var totals: [SpoolTotals] = []
         var inContainerLayer: [String] = []
     }
@@ -70,7 +72,9 @@ final class Desk: Sendable {
                         told.answers += 1
                     case .totals(let totals, _, _, _): told.totals = totals
                     case .failed(let error): told.failed.append(error)
-                    case .setAside(let name, _): told.aside.append(name)
+                    case .setAside(let name, _, let copied):
+                        told.aside.append(name)
+                        told.copied = copied
                     case .inContainerLayer(let path): told.inContainerLayer.append(path)
                     case .notInspectable(let error): Issue.record("\(error)")
                     }

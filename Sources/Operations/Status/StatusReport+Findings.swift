@@ -166,8 +166,8 @@ extension StatusReport {
             add(
                 .critical, "SmsbridgeSpoolSetAside",
                 "The spool was damaged: \(Figure.count(spool.setAsideFiles, of: "file")) set aside",
-                "What is in it was answered 200 and is not in Kafka. Look at the disk, publish what can be read with smsbridge spool "
-                    + "drain --path FILE, and only then delete it.")
+                "What is in it was answered 200. What is sound of it goes on by itself where the log says copied; else publish it with "
+                    + "smsbridge spool drain --path FILE. Look at the disk, and only then delete it.")
         }
         let bytes = evidence.lanes.map(\.waitingBytes)
         let share = max(bytes.reduce(0, +), 2 * (bytes.max() ?? 0)) / spool.maxBytes
@@ -280,12 +280,13 @@ extension StatusReport {
                 "Mend the files that are named.")
         }
         if let reason = evidence.alerts["secrets"] {
-            add(.warning, nil, Figure.sentence(reason), "Mend the file that is named.")
+            add(
+                .warning, "SmsbridgeSecretsNotTaken", Figure.sentence(reason), "Mend the file that is named.")
         }
         if let reason = evidence.alerts["authentication"] {
             add(
-                .warning, nil, Figure.sentence(reason), "For a cut-over only: set auth.mode to enforce when it is over."
-            )
+                .warning, "SmsbridgeEverybodyLetIn", Figure.sentence(reason),
+                "For a cut-over only: set auth.mode to enforce when it is over.")
         }
     }
 

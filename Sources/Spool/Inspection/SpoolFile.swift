@@ -14,8 +14,17 @@ package final class SpoolFile: SpoolSource {
     private let reader: SpoolReader
     private var names: [(id: Int64, name: String)] = []
 
+    private var faults: [String] = []
+    /// Rows that are not what was stored, by table.
+    private var changed: [SpoolTable: Set<Int64>] = [:]
+
     /// What could not be read.
-    package private(set) var damage: [String] = []
+    package var damage: [String] {
+        faults
+            + changed.map { table, numbers in
+                "\(name(of: table)): \(numbers.count) rows are not what was stored, the first is row \(numbers.min() ?? 0)"
+            }.sorted()
+    }
 
     /// - Throws: `SpoolError`, `.damaged` when not even the list of tables can be read.
     package init(_ path: String) throws(SpoolError) {
@@ -24,7 +33,7 @@ package final class SpoolFile: SpoolSource {
             throw SpoolError(.io, "cannot read \(path): \(String(cString: strerror(errno)))")
         }
         database = try Self.open(path)
-        reader = SpoolReader(database: database)
+        reader = SpoolReader(database: database, path: path)
         do {
             _ = try database.integer("SELECT count(*) FROM sqlite_schema")
         } catch {
@@ -42,7 +51,7 @@ package final class SpoolFile: SpoolSource {
             )
         }
         names = try laneNames()
-        if let error = try LogCheck.damage(of: path) { damage.append(error.message) }
+        if let error = try LogCheck.damage(of: path) { faults.append(error.message) }
     }
 
     private static func open(_ path: String) throws(SpoolError) -> Database {
@@ -69,7 +78,7 @@ package final class SpoolFile: SpoolSource {
             let known = try reader.lanes()
             return tables.map { id in known.first { $0.id == id } ?? (id, "lane_\(id)") }
         } catch {
-            damage.append("the names of the topics cannot be read, lane_N stands for them")
+            faults.append("the names of the topics cannot be read, lane_N stands for them")
             return tables.map { ($0, "lane_\($0)") }
         }
     }
@@ -77,7 +86,10 @@ package final class SpoolFile: SpoolSource {
     package var lanes: [(id: Int64, name: String)] { names }
 
     /// Whether the whole file is sound. Reads all of it.
-    package var isSound: Bool { (try? database.text("PRAGMA quick_check(1)")) == "ok" && damage.isEmpty }
+    package var isSound: Bool {
+        guard (try? database.text("PRAGMA quick_check(1)")) == "ok" else { return false }
+        return damage.isEmpty && (try? reader.verifyRows()) != nil
+    }
 
     package func close() { database.close() }
 
@@ -131,14 +143,22 @@ package final class SpoolFile: SpoolSource {
         let statement = try reader.statement(table)
         statement.bind(1, number)
         statement.bind(2, Int64.max)
-        statement.bind(3, Int64(count))
+        // Those that are not what was stored do not count.
+        statement.bind(3, Int64.max)
         defer { statement.reset() }
         var size = 0
-        while size < Self.batchBytes, try statement.step() {
-            let row = SpoolReader.row(statement)
+        while rows.count < count, size < Self.batchBytes, try statement.step() {
+            guard let row = sound(statement, of: table) else { continue }
             size += row.record.size
             rows.append(row)
         }
+    }
+
+    /// The row at which a statement stands; nil, and noted, when it is not what was stored.
+    private func sound(_ statement: Statement, of table: SpoolTable) -> InspectedRow? {
+        let (row, isSound) = SpoolReader.row(statement)
+        if !isSound { changed[table, default: []].insert(row.number) }
+        return isSound ? row : nil
     }
 
     /// A batch ends when its rows have so many bytes.
@@ -182,18 +202,19 @@ package final class SpoolFile: SpoolSource {
         statement.bind(3, Int64(Self.closeProbes))
         defer { statement.reset() }
         var rows: [InspectedRow] = []
-        while (try? statement.step()) == true { rows.append(SpoolReader.row(statement)) }
+        while (try? statement.step()) == true { if let row = sound(statement, of: table) { rows.append(row) } }
         return rows.reversed()
     }
 
     private func note(_ table: SpoolTable, from lower: Int64, to upper: Int64?) {
-        let name =
-            switch table {
-            case .lane(let id): names.first { $0.id == id }?.name ?? "lane_\(id)"
-            case .parked: "parked"
-            }
         let start = lower == .min ? "from the first row on" : "behind row \(lower)"
-        let text = "\(name): damaged \(start), " + (upper.map { "until row \($0)" } ?? "to the end")
-        if !damage.contains(text) { damage.append(text) }
+        let text = "\(name(of: table)): damaged \(start), " + (upper.map { "until row \($0)" } ?? "to the end")
+        if !faults.contains(text) { faults.append(text) }
+    }
+
+    /// The topic's name, where the file tells it.
+    private func name(of table: SpoolTable) -> String {
+        if case .lane(let id) = table, let known = names.first(where: { $0.id == id }) { return known.name }
+        return table.name
     }
 }

@@ -1,6 +1,7 @@
 /// Reads the tables of an open file: for the thread that owns the connection, between two transactions.
 struct SpoolReader {
     let database: Database
+    let path: String
 
     /// The lanes by number.
     func lanes() throws(SpoolError) -> [(id: Int64, name: String)] {
@@ -56,23 +57,45 @@ struct SpoolReader {
     func statement(_ table: SpoolTable, descending: Bool = false) throws(SpoolError) -> Statement {
         let source =
             switch table {
-            case .lane(let id): "number, timestamp, key, headers, value, \(id), NULL FROM lane_\(id)"
-            case .parked: "number, timestamp, key, headers, value, lane, reason FROM parked"
+            case .lane(let id): "number, timestamp, digest, key, headers, value, \(id), NULL FROM lane_\(id)"
+            case .parked: "number, timestamp, digest, key, headers, value, lane, reason FROM parked"
             }
         return try database.prepare(
             "SELECT \(source) WHERE number > ? AND number < ? ORDER BY number \(descending ? "DESC" : "ASC") LIMIT ?")
     }
 
-    /// The row at which a statement of `statement(_:)` stands.
-    static func row(_ statement: Statement) -> InspectedRow {
-        let lane = statement.integer(5)
-        return InspectedRow(
+    /// The row at which a statement of `statement(_:)` stands, and whether it is what was stored.
+    static func row(_ statement: Statement) -> (row: InspectedRow, isSound: Bool) {
+        let lane = statement.integer(6)
+        let row = InspectedRow(
             number: statement.integer(0), lane: lane,
             record: SpoolRecord(
                 lane: Int(clamping: lane), timestamp: statement.integer(1),
-                key: statement.isNull(2) ? nil : statement.bytes(2), value: statement.bytes(4),
-                headers: statement.bytes(3)),
-            reason: statement.text(6))
+                key: statement.isNull(3) ? nil : statement.bytes(3), value: statement.bytes(5),
+                headers: statement.bytes(4)),
+            reason: statement.text(7))
+        let digest = row.record.digest(number: row.number, lane: lane, reason: row.reason)
+        return (row, digest == statement.integer(2))
+    }
+
+    /// Reads every row of every table.
+    ///
+    /// - Throws: `SpoolError`, `.damaged` for the first that is not what was stored.
+    func verifyRows() throws(SpoolError) {
+        for table in try laneTables().map(SpoolTable.lane) + [.parked] {
+            let statement = try statement(table)
+            statement.bind(1, Int64.min)
+            statement.bind(2, Int64.max)
+            statement.bind(3, Int64.max)
+            defer { statement.reset() }
+            while try statement.step() { _ = try sound(statement, of: table) }
+        }
+    }
+
+    private func sound(_ statement: Statement, of table: SpoolTable) throws(SpoolError) -> InspectedRow {
+        let (row, isSound) = Self.row(statement)
+        guard isSound else { throw SpoolStore.changed(table.name, row.number, path) }
+        return row
     }
 
     /// - Parameters:
@@ -87,7 +110,7 @@ struct SpoolReader {
         var rows: [InspectedRow] = []
         var size = 0
         while size < bytes, try statement.step() {
-            let row = Self.row(statement)
+            let row = try sound(statement, of: table)
             size += row.record.size
             rows.append(row)
         }

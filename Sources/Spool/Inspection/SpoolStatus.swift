@@ -22,6 +22,14 @@ package enum SpoolTable: Sendable, Hashable {
     /// A queue, by the number that the file gives it.
     case lane(Int64)
     case parked
+
+    /// Its name in the file.
+    var name: String {
+        switch self {
+        case .lane(let id): "lane_\(id)"
+        case .parked: "parked"
+        }
+    }
 }
 
 /// A row of any table, outside of the path of an event.

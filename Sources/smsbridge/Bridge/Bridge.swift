@@ -222,7 +222,7 @@ final class Bridge {
         readiness.alert("topics", closed.isEmpty ? nil : "events go to the spool: \(closed.joined(separator: ", "))")
         let aside = publisher.filesSetAside
         readiness.alert(
-            "setAside", aside > 0 ? "damaged files of the spool wait for a person, their events too: \(aside)" : nil)
+            "setAside", aside > 0 ? "damaged files of the spool were set aside and wait for a person: \(aside)" : nil)
         let waiting = publisher.spooledEvents
         readiness.alert("spooled", waiting > 0 ? "\(waiting) events wait in the spool" : nil)
     }
