@@ -38,6 +38,12 @@ struct Endpoint: Sendable {
         return .success(Endpoint(base: "\(scheme)://\(host)\(port)\(path)"))
     }
 
+    /// Path and query of a URL of this endpoint.
+    func target(of url: String) -> Substring {
+        let authority = url.firstRange(of: "://").map { url[$0.upperBound...] } ?? url[...]
+        return authority.drop { $0 != "/" }
+    }
+
     /// The whole URL of a callback, secrets included.
     func url(of callback: SimulatedCallback, _ authentication: SimulatorAuthentication) -> String {
         var url = base

@@ -10,6 +10,8 @@ package struct SimulatorAuthentication: Sendable, CustomStringConvertible, Custo
     package var pathSecret: String?
     /// The secret as `?secret=`, percent-encoded; nil sends none.
     package var querySecret: String?
+    /// How requests are signed; nil signs none.
+    package var signature: SimulatorSignature?
 
     /// Makes the description of an endpoint's secrets; none by default.
     package init(

@@ -154,12 +154,16 @@ final class SimulatorRun {
         } else if attempt.number > 1 {
             report.retried += 1
         }
-        guard let headers = headers(for: attempt.callback.contentType), let transfer = takeTransfer() else {
+        let url = endpoint.url(of: attempt.callback, configuration.authentication)
+        guard let transfer = takeTransfer() else {
             // No memory for another handle: an attempt that failed, not a simulator that stops.
             return failed(attempt, .other, status: 0)
         }
-        let url = endpoint.url(of: attempt.callback, configuration.authentication)
-        guard transfer.prepare(attempt, url: url, headers: headers),
+        let isSigned = configuration.authentication.signature != nil
+        guard
+            let headers = isSigned
+                ? signedHeaders(of: attempt.callback, url) : headers(for: attempt.callback.contentType),
+            transfer.prepare(attempt, url: url, headers: headers, ownsHeaders: isSigned),
             curl_multi_add_handle(multi, transfer.easy) == CURLM_OK
         else {
             transfer.attempt = nil
@@ -181,11 +185,30 @@ final class SimulatorRun {
     /// The headers of a request with this content type, the secret's included.
     private func headers(for contentType: String?) -> UnsafeMutablePointer<curl_slist>? {
         if let list = headers[contentType ?? ""] { return list }
+        let list = Self.list(lines(for: contentType))
+        headers[contentType ?? ""] = list
+        return list
+    }
+
+    /// The headers of one request alone.
+    private func signedHeaders(of callback: SimulatedCallback, _ url: String) -> UnsafeMutablePointer<curl_slist>? {
+        let signed =
+            configuration.authentication.signature?.headers(
+                method: callback.method.rawValue, target: endpoint.target(of: url), body: callback.body,
+                at: Self.milliseconds) ?? []
+        return Self.list(lines(for: callback.contentType) + signed)
+    }
+
+    private func lines(for contentType: String?) -> [String] {
         // A name with nothing behind the colon leaves the header out that libcurl would make.
         var lines = ["Content-Type:" + (contentType.map { " \($0)" } ?? ""), "Expect:"]
         if let secret = configuration.authentication.headerSecret {
             lines.append("\(configuration.authentication.headerName): \(secret)")
         }
+        return lines
+    }
+
+    private static func list(_ lines: [String]) -> UnsafeMutablePointer<curl_slist>? {
         var list: UnsafeMutablePointer<curl_slist>?
         for line in lines {
             guard let longer = curl_slist_append(list, line) else {
@@ -194,7 +217,6 @@ final class SimulatorRun {
             }
             list = longer
         }
-        headers[contentType ?? ""] = list
         return list
     }
 
@@ -275,6 +297,13 @@ final class SimulatorRun {
     }
 
     // MARK: - Small things
+
+    /// Since 1970.
+    private static var milliseconds: Int64 {
+        var now = timespec()
+        clock_gettime(CLOCK_REALTIME, &now)
+        return Int64(now.tv_sec) * 1_000 + Int64(now.tv_nsec) / 1_000_000
+    }
 
     private func fail(_ code: CURLMcode) { report.failure = Self.error(code) }
 

@@ -17,6 +17,8 @@ final class Transfer {
     let easy: UnsafeMutableRawPointer
     var attempt: Attempt?
     private(set) var answer: [UInt8] = []
+    /// Headers of the present attempt alone.
+    private var ownHeaders: UnsafeMutablePointer<curl_slist>?
 
     /// - Parameter caFile: see ``SimulatorConfiguration/caFile``.
     /// - Throws: ``SimulatorError`` when libcurl has no memory or lacks an option.
@@ -53,13 +55,22 @@ final class Transfer {
         }
     }
 
-    deinit { curl_easy_cleanup(easy) }
+    deinit {
+        curl_easy_cleanup(easy)
+        curl_slist_free_all(ownHeaders)
+    }
 
     /// Sets the handle up for an attempt. The list of headers has to live until the attempt's end.
     ///
+    /// - Parameter ownsHeaders: whether the list is freed here, once it is no longer needed.
     /// - Returns: whether libcurl took every value.
-    func prepare(_ attempt: Attempt, url: String, headers: UnsafeMutablePointer<curl_slist>?) -> Bool {
+    func prepare(
+        _ attempt: Attempt, url: String, headers: UnsafeMutablePointer<curl_slist>?, ownsHeaders: Bool = false
+    ) -> Bool {
         self.attempt = attempt
+        let before = ownHeaders
+        ownHeaders = ownsHeaders ? headers : nil
+        defer { curl_slist_free_all(before) }
         answer.removeAll(keepingCapacity: true)
         var good = shim_curl_set_string(easy, CURLOPT_URL, url) == CURLE_OK
         good = shim_curl_set_headers(easy, headers) == CURLE_OK && good

@@ -90,6 +90,78 @@ import Testing
         #expect(try served.metric("smsbridge_authentication_failures_total{proof=\"header\"}") == "2")
     }
 
+    /// `simulate` signs with the same settings, by code that shares nothing with the check.
+    @Test(arguments: [
+        "timestampHeader: X-Time",
+        "timestampHeader: X-Time\n    encoding: base64\n    timestampUnit: ms\n    url: '{base}{tail}{query}'",
+        "value: 't={timestamp},v1={signature}'\n    keyEncoding: hex\n    signed: '{timestamp}.{url}.{body}'\n    url: '{path}{query}'",
+        "value: 'v1={signature},{any}'\n    timestampHeader: X-Time\n    keyEncoding: base64",
+    ])
+    func theSimulatorIsLetInWithTheSameSettingsAndNotWithOthers(scheme: String) throws {
+        let folder = try TemporaryFolder()
+        let path = folder.path
+        for (index, account) in ["one", "two"].enumerated() {
+            let key = String(repeating: "ab0\(index)", count: 8)
+            try "header-of-\(account)-0123456789\n".write(
+                toFile: "\(path)/header-\(account)", atomically: true, encoding: .utf8)
+            try "\(key)\n".write(toFile: "\(path)/key-\(account)", atomically: true, encoding: .utf8)
+        }
+        func settings(_ base: String, swapped: Bool = false) -> String {
+            """
+            kafka:
+              bootstrapServers: 127.0.0.1:1
+            spool:
+              path: \(path)
+              anyFileSystem: true
+            auth:
+              header:
+                accounts: {one: \(path)/header-one, two: \(path)/header-two}
+              signature:
+                accounts: {one: \(path)/key-\(swapped ? "two" : "one"), two: \(path)/key-\(swapped ? "one" : "two")}
+                header: X-Signature
+                baseUrl: \(base)
+                \(scheme)
+
+            """
+        }
+        let files = ["right", "wrong", "swapped"].map { "\(path)/\($0).yaml" }
+        try settings("https://sms.example.com").write(toFile: files[0], atomically: true, encoding: .utf8)
+        try settings("https://other.example.com").replacingOccurrences(of: "key-", with: "header-").write(
+            toFile: files[1], atomically: true, encoding: .utf8)
+        try settings("https://sms.example.com", swapped: true).write(
+            toFile: files[2], atomically: true, encoding: .utf8)
+        let bridge = try ServedBridge(["--config", files[0]], environment: [:])
+
+        func simulate(_ file: String, _ account: [String]) throws -> Run {
+            try smsbridge(
+                [
+                    "simulate", "--config", file, "--url", "http://127.0.0.1:\(bridge.port)", "--rate", "0", "--count",
+                    "60",
+                    "--attempts", "2", "--backoff", "1ms", "--json",
+                ] + account)
+        }
+        for account in ["one", "two"] {
+            let run = try simulate(files[0], ["--account", account])
+            #expect(run.exitCode == 0 && run.output.contains(#""accepted":60"#), "\(run.output) \(run.errors)")
+        }
+        for file in files[1...] where !(scheme.contains("keyEncoding") && file == files[1]) {
+            let run = try simulate(file, ["--account", "one"])
+            #expect(run.exitCode == 1 && run.output.contains(#""accepted":0"#), "\(run.output) \(run.errors)")
+            #expect(run.output.contains(#""401":"#))
+        }
+        for account in [[], ["--account", "three"]] {
+            let run = try simulate(files[0], account)
+            #expect(run.exitCode == 2 && run.errors.contains("--account: expected one of: one, two"))
+        }
+        let papers = try smsbridge([
+            "templates", "--config", files[0], "--account", "two", "--show-secrets", "--type", "reply",
+        ])
+        #expect(papers.output.contains("header-of-two-0123456789") && papers.exitCode == 0, "\(papers.errors)")
+        #expect(
+            papers.output.contains("https://sms.example.com/webhooks/reply") == !scheme.contains("tail")
+                || scheme.contains("'{path}"))
+    }
+
     @Test func whoIsKeptOutIsSaidToBe() throws {
         let served = try Served()
         #expect(try served.metric("smsbridge_authentication_enforced") == "1")

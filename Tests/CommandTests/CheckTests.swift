@@ -47,6 +47,28 @@ struct CheckTests {
         #expect(quiet.output.contains("cannot tell publish: no test event"))
     }
 
+    /// Every way of getting in counts, not only secrets.
+    @Test func whoGetsInIsSaid() throws {
+        let common = ["check", "--kafka-bootstrap-servers", "127.0.0.1:1", "--spool-none"]
+        let signed = try smsbridge(
+            common + [
+                "--auth-signature-header", "X-Signature", "--auth-signature-timestamp-header", "X-Time",
+                "--auth-signature-base-url", "https://a.example",
+            ],
+            environment: ["SMSBRIDGE_AUTH_SIGNATURE_SECRETS": "signature-secret-0123456789"])
+        #expect(
+            signed.output.contains("ok          auth: callers show a signature (of 1)\n"),
+            "\(signed.output)\(signed.errors)")
+        let both = try smsbridge(
+            common + ["--auth-addresses", "192.0.2.0/24,198.51.100.0/24", "--auth-mode", "log"],
+            environment: ["SMSBRIDGE_AUTH_HEADER_SECRETS": "header-secret-0123456789"])
+        #expect(
+            both.output.contains(
+                "warning     auth: callers show a secret in the header (of 1) and an address (of 2); auth.mode: log lets in"
+            ),
+            "\(both.output)\(both.errors)")
+    }
+
     @Test func whatIsWrongHereIsSaidWithoutAKafka() throws {
         let folder = try TemporaryFolder()
         let file = folder.path + "/file"

@@ -82,7 +82,9 @@ enum Demo {
         introduce(running, settings, cluster)
 
         var configuration = SimulatorConfiguration(url: "http://127.0.0.1:\(running.port)\(settings.http.basePath)")
-        configuration.authentication = settings.simulatorAuthentication
+        if let secrets = CallerSecrets(settings.auth, account: settings.auth.accountNames.first, command: "demo") {
+            configuration.authentication = secrets.authentication
+        }
         configuration.rate = rate
         configuration.duration = seconds.map { .milliseconds(Int64($0 * 1_000)) }
         configuration.malformed = 0.05

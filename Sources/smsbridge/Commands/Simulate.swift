@@ -55,14 +55,15 @@ enum Simulate {
         "simulate", summary: "Play SMSPortal: send callbacks of every type and generation",
         discussion: """
             Behaves as the vendor: waits 10 s for an answer, takes any 2xx for received, tries five times with
-            exponential back-off, and gives up. The secrets are the first ones of the settings auth.*, so that the
-            same environment serves bridge and simulator. Ctrl-C ends it, with the figures so far.
+            exponential back-off, and gives up. The secrets are the first ones of the settings auth.*, and requests are
+            signed as auth.signature says, so that the same environment serves bridge and simulator. Ctrl-C ends it,
+            with the figures so far.
             Exit codes: 0 every callback was accepted; 1 some were given up, refused for good or abandoned; 2 the command
             line or the settings are wrong.
             """,
         options: [
             url, types, generations, rate, count, duration, clients, seed, duplicates, malformed, tests, attempts,
-            backoff, timeout, certificates, json,
+            backoff, timeout, certificates, CallerSecrets.account, json,
         ],
         settings: .init(needs: [], sections: ["auth"]),
         examples: [
@@ -76,8 +77,12 @@ enum Simulate {
         ])
 
     static func run(_ invocation: Invocation, _ settings: BridgeSettings) -> Int32 {
+        let account = invocation.value(of: CallerSecrets.account)
+        guard let secrets = CallerSecrets(settings.auth, account: account, command: "simulate") else {
+            return ExitCode.usage
+        }
         var configuration = SimulatorConfiguration(url: invocation.value(of: url) ?? "")
-        configuration.authentication = settings.simulatorAuthentication
+        configuration.authentication = secrets.authentication
         configuration.rate = invocation.value(of: rate) ?? 10
         configuration.count = invocation.value(of: count).map(UInt64.init)
         configuration.duration = invocation.value(of: duration)
@@ -124,15 +129,6 @@ enum Simulate {
             Output.error("smsbridge simulate: \(error)\n")
             return ExitCode.usage
         }
-    }
-}
-
-extension BridgeSettings {
-    /// The secrets with which a simulator gets past this configuration.
-    var simulatorAuthentication: SimulatorAuthentication {
-        SimulatorAuthentication(
-            headerName: auth.header.name, headerSecret: auth.header.secrets.first?.exposed,
-            pathSecret: auth.path.secrets.first?.exposed, querySecret: auth.query.secrets.first?.exposed)
     }
 }
 

@@ -68,15 +68,23 @@ struct Check {
     // MARK: Here
 
     private mutating func lookAtAuthentication() {
+        let auth = settings.auth
+        if auth.none { return tell(.warning, "auth", "auth.none lets everybody in") }
         let ways = [
-            ("header", settings.auth.header.secrets.count), ("path", settings.auth.path.secrets.count),
-            ("query", settings.auth.query.secrets.count),
-        ].filter { $0.1 > 0 }
-        if settings.auth.none { return tell(.warning, "auth", "auth.none lets everybody in") }
+            ("a secret in the header", auth.header.all.count), ("one in the path", auth.path.all.count),
+            ("one in the query", auth.query.all.count), ("a signature", auth.signature.all.count),
+            ("an address", auth.addresses.count),
+        ].filter { $0.1 > 0 }.map { "\($0.0) (of \($0.1))" }
         guard !ways.isEmpty else {
             return tell(.failed, "auth", "nobody is let in: give auth.header.secrets, or say auth.none: true")
         }
-        tell(.ok, "auth", "secrets in the " + ways.map { "\($0.0) (\($0.1))" }.joined(separator: ", "))
+        let accounts = auth.accountNames.isEmpty ? "" : ", for \(auth.accountNames.count) accounts"
+        let text = "callers show \(ways.joined(separator: " and "))\(accounts)"
+        if auth.mode == .log {
+            tell(.warning, "auth", text + "; auth.mode: log lets in whoever does not")
+        } else {
+            tell(.ok, "auth", text)
+        }
     }
 
     /// A taken port is no fault where a bridge runs already.

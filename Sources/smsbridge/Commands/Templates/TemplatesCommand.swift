@@ -4,8 +4,10 @@ import Settings
 /// `smsbridge templates`: what to paste into the Control Panel.
 enum TemplatesCommand {
     private static let url = CommandOption<String>(
-        "--url", "URL", .anyText("url"), default: "https://YOUR-HOST",
-        help: "Where the vendor reaches the bridge: what stands in front of /webhooks.")
+        "--url", "URL", .anyText("url"),
+        help:
+            "Where the vendor reaches the bridge: what stands in front of /webhooks; auth.signature.baseUrl by default."
+    )
     private static let types = CommandOption<String>(
         "--type", "TYPE", .anyText("type"), repeats: true,
         help: "Only this type: delivery-status, reply, short-code, url-preview or url-click. May be repeated.")
@@ -25,7 +27,8 @@ enum TemplatesCommand {
             docs/control-panel.md says where to paste it, and what a POST does to texts with quotes.
             Exit codes: 0; 1 an address is too long; 2 the command line or the settings are wrong.
             """,
-        options: [url, types, method, showSecrets, json], settings: .init(needs: [], sections: ["auth", "http"]),
+        options: [url, types, method, CallerSecrets.account, showSecrets, json],
+        settings: .init(needs: [], sections: ["auth", "http"]),
         examples: [
             .init(
                 "ready to be pasted, for replies alone",
@@ -43,7 +46,15 @@ enum TemplatesCommand {
             )
             return ExitCode.usage
         }
-        var base = invocation.value(of: url) ?? ""
+        let account = invocation.value(of: CallerSecrets.account)
+        guard let secrets = CallerSecrets(settings.auth, account: account, command: "templates") else {
+            return ExitCode.usage
+        }
+        // Where the vendor signs, the settings say under which address it knows this service.
+        let signature = settings.auth.signature
+        let isKnown = !signature.baseUrl.isEmpty && signature.url.hasPrefix("{base}{path}")
+        let known = isKnown ? signature.baseUrl + settings.http.basePath : nil
+        var base = invocation.value(of: url) ?? known ?? "https://YOUR-HOST"
         while base.hasSuffix("/") { base.removeLast() }
         if base.hasSuffix("/webhooks") { base.removeLast("/webhooks".count) }
         guard !base.contains(where: { "?#\" \\".contains($0) }), base.contains("://") else {
@@ -52,7 +63,7 @@ enum TemplatesCommand {
             )
             return ExitCode.usage
         }
-        if !invocation.isGiven(url) {
+        if !invocation.isGiven(url), known == nil {
             base += settings.http.basePath
             Output.error("smsbridge templates: give --url for addresses that are ready to be pasted\n")
         } else if !base.hasSuffix(settings.http.basePath) {
@@ -68,7 +79,9 @@ enum TemplatesCommand {
         var exitCode = ExitCode.success
         for type in chosen {
             let template = CallbackTemplate(type, form: invocation.value(of: method))
-            let paper = Paper(template, base: base, settings.auth, showsSecrets: invocation.isOn(showSecrets))
+            let paper = Paper(
+                template, base: base, secrets, headerName: settings.auth.header.name,
+                showsSecrets: invocation.isOn(showSecrets))
             if invocation.isOn(json) { Output.line(paper.json) } else { Output.text(paper.text) }
             if let room = paper.room, room < 0 {
                 Output.error(
@@ -88,14 +101,15 @@ enum TemplatesCommand {
         /// Characters left for the text of a GET; nil for POST.
         let room: Int?
 
-        init(_ template: CallbackTemplate, base: String, _ auth: BridgeSettings.Auth, showsSecrets: Bool) {
+        init(
+            _ template: CallbackTemplate, base: String, _ secrets: CallerSecrets, headerName: String, showsSecrets: Bool
+        ) {
             self.template = template
-            // Secrets may change; callers send the first.
-            let path = auth.path.secrets.first?.exposed
-            let query = auth.query.secrets.first?.exposed
+            let path = secrets.path?.exposed
+            let query = secrets.query?.exposed
             func shown(_ secret: String?) -> String? { secret.map { showsSecrets ? $0 : "…" } }
             url = template.url(base: base, pathSecret: shown(path), querySecret: shown(query))
-            header = auth.header.secrets.first.map { (auth.header.name, showsSecrets ? $0.exposed : "…") }
+            header = secrets.header.map { (headerName, showsSecrets ? $0.exposed : "…") }
             room =
                 template.form == .get
                 ? template.room(inURL: template.url(base: base, pathSecret: path, querySecret: query)) : nil
