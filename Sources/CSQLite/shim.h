@@ -21,3 +21,8 @@ static inline void csqlite_no_checkpoint_on_close(sqlite3 *database) {
 static inline int csqlite_bind_text_bytes(sqlite3_stmt *statement, int index, const char *text, int size) {
     return sqlite3_bind_text(statement, index, text, size, SQLITE_TRANSIENT);
 }
+
+// Macros of expressions do not import.
+static const int csqlite_ioerr_read = SQLITE_IOERR_READ;
+static const int csqlite_ioerr_short_read = SQLITE_IOERR_SHORT_READ;
+static const int csqlite_ioerr_corruptfs = SQLITE_IOERR_CORRUPTFS;

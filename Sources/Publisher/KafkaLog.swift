@@ -50,9 +50,10 @@ struct KafkaLog {
             ["error": error.code.rawValue, "reason": error.message, "repeated": suppressed])
     }
 
-    func setAside(_ name: String, _ error: SpoolError, copied: Int64?) {
-        var fields: LogFields = ["file": name, "reason": error.message]
-        if let copied { fields.append(["copied": copied]) }
+    func setAside(_ file: SetAsideFile) {
+        var fields: LogFields = ["file": file.path, "reason": file.reason.message]
+        if let copied = file.copied { fields.append(["copied": copied]) }
+        if !file.left.isEmpty { fields.append(["left": file.left.prefix(5).joined(separator: "; ")]) }
         logger.error("the spool's file was damaged and is set aside; a new one takes its place", fields)
     }
 

@@ -234,7 +234,7 @@ package final class Publisher {
             metrics.spoolOpen.set(0)
             log.spoolFailed(error)
             spoolSettled()
-        case .setAside(let name, let error, let copied): log.setAside(name, error, copied: copied)
+        case .setAside(let file): log.setAside(file)
         case .inContainerLayer(let path): log.inContainerLayer(path)
         case .notInspectable(let error): log.notInspectable(error)
         }

@@ -116,13 +116,21 @@ final class Database {
     func error(_ code: Int32, _ what: String) -> SpoolError {
         let reason = handle.map { String(cString: sqlite3_errmsg($0)) } ?? String(cString: sqlite3_errstr(code))
         let kind: SpoolError.Code =
-            switch code & 0xff {
-            case SQLITE_FULL: .full
-            case SQLITE_CORRUPT, SQLITE_NOTADB: .damaged
-            case SQLITE_BUSY, SQLITE_LOCKED: .locked
-            default: .io
+            switch code {
+            // What a disk cannot give back is lost, whatever the reason.
+            case csqlite_ioerr_read, csqlite_ioerr_short_read, csqlite_ioerr_corruptfs: .damaged
+            default: Self.kind(code & 0xff)
             }
         return SpoolError(kind, "\(path): \(reason) (SQLite \(code)) in: \(what.prefix(60))")
+    }
+
+    private static func kind(_ code: Int32) -> SpoolError.Code {
+        switch code {
+        case SQLITE_FULL: .full
+        case SQLITE_CORRUPT, SQLITE_NOTADB: .damaged
+        case SQLITE_BUSY, SQLITE_LOCKED: .locked
+        default: .io
+        }
     }
 }
 

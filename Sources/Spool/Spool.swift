@@ -46,6 +46,18 @@ package struct SpoolInquiry: Sendable {
     let reply: @Sendable (SpoolProtocol.Answer) -> Void
 }
 
+/// A file that was damaged.
+package struct SetAsideFile: Sendable {
+    /// Its new name.
+    package let path: String
+    /// What is wrong with it.
+    package let reason: SpoolError
+    /// How many of its rows go on in the new file; nil when all of it is left to a person.
+    package let copied: Int64?
+    /// What is not among them, in words; or why there are none.
+    package let left: [String]
+}
+
 /// What the spool's folder and its disk look like.
 package struct SpoolDisk: Sendable {
     /// Free space, in bytes.
@@ -69,9 +81,8 @@ package enum SpoolEvent: Sendable {
     case totals([SpoolTotals], oldest: [Int64?], parked: Int64, disk: SpoolDisk)
     /// Nothing can be stored now; it is tried again every second.
     case failed(SpoolError)
-    /// The file was damaged, as the error says, and now has this name. So many rows of it go on in the new file; nil when it
-    /// is left to a person.
-    case setAside(String, SpoolError, copied: Int64?)
+    /// The file was damaged, and a new one has taken its place.
+    case setAside(SetAsideFile)
     /// This folder goes when its container does: told once, when it is taken.
     case inContainerLayer(String)
     /// Other processes cannot ask about the spool.

@@ -13,8 +13,10 @@ final class SpoolDirectory: Sendable {
 
     var file: String { path + "/spool.db" }
     private var ballast: String { path + "/ballast" }
-    /// Where what is sound of a damaged file is gathered before it takes that one's place.
-    var copy: String { path + "/spool-copy.db" }
+    /// What is sound of a damaged file, complete and synced, about to take that one's place.
+    private var copy: String { path + "/spool-copy.db" }
+    /// The same before it is complete.
+    var unfinishedCopy: String { path + "/spool-copy-unfinished.db" }
 
     /// Bytes that are kept in a file of their own, to be given up when the disk is full: deleting rows needs room, too.
     private static let ballastBytes = 16 << 20
@@ -38,6 +40,12 @@ final class SpoolDirectory: Sendable {
             close(lock)
             throw SpoolError(.locked, "spool.path: another process holds \(path)")
         }
+        discard(unfinishedCopy)
+        // The last process has ended between two steps.
+        if access(copy, F_OK) == 0 {
+            _ = try setAside()
+            try install()
+        }
         try makeFile()
     }
 
@@ -50,9 +58,18 @@ final class SpoolDirectory: Sendable {
         close(descriptor)
     }
 
-    /// Puts a complete file in the place of the spool's own, which is not there, for good.
-    func install(_ copy: String) throws(SpoolError) {
-        guard rename(copy, file) == 0 else { throw SpoolError(.io, "cannot rename \(copy): \(Self.reason)") }
+    /// A copy is complete: from now on it, and not the damaged file, is the spool, whenever this process ends.
+    func finishCopy() throws(SpoolError) {
+        try move(unfinishedCopy, to: copy)
+    }
+
+    /// Puts the copy in the place of the spool's own file, which is not there.
+    func install() throws(SpoolError) {
+        try move(copy, to: file)
+    }
+
+    private func move(_ old: String, to new: String) throws(SpoolError) {
+        guard rename(old, new) == 0 else { throw SpoolError(.io, "cannot rename \(old): \(Self.reason)") }
         let folder = open(path, O_RDONLY | O_CLOEXEC)
         guard folder >= 0 else { return }
         fsync(folder)
@@ -132,6 +149,10 @@ final class SpoolDirectory: Sendable {
     /// - Returns: the new name, nil when there was nothing to rename.
     /// - Throws: `SpoolError`, `.io` when it cannot be renamed.
     func setAside() throws(SpoolError) -> String? {
+        if SpoolStore.size(of: file) == 0, SpoolStore.size(of: file + "-wal") == 0 {
+            discard(file)
+            return nil
+        }
         let base = "\(path)/spool-damaged-\(time(nil))-\(getpid())"
         var aside = base + ".db"
         var count = 1

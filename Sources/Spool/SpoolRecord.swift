@@ -62,10 +62,14 @@ package final class SpoolRecord: @unchecked Sendable {
 /// endian; all bits set for Kafka's null), the value.
 package enum HeaderCoding {
     package static func append(_ name: StaticString, _ value: UnsafeRawBufferPointer?, to bytes: inout [UInt8]) {
-        name.withUTF8Buffer { name in
-            bytes.append(UInt8(truncatingIfNeeded: name.count))
-            bytes.append(contentsOf: name)
-        }
+        name.withUTF8Buffer { append(name: UnsafeRawBufferPointer($0), value, to: &bytes) }
+    }
+
+    package static func append(
+        name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer?, to bytes: inout [UInt8]
+    ) {
+        bytes.append(UInt8(truncatingIfNeeded: name.count))
+        bytes.append(contentsOf: name)
         let count = value.map { UInt32(truncatingIfNeeded: $0.count) } ?? .max
         for shift: UInt32 in [0, 8, 16, 24] { bytes.append(UInt8(truncatingIfNeeded: count >> shift)) }
         if let value { bytes.append(contentsOf: value) }

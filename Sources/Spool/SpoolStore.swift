@@ -32,6 +32,9 @@ package struct SpoolRow: Sendable {
 /// syncs the log at each commit, before `commit` returns.
 final class SpoolStore {
     static let formatVersion: Int64 = 2
+    /// Numbers are given one by one; one that no bridge can have reached would leave none for the rows to come.
+    static let endOfNumbers = Int64.max / 2
+    private static let olderFormats: Range<Int64> = 1..<formatVersion
     /// "SMSP", so that `file` and people can tell what it is.
     private static let applicationID = 0x534D_5350
     static let pageBytes = 4_096
@@ -79,7 +82,12 @@ final class SpoolStore {
         }
         try database.execute("PRAGMA temp_store=MEMORY; PRAGMA cache_size=-4096")
         database.countLogPages()
-        let version = try database.integer("PRAGMA user_version") ?? 0
+        var version = try database.integer("PRAGMA user_version") ?? 0
+        if Self.olderFormats ~= version, try Self.isEmpty(database) {
+            // Nothing is lost with a file that holds nothing: an upgrade over a drained spool needs no hand.
+            try Self.dropTables(database)
+            version = 0
+        }
         if version == 0, try database.integer("SELECT count(*) FROM sqlite_schema") == 0 {
             try database.execute(
                 """
@@ -97,7 +105,7 @@ final class SpoolStore {
             throw SpoolError(
                 .version,
                 "\(path): the spool is of format \(version), this program writes format \(Self.formatVersion): let the "
-                    + "version that wrote it drain it, or move the file away")
+                    + "version that wrote it drain it, or move spool.db* out of the folder")
         }
         // Last, and read back: everything that is promised hangs on it.
         try database.execute("PRAGMA synchronous=FULL")
@@ -141,8 +149,7 @@ final class SpoolStore {
                     oldest: try database.prepare("SELECT timestamp FROM \(table) ORDER BY number LIMIT 1")))
         }
         try database.execute("COMMIT")
-        // Numbers are given one by one; what no bridge can have reached would leave none for the rows to come.
-        guard highest < Int64.max / 2 else { throw Self.changed("a table", highest, path) }
+        guard highest < Self.endOfNumbers else { throw Self.changed("a table", highest, path) }
         self.lanes = lanes
         self.totals = totals
         nextNumber = highest + 1
@@ -156,6 +163,22 @@ final class SpoolStore {
         if Self.size(of: path + "-wal") > 0 { database.checkpoint(truncates: false) }
     }
 
+    private static func tables(_ database: Database) throws(SpoolError) -> [String] {
+        try SpoolReader(database: database, path: "").laneTables().map { SpoolTable.lane($0).name } + ["parked"]
+    }
+
+    private static func isEmpty(_ database: Database) throws(SpoolError) -> Bool {
+        for table in try tables(database) where try database.integer("SELECT 1 FROM \(table) LIMIT 1") != nil {
+            return false
+        }
+        return true
+    }
+
+    private static func dropTables(_ database: Database) throws(SpoolError) {
+        let drops = try tables(database).map { "DROP TABLE \($0);" }.joined()
+        try database.execute("BEGIN IMMEDIATE;\(drops) DROP TABLE lane; PRAGMA user_version=0; COMMIT")
+    }
+
     /// 0 for a file that is not there.
     static func size(of path: String) -> Int {
         var status = stat()
@@ -164,8 +187,8 @@ final class SpoolStore {
 
     /// A look at the whole file. Reads all of it, so only when there is reason to.
     func verify() throws(SpoolError) {
-        let result = try database.text("PRAGMA quick_check(1)")
-        if result != "ok" { throw SpoolError(.damaged, "\(path): \(result ?? "no answer to quick_check")") }
+        let result = try database.text("PRAGMA integrity_check(1)")
+        if result != "ok" { throw SpoolError(.damaged, "\(path): \(result ?? "no answer to integrity_check")") }
         try inspection.verifyRows()
     }
 
@@ -221,6 +244,13 @@ final class SpoolStore {
         while try park.step() {}
     }
 
+    /// Takes a row from the parked ones.
+    func deleteParked(number: Int64) throws(SpoolError) {
+        let delete = try database.prepare("DELETE FROM parked WHERE number = ?")
+        delete.bind(1, number)
+        try delete.run()
+    }
+
     /// Makes it durable.
     func commit() throws(SpoolError) {
         for lane in touched {
@@ -272,9 +302,9 @@ final class SpoolStore {
     /// - Parameters:
     ///   - count: at most so many.
     ///   - bytes: no further row once these are reached, but always one.
-    func read(lane: Int, after number: Int64, count: Int, bytes: Int) throws(SpoolError) -> [SpoolRow] {
+    func read(lane: Int, after: Int64, count: Int, bytes: Int) throws(SpoolError) -> [SpoolRow] {
         let statement = lanes[lane].read
-        statement.bind(1, number)
+        statement.bind(1, after)
         statement.bind(2, Int64(count))
         defer { statement.reset() }
         var rows: [SpoolRow] = []
@@ -284,11 +314,18 @@ final class SpoolStore {
                 lane: lane, timestamp: statement.integer(1), key: statement.isNull(3) ? nil : statement.bytes(3),
                 value: statement.bytes(5), headers: statement.bytes(4))
             let number = statement.integer(0)
-            guard record.digest(number: number, lane: lanes[lane].id) == statement.integer(2) else {
+            guard number > rows.last?.number ?? after,
+                record.digest(number: number, lane: lanes[lane].id) == statement.integer(2)
+            else {
                 throw Self.changed("lane_\(lanes[lane].id)", number, path)
             }
             size += record.size
             rows.append(SpoolRow(number: number, record: record))
+        }
+        // From the beginning on there are as many as are counted.
+        if rows.isEmpty, after <= 0, totals[lane].rows > 0 {
+            throw SpoolError(
+                .damaged, "\(path): lane_\(lanes[lane].id) has \(totals[lane].rows) rows, and none is there")
         }
         return rows
     }

@@ -8,18 +8,16 @@ internal import Darwin
 extension SpoolWriter {
     /// A damaged file is set aside: yesterday's trouble must not keep today's events out.
     ///
-    /// A small file is looked at whole before it is used. A large one is only after a failure that may come of damage:
-    /// nothing is taken meanwhile, and reading gigabytes takes minutes. Damage in it is met when its rows are read, which
-    /// all of them are.
+    /// A small file is looked at whole before it is used. A large one is only after a failure of the disk, for reading
+    /// gigabytes takes minutes in which nobody is served. Damage in it is met when its rows are read, which all of them are;
+    /// met twice in a row, it is believed.
     ///
     /// What is sound goes on in a new file by itself: every row has a digest, so that nothing is published that was never
-    /// stored. Of a large file that is left to a person (`spool drain`), for copying gigabytes takes minutes in which nobody
-    /// would be served; of a damaged log it is not, for all that its file holds is sound.
+    /// stored. Of a large file that is left to a person (`spool drain`).
     func openStore(in directory: SpoolDirectory) throws(SpoolError) -> SpoolStore {
         do throws(SpoolError) {
-            if let damage = try LogCheck.damage(of: directory.file) {
-                return try newStore(in: directory, because: damage, copying: true)
-            }
+            try directory.makeFile()
+            if let damage = try LogCheck.damage(of: directory.file) ?? provenDamage { throw damage }
             let isSmall = SpoolStore.size(of: directory.file) <= configuration.checkedFileBytes
             let store = try SpoolStore(path: directory.file, laneNames: configuration.lanes)
             guard isSmall || isDoubtful else { return store }
@@ -31,40 +29,60 @@ extension SpoolWriter {
             return store
         } catch {
             guard error.code == .damaged else { throw error }
-            let isCopied = SpoolStore.size(of: directory.file) <= configuration.mendedFileBytes
-            return try newStore(in: directory, because: error, copying: isCopied)
+            return try newStore(in: directory, because: error)
         }
     }
 
-    /// A new file, with what is sound of the old one in it: complete and synced before the old one loses its name, so that a
-    /// crash leaves one or the other. What was delivered since the damage is delivered once more.
-    private func newStore(
-        in directory: SpoolDirectory, because error: SpoolError, copying: Bool
-    ) throws(SpoolError) -> SpoolStore {
-        let rows = copying ? try? copySoundRows(in: directory) : nil
-        let aside = try directory.setAside()
-        if rows != nil { try directory.install(directory.copy) } else { directory.discard(directory.copy) }
-        if let aside { events.append(.setAside(aside, error, copied: rows)) }
+    /// A new file, with what is sound of the old one in it. The copy is complete and synced before the old one loses its name:
+    /// whenever the process ends, the next start finds one or the other. What was delivered since the damage is delivered
+    /// once more.
+    private func newStore(in directory: SpoolDirectory, because error: SpoolError) throws(SpoolError) -> SpoolStore {
+        var copied: Int64?
+        var left: [String]
+        do throws(SpoolError) {
+            (copied, left) = try copySoundRows(in: directory)
+        } catch {
+            directory.discard(directory.unfinishedCopy)
+            left = ["all of it: \(error.message)"]
+        }
+        if let aside = try directory.setAside() {
+            events.append(.setAside(SetAsideFile(path: aside, reason: error, copied: copied, left: left)))
+        }
+        if copied != nil { try directory.install() }
+        damages = []
         return try freshStore(in: directory, lanes: configuration.lanes)
     }
 
-    /// - Returns: how many there were.
-    private func copySoundRows(in directory: SpoolDirectory) throws(SpoolError) -> Int64 {
-        directory.discard(directory.copy)
+    /// - Returns: how many there were, and what was not sound.
+    private func copySoundRows(in directory: SpoolDirectory) throws(SpoolError) -> (Int64, left: [String]) {
+        let size = SpoolStore.size(of: directory.file) + SpoolStore.size(of: directory.file + "-wal")
+        guard size <= configuration.mendedFileBytes else {
+            throw SpoolError(
+                .full, "it is larger than what is copied while others wait, \(configuration.mendedFileBytes) bytes")
+        }
+        // A disk that the copy fills would keep today's events out.
+        let room = directory.space.free - Int64(size + size / 4)
+        guard room > reserve else { throw SpoolError(.full, "the disk has no room for a copy") }
         let file = try SpoolFile(directory.file)
         defer { file.close() }
-        try directory.makeFile(directory.copy)
-        let store = try SpoolStore(path: directory.copy, laneNames: configuration.lanes)
+        guard file.hasNames else { throw SpoolError(.damaged, file.damage.joined(separator: "; ")) }
+        // Those of another version, too: their rows wait for it.
+        let lanes = configuration.lanes + file.lanes.map(\.name).filter { !configuration.lanes.contains($0) }
+        directory.discard(directory.unfinishedCopy)
+        try directory.makeFile(directory.unfinishedCopy)
+        let store = try SpoolStore(path: directory.unfinishedCopy, laneNames: lanes)
         defer { store.close() }
-        let outcome = try SpoolSalvage.fill(store, lanes: configuration.lanes, names: file.lanes) {
+        let outcome = try SpoolSalvage.fill(store, lanes: lanes, names: file.lanes) {
             table, last throws(SpoolError) in try file.rows(of: table, after: last, count: SpoolSalvage.batchRows)
         }
         store.close()
         // Everything must be in the file itself, for only that gets the name.
-        guard SpoolStore.size(of: directory.copy + "-wal") == 0 else {
-            throw SpoolError(.full, "\(directory.copy): its log could not be carried over")
+        guard SpoolStore.size(of: directory.unfinishedCopy + "-wal") == 0 else {
+            throw SpoolError(.full, "the log of the copy could not be carried over")
         }
-        return outcome.rows
+        _ = try file.countedStatus()
+        try directory.finishCopy()
+        return (outcome.rows, file.damage)
     }
 
     private func freshStore(in directory: SpoolDirectory, lanes: [String]) throws(SpoolError) -> SpoolStore {
@@ -76,10 +94,10 @@ extension SpoolWriter {
     /// copied into a new one. Whoever deletes files may be at it still, so it is tried more than once; what fails all the
     /// same is tried again every second, and nothing is stored until then.
     func rescue(_ old: SpoolStore, in directory: SpoolDirectory) throws(SpoolError) {
-        let reader = old.inspection
-        let names = try reader.lanes()
+        // What is damaged in it is left out; nothing else of it can be kept.
+        let file = try SpoolFile(old)
         // Those of another version, too: their rows wait for it.
-        let lanes = configuration.lanes + names.map(\.name).filter { !configuration.lanes.contains($0) }
+        let lanes = configuration.lanes + file.lanes.map(\.name).filter { !configuration.lanes.contains($0) }
         for attempt in 1... {
             do throws(SpoolError) {
                 // Only the log may be gone: what is left of the old file makes room for the new one. What comes after it
@@ -89,9 +107,8 @@ extension SpoolWriter {
                 }
                 let fresh = try freshStore(in: directory, lanes: lanes)
                 defer { fresh.close() }
-                try SpoolSalvage.fill(fresh, lanes: lanes, names: names) { table, last throws(SpoolError) in
-                    try reader.rows(
-                        of: table, after: last, count: SpoolSalvage.batchRows, bytes: SpoolSalvage.batchBytes)
+                try SpoolSalvage.fill(fresh, lanes: lanes, names: file.lanes) { table, last throws(SpoolError) in
+                    try file.rows(of: table, after: last, count: SpoolSalvage.batchRows)
                 }
                 if let leftover { directory.discard(leftover) }
                 leftover = nil

@@ -15,8 +15,12 @@ final class SpoolWriter {
     /// What has stood in the place of the orphan's copy.
     var leftover: String?
     private var failure: SpoolError?
-    /// Whether the file has failed in a way that may come of damage, and has not been looked at since.
+    /// Whether the disk has failed, and the file has not been looked at since.
     private(set) var isDoubtful = false
+    /// What damage was met since rows could last be read.
+    var damages: [SpoolError] = []
+    /// The same damage may be a slip of the disk once.
+    var provenDamage: SpoolError? { damages.count > 1 ? damages.last : nil }
     /// Deletes of a batch that failed: rows that nobody needs any more must not stay for ever.
     private var owed: [(lane: Int, number: Int64)] = []
     var events: [SpoolEvent] = []
@@ -101,7 +105,7 @@ final class SpoolWriter {
         }
     }
 
-    private var reserve: Int64 { min(configuration.reserveBytes, (directory?.space.total ?? 0) / 20) }
+    var reserve: Int64 { min(configuration.reserveBytes, (directory?.space.total ?? 0) / 20) }
 
     // MARK: - A batch
 
@@ -187,6 +191,7 @@ final class SpoolWriter {
         guard let store else { return events.append(.rows(lane: lane, [])) }
         do throws(SpoolError) {
             events.append(.rows(lane: lane, try store.read(lane: lane, after: number, count: count, bytes: bytes)))
+            damages = []
         } catch {
             mend(after: error, [.read(lane: lane, after: number, count: count, bytes: bytes)])
         }
@@ -200,7 +205,8 @@ final class SpoolWriter {
             inquiry.reply(try store.inspection.answer(to: inquiry.question))
         } catch {
             inquiry.reply(.failure(error))
-            mend(after: error, [])
+            // Who looks must not be what brings the file down; damage is met by those whose rows it has.
+            if error.code != .damaged { mend(after: error, []) }
         }
     }
 
@@ -208,19 +214,26 @@ final class SpoolWriter {
     /// stored; what could not be stored is told, and what was to be read is read from the new store.
     private func mend(after error: SpoolError, _ batch: ArraySlice<SpoolCommand>) {
         owe(batch)
-        let old = store
-        store = nil
-        if error.code == .damaged || error.code == .io { isDoubtful = true }
-        // With this room the deletes come through at the next batch.
-        if error.code == .full { _ = directory?.dropBallast() }
-        if error.code == .moved { orphan = old } else { old?.close() }
+        letGo(after: error)
         refuse(batch, error)
         open()
         readAgain(batch)
     }
 
+    private func letGo(after error: SpoolError) {
+        let old = store
+        store = nil
+        if error.code == .io { isDoubtful = true }
+        if error.code == .damaged { damages.append(error) }
+        // With this room the deletes come through at the next batch.
+        if error.code == .full { _ = directory?.dropBallast() }
+        if error.code == .moved { orphan = old } else { old?.close() }
+    }
+
     /// Carries out the reads of a batch that has failed: "no rows" would let a lane go on past those that the file has.
-    private func readAgain(_ batch: ArraySlice<SpoolCommand>) {
+    ///
+    /// Damage that is met again is set aside by the next attempt, which reads what is sound of it.
+    private func readAgain(_ batch: ArraySlice<SpoolCommand>, attempt: Int = 1) {
         var reads = batch.filter { if case .read = $0 { true } else { false } }[...]
         guard !reads.isEmpty else { return }
         do throws(SpoolError) {
@@ -233,8 +246,9 @@ final class SpoolWriter {
             answerWithoutRows(reads)
         } catch {
             store?.rollback()
-            answerWithoutRows(reads)
-            mend(after: error, [])
+            letGo(after: error)
+            open()
+            if attempt < 3 { readAgain(reads, attempt: attempt + 1) } else { answerWithoutRows(reads) }
         }
         flush()
     }

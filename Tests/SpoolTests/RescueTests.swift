@@ -55,6 +55,42 @@ import Testing
         #expect(mode == 0o600, "the new file is the owner's alone, too")
     }
 
+    /// The only copy is a file without a name: what is damaged in it must not keep the rest from a new one.
+    @Test func aDeletedFileWithDamageIsRescuedWithoutIt() throws {
+        let scratch = Scratch()
+        let desk = Desk()
+        let spool = try desk.spool(scratch)
+        #expect(spool.submit((1...300).map { .insert(record("<\($0)>", padding: 800), number: Int64($0), token: 1) }))
+        #expect(desk.wait { $0.durable == [1] })
+        #expect(
+            spool.submit([
+                .park(record("<10>"), number: 10, reason: "x"), .park(record("<11>"), number: 11, reason: "y"),
+            ]))
+        #expect(spool.submit([.insert(record("<500>"), number: 500, token: 2)]))
+        #expect(desk.wait { $0.durable.contains(2) })
+        spool.stop()
+
+        let again = Desk()
+        for (text, other) in [("<20>", "<21>"), ("<10>", "<12>")] { try change(scratch, text, to: other, last: true) }
+        try overwritePage(scratch, holding: "<200>")
+        let damaged = try again.spool(scratch) { $0.checkedFileBytes = 0 }
+        #expect(again.wait { !$0.opened.isEmpty })
+        for name in try names(scratch, "spool.db") {
+            try FileManager.default.removeItem(atPath: scratch.path + "/" + name)
+        }
+        #expect(damaged.submit([.insert(record("late"), number: 501, token: 3)]))
+        #expect(again.wait { $0.rejected[3]?.code == .moved })
+        #expect(damaged.submit([.insert(record("after"), number: 502, token: 4)]))
+        #expect(again.wait { $0.durable.contains(4) })
+        damaged.stop()
+        let file = try SpoolFile(scratch.file)
+        defer { file.close() }
+        let rows = try file.rows(of: .lane(1), after: 0, count: 1_000).map(\.number)
+        #expect(rows.count > 285 && rows.last == 502 && !rows.contains(20) && !rows.contains(200), "\(rows.count)")
+        #expect(try file.rows(of: .parked, after: 0, count: 10).map(\.number) == [11])
+        #expect(file.isSound)
+    }
+
     @Test func whatIsSetAsideIsNeverOverwritten() throws {
         let scratch = Scratch()
         let directory = try SpoolDirectory(scratch.path, allowsAnyFileSystem: true)
@@ -95,156 +131,5 @@ import Testing
         #expect(FileManager.default.contents(atPath: aside)?.count == bytes.count)
         #expect(FileManager.default.fileExists(atPath: scratch.file + "-wal"))
         again.stop()
-    }
-
-    private static let checkedBytes = 64 << 10
-
-    /// Rows of a file that is too large to be looked at before it is used.
-    private func largeFile(_ scratch: Scratch, rows: Int) throws {
-        try FileManager.default.createDirectory(atPath: scratch.path, withIntermediateDirectories: true)
-        let store = try SpoolStore(path: scratch.file, laneNames: ["a", "b"])
-        try store.beginTransaction()
-        for number in 1...rows { try store.insert(record("\(number)", padding: 3_500), number: Int64(number)) }
-        try store.commit()
-        store.close()
-        #expect(SpoolStore.size(of: scratch.file) > Self.checkedBytes)
-    }
-
-    private func overwritePage(_ scratch: Scratch, holding text: String) throws {
-        var bytes = try Data(contentsOf: URL(fileURLWithPath: scratch.file))
-        let place = try #require(bytes.range(of: Data(text.utf8)))
-        let page = place.lowerBound / 4_096 * 4_096
-        bytes.replaceSubrange(page..<page + 4_096, with: Data(repeating: 0xA5, count: 4_096))
-        try bytes.write(to: URL(fileURLWithPath: scratch.file))
-    }
-
-    /// Nobody is served while the file is being opened: reading gigabytes is minutes. That the damage is not noticed shows
-    /// that it was not read.
-    @Test func aLargeFileIsOpenWithoutBeingReadAndItsDamageIsMetWithItsRows() throws {
-        let scratch = Scratch()
-        try largeFile(scratch, rows: 600)
-        try overwritePage(scratch, holding: "300....")
-
-        let desk = Desk()
-        let spool = try desk.spool(scratch) { $0.checkedFileBytes = Self.checkedBytes }
-        #expect(desk.wait { !$0.opened.isEmpty })
-        #expect(spool.submit([.insert(record("today"), number: 601, token: 1)]))
-        #expect(desk.wait { $0.durable == [1] })
-        #expect(desk.told.withLock { $0.aside }.isEmpty)
-        for start in stride(from: 0, to: 601, by: 50) {
-            #expect(spool.submit([.read(lane: 0, after: Int64(start), count: 50, bytes: .max)]))
-        }
-        #expect(desk.wait { $0.answers == 13 })
-        let aside = desk.told.withLock { $0.aside }
-        #expect(aside.count == 1, "the damage is met")
-        spool.stop()
-
-        // Small enough to go on by itself: what is sound, and what was answered for since.
-        for path in [scratch.file, try #require(aside.first)] {
-            let numbers = try numbers(in: path)
-            #expect(numbers.last == 601)
-            #expect(numbers.count > 590 && !numbers.contains(300), "\(numbers.count) rows")
-        }
-    }
-
-    private func numbers(in path: String) throws -> [Int64] {
-        let file = try SpoolFile(path)
-        defer { file.close() }
-        var numbers: [Int64] = []
-        while true {
-            let rows = try file.rows(of: .lane(1), after: numbers.last ?? 0, count: 1_000)
-            if rows.isEmpty { return numbers }
-            numbers += rows.map(\.number)
-        }
-    }
-
-    /// Overwrites bytes of a row's value where they are: to SQLite the file is as sound as before.
-    private func change(_ scratch: Scratch, _ text: String, to other: String) throws {
-        var bytes = try Data(contentsOf: URL(fileURLWithPath: scratch.file))
-        let place = try #require(bytes.range(of: Data(text.utf8)))
-        bytes.replaceSubrange(place, with: Data(other.utf8))
-        try bytes.write(to: URL(fileURLWithPath: scratch.file))
-        let database = try Database(scratch.file)
-        #expect(try database.text("PRAGMA quick_check(1)") == "ok")
-        database.close()
-    }
-
-    /// Found when the file is opened where it is small, when the row is read where it is large. What is sound goes on by
-    /// itself up to `mendedFileBytes`, and is left to a person above.
-    @Test(arguments: [(10, Int.max), (200, .max), (200, 0)])
-    func aRowThatIsNotWhatWasStoredIsNeverRead(rows: Int, mended: Int) throws {
-        let scratch = Scratch()
-        try FileManager.default.createDirectory(atPath: scratch.path, withIntermediateDirectories: true)
-        let store = try SpoolStore(path: scratch.file, laneNames: ["a", "b"])
-        try store.beginTransaction()
-        for number in 1...rows { try store.insert(record("<\(number)>", padding: 3_500), number: Int64(number)) }
-        try store.commit()
-        store.close()
-        try change(scratch, "<7>", to: "<8>")
-
-        let desk = Desk()
-        let spool = try desk.spool(scratch) {
-            $0.checkedFileBytes = Self.checkedBytes
-            $0.mendedFileBytes = mended
-        }
-        #expect(spool.submit([.read(lane: 0, after: 0, count: 100, bytes: .max)]))
-        #expect(desk.wait { $0.answers == 1 })
-        let read = desk.told.withLock { $0.rows[0] ?? [] }
-        #expect(read.map(\.number) == (mended == 0 ? [] : Array(1...min(Int64(rows), 101)).filter { $0 != 7 }))
-        let (aside, copied) = desk.told.withLock { ($0.aside.first ?? "", $0.copied) }
-        #expect(copied == (mended == 0 ? nil : Int64(rows - 1)))
-        spool.stop()
-        #expect(!FileManager.default.fileExists(atPath: scratch.path + "/spool-copy.db"))
-        let mode = try FileManager.default.attributesOfItem(atPath: scratch.file)[.posixPermissions] as? Int
-        #expect(mode == 0o600)
-
-        #expect(try numbers(in: scratch.file).count == (mended == 0 ? 0 : rows - 1))
-        #expect(try numbers(in: aside).count == rows - 1)
-        let file = try SpoolFile(aside)
-        defer { file.close() }
-        #expect(!file.isSound)
-        _ = try file.rows(of: .lane(1), after: 0, count: 1_000)
-        #expect(file.damage == ["a: 1 rows are not what was stored, the first is row 7"])
-    }
-
-    @Test func aRowIsKnownByItsPlaceAndAllThatItHolds() {
-        func digest(
-            number: Int64 = 1, lane: Int64 = 1, timestamp: Int64 = 5, key: [UInt8]? = [1], value: [UInt8] = [2, 3],
-            headers: [UInt8] = [4], reason: String? = nil
-        ) -> Int64 {
-            value.withUnsafeBytes { value in
-                headers.withUnsafeBytes { headers in
-                    (key ?? []).withUnsafeBytes {
-                        SpoolRecord(
-                            lane: 0, timestamp: timestamp, key: key == nil ? nil : $0, value: value, headers: headers
-                        ).digest(number: number, lane: lane, reason: reason)
-                    }
-                }
-            }
-        }
-        let digests = [
-            digest(), digest(number: 2), digest(lane: 2), digest(timestamp: 6), digest(key: nil), digest(key: []),
-            digest(key: [2]), digest(value: []), digest(value: [2, 4]), digest(headers: []),
-            digest(value: [3], headers: [4, 2]),
-            digest(key: [1, 4], headers: []), digest(reason: ""), digest(reason: "x"),
-        ]
-        #expect(Set(digests).count == digests.count)
-        #expect(digest() == digest())
-        // Stored in files: the same in every version.
-        #expect(digest() == -7_477_432_050_384_566_620)
-    }
-
-    @Test func aFileWhoseNumbersNoBridgeCanHaveReachedIsDamaged() throws {
-        let scratch = Scratch()
-        try FileManager.default.createDirectory(atPath: scratch.path, withIntermediateDirectories: true)
-        let store = try SpoolStore(path: scratch.file, laneNames: ["a", "b"])
-        try store.beginTransaction()
-        try store.insert(record("1"), number: .max - 1)
-        try store.commit()
-        store.close()
-        do throws(SpoolError) {
-            _ = try SpoolStore(path: scratch.file, laneNames: ["a", "b"])
-            Issue.record("it was opened")
-        } catch { #expect(error.code == .damaged) }
     }
 }

@@ -48,6 +48,7 @@ final class Desk: Sendable {
         var aside: [String] = []
         /// How many rows of the last one go on.
         var copied: Int64?
+        var left: [String] = []
         var totals: [SpoolTotals] = []
         var inContainerLayer: [String] = []
     }
@@ -72,9 +73,10 @@ final class Desk: Sendable {
                         told.answers += 1
                     case .totals(let totals, _, _, _): told.totals = totals
                     case .failed(let error): told.failed.append(error)
-                    case .setAside(let name, _, let copied):
-                        told.aside.append(name)
-                        told.copied = copied
+                    case .setAside(let file):
+                        told.aside.append(file.path)
+                        told.copied = file.copied
+                        told.left = file.left
                     case .inContainerLayer(let path): told.inContainerLayer.append(path)
                     case .notInspectable(let error): Issue.record("\(error)")
                     }

@@ -13,6 +13,8 @@ package final class SpoolFile: SpoolSource {
     private let database: Database
     private let reader: SpoolReader
     private var names: [(id: Int64, name: String)] = []
+    /// Whether the file tells which topics its lanes are of.
+    private(set) var hasNames = true
 
     private var faults: [String] = []
     /// Rows that are not what was stored, by table.
@@ -54,6 +56,14 @@ package final class SpoolFile: SpoolSource {
         if let error = try LogCheck.damage(of: path) { faults.append(error.message) }
     }
 
+    /// What can be read of a store that is open, whose file may have no name any more.
+    init(_ store: SpoolStore) throws(SpoolError) {
+        path = store.path
+        reader = store.inspection
+        database = reader.database
+        names = try laneNames()
+    }
+
     private static func open(_ path: String) throws(SpoolError) -> Database {
         if access(path, W_OK) == 0 {
             let database = try Database(path)
@@ -76,8 +86,10 @@ package final class SpoolFile: SpoolSource {
         let tables = try reader.laneTables()
         do {
             let known = try reader.lanes()
+            for lane in known where !tables.contains(lane.id) { faults.append("\(lane.name): its table is not there") }
             return tables.map { id in known.first { $0.id == id } ?? (id, "lane_\(id)") }
         } catch {
+            hasNames = false
             faults.append("the names of the topics cannot be read, lane_N stands for them")
             return tables.map { ($0, "lane_\($0)") }
         }
@@ -87,7 +99,7 @@ package final class SpoolFile: SpoolSource {
 
     /// Whether the whole file is sound. Reads all of it.
     package var isSound: Bool {
-        guard (try? database.text("PRAGMA quick_check(1)")) == "ok" else { return false }
+        guard (try? database.text("PRAGMA integrity_check(1)")) == "ok" else { return false }
         return damage.isEmpty && (try? reader.verifyRows()) != nil
     }
 
@@ -97,20 +109,33 @@ package final class SpoolFile: SpoolSource {
         do {
             return try reader.status()
         } catch {
-            // The counts that were kept are gone or cannot be trusted: the rows are counted.
-            var status = SpoolStatus(formatVersion: try reader.formatVersion(), lanes: [], parked: [:])
-            for (id, name) in names {
-                var lane = SpoolStatus.Lane(id: id, name: name, totals: SpoolTotals(), oldest: nil)
-                try forEach(in: .lane(id)) {
-                    lane.totals.rows += 1
-                    lane.totals.bytes += Int64($0.record.size)
-                    lane.oldest = lane.oldest ?? $0.record.timestamp
-                }
-                status.lanes.append(lane)
-            }
-            try forEach(in: .parked) { status.parked[$0.reason ?? "", default: 0] += 1 }
-            return status
+            // The counts that were kept are gone.
+            return try countedStatus()
         }
+    }
+
+    /// The status by what can be read, and with it all of the damage. Reads the whole file.
+    package func countedStatus() throws(SpoolError) -> SpoolStatus {
+        var status = SpoolStatus(formatVersion: try reader.formatVersion(), lanes: [], parked: [:])
+        for (id, name) in names {
+            var lane = SpoolStatus.Lane(id: id, name: name, totals: SpoolTotals(), oldest: nil)
+            try forEach(in: .lane(id)) {
+                lane.totals.rows += 1
+                lane.totals.bytes += Int64($0.record.size)
+                lane.oldest = lane.oldest ?? $0.record.timestamp
+            }
+            status.lanes.append(lane)
+        }
+        try forEach(in: .parked) { status.parked[$0.reason ?? "", default: 0] += 1 }
+        if let kept = try? reader.lanesStatus() {
+            for lane in kept {
+                let found = status.lanes.first { $0.id == lane.id }?.totals.rows ?? 0
+                if found < lane.totals.rows {
+                    note(lane.name, "\(lane.totals.rows - found) of \(lane.totals.rows) rows are lost")
+                }
+            }
+        }
+        return status
     }
 
     private func forEach(in table: SpoolTable, _ body: (InspectedRow) -> Void) throws(SpoolError) {
@@ -148,15 +173,20 @@ package final class SpoolFile: SpoolSource {
         defer { statement.reset() }
         var size = 0
         while rows.count < count, size < Self.batchBytes, try statement.step() {
-            guard let row = sound(statement, of: table) else { continue }
+            guard let row = sound(statement, of: table, behind: number) else { continue }
+            // A page stood in another's place; its rows come again in their own.
+            while let last = rows.last, last.number >= row.number {
+                changed[table, default: []].insert(last.number)
+                rows.removeLast()
+            }
             size += row.record.size
             rows.append(row)
         }
     }
 
     /// The row at which a statement stands; nil, and noted, when it is not what was stored.
-    private func sound(_ statement: Statement, of table: SpoolTable) -> InspectedRow? {
-        let (row, isSound) = SpoolReader.row(statement)
+    private func sound(_ statement: Statement, of table: SpoolTable, behind last: Int64) -> InspectedRow? {
+        let (row, isSound) = SpoolReader.row(statement, behind: last)
         if !isSound { changed[table, default: []].insert(row.number) }
         return isSound ? row : nil
     }
@@ -180,36 +210,49 @@ package final class SpoolFile: SpoolSource {
             var rows: [InspectedRow] = []
             do {
                 try read(table, after: probe, count: 1, into: &rows)
-                guard let found = rows.first else { break }
-                // The steps may have been long: what is between, from the end back to the fault.
-                rows = step > 1 ? backwards(table, from: found.number, to: number, count: count) + [found] : [found]
-                note(table, from: number, to: rows[0].number)
-                return rows
             } catch {
                 continue
             }
+            guard let found = rows.first?.number else { break }
+            // The steps may have been long: from there back to the fault.
+            return try rowsBehindFault(
+                table, found: step > 1 ? lowest(table, from: found, to: number) ?? found : found, number, count)
         }
-        let rest = backwards(table, from: .max, to: number, count: count)
-        note(table, from: number, to: rest.first?.number)
-        return rest
+        return try rowsBehindFault(table, found: lowest(table, from: .max, to: number), number, count)
     }
 
-    /// The rows before a number, back to the first fault, in ascending order.
-    private func backwards(_ table: SpoolTable, from upper: Int64, to lower: Int64, count: Int) -> [InspectedRow] {
-        guard let statement = try? reader.statement(table, descending: true) else { return [] }
+    private func rowsBehindFault(
+        _ table: SpoolTable, found: Int64?, _ number: Int64, _ count: Int
+    ) throws(SpoolError) -> [InspectedRow] {
+        note(table, from: number, to: found)
+        var rows: [InspectedRow] = []
+        guard let found else { return rows }
+        do throws(SpoolError) { try read(table, after: found - 1, count: count, into: &rows) } catch {
+            // The next fault. Were there nothing before it, the row that was found could not be read again.
+            guard !rows.isEmpty else { throw error }
+        }
+        return rows
+    }
+
+    /// The lowest number that can be reached from above, down to the first fault.
+    private func lowest(_ table: SpoolTable, from upper: Int64, to lower: Int64) -> Int64? {
+        guard let statement = try? reader.numbers(table) else { return nil }
         statement.bind(1, lower)
         statement.bind(2, upper)
-        statement.bind(3, Int64(Self.closeProbes))
         defer { statement.reset() }
-        var rows: [InspectedRow] = []
-        while (try? statement.step()) == true { if let row = sound(statement, of: table) { rows.append(row) } }
-        return rows.reversed()
+        var lowest: Int64?
+        while (try? statement.step()) == true { lowest = statement.integer(0) }
+        return lowest
+    }
+
+    private func note(_ name: String, _ text: String) {
+        let fault = "\(name): \(text)"
+        if !faults.contains(fault) { faults.append(fault) }
     }
 
     private func note(_ table: SpoolTable, from lower: Int64, to upper: Int64?) {
         let start = lower == .min ? "from the first row on" : "behind row \(lower)"
-        let text = "\(name(of: table)): damaged \(start), " + (upper.map { "until row \($0)" } ?? "to the end")
-        if !faults.contains(text) { faults.append(text) }
+        note(name(of: table), "damaged \(start), " + (upper.map { "until row \($0)" } ?? "to the end"))
     }
 
     /// The topic's name, where the file tells it.

@@ -60,13 +60,15 @@ package final class SpoolPlace {
     static func setAside(in path: String) -> [String] {
         guard let folder = opendir(path) else { return [] }
         defer { closedir(folder) }
-        var names: [String] = []
+        var all: Set<String> = []
         while let entry = readdir(folder) {
             let name = withUnsafePointer(to: &entry.pointee.d_name) {
                 $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
             }
-            if name.hasPrefix("spool-damaged-"), name.hasSuffix(".db") { names.append(name) }
+            if name.hasPrefix("spool-damaged-") { all.insert(name) }
         }
-        return names.sorted()
+        // A log alone is what a crash between two renames has left.
+        return all.filter { $0.hasSuffix(".db") || $0.hasSuffix(".db-wal") && !all.contains(String($0.dropLast(4))) }
+            .sorted()
     }
 }

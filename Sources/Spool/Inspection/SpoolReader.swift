@@ -22,7 +22,8 @@ struct SpoolReader {
         return found.sorted()
     }
 
-    func status() throws(SpoolError) -> SpoolStatus {
+    /// The lanes with the sums that are kept of them.
+    func lanesStatus() throws(SpoolError) -> [SpoolStatus.Lane] {
         let list = try database.prepare("SELECT id, name, rows, bytes FROM lane ORDER BY id")
         defer { list.reset() }
         var lanes: [SpoolStatus.Lane] = []
@@ -34,6 +35,11 @@ struct SpoolReader {
                     totals: SpoolTotals(rows: list.integer(2), bytes: list.integer(3)),
                     oldest: try database.integer("SELECT timestamp FROM lane_\(id) ORDER BY number LIMIT 1")))
         }
+        return lanes
+    }
+
+    func status() throws(SpoolError) -> SpoolStatus {
+        let lanes = try lanesStatus()
         let reasons = try database.prepare("SELECT reason, count(*) FROM parked GROUP BY reason")
         defer { reasons.reset() }
         var parked: [String: Int64] = [:]
@@ -54,18 +60,25 @@ struct SpoolReader {
     func formatVersion() throws(SpoolError) -> Int64 { try database.integer("PRAGMA user_version") ?? 0 }
 
     /// A statement for the rows of a table, bound to nothing yet: lower bound, upper bound, both outside, and a limit.
-    func statement(_ table: SpoolTable, descending: Bool = false) throws(SpoolError) -> Statement {
+    func statement(_ table: SpoolTable) throws(SpoolError) -> Statement {
         let source =
             switch table {
             case .lane(let id): "number, timestamp, digest, key, headers, value, \(id), NULL FROM lane_\(id)"
             case .parked: "number, timestamp, digest, key, headers, value, lane, reason FROM parked"
             }
         return try database.prepare(
-            "SELECT \(source) WHERE number > ? AND number < ? ORDER BY number \(descending ? "DESC" : "ASC") LIMIT ?")
+            "SELECT \(source) WHERE number > ? AND number < ? ORDER BY number LIMIT ?")
+    }
+
+    /// A statement for the numbers of a table between two bounds, from above.
+    func numbers(_ table: SpoolTable) throws(SpoolError) -> Statement {
+        try database.prepare("SELECT number FROM \(table.name) WHERE number > ? AND number < ? ORDER BY number DESC")
     }
 
     /// The row at which a statement of `statement(_:)` stands, and whether it is what was stored.
-    static func row(_ statement: Statement) -> (row: InspectedRow, isSound: Bool) {
+    ///
+    /// - Parameter last: the number of the row before it: a page that stands in another's place has rows that are sound.
+    static func row(_ statement: Statement, behind last: Int64) -> (row: InspectedRow, isSound: Bool) {
         let lane = statement.integer(6)
         let row = InspectedRow(
             number: statement.integer(0), lane: lane,
@@ -75,29 +88,40 @@ struct SpoolReader {
                 headers: statement.bytes(4)),
             reason: statement.text(7))
         let digest = row.record.digest(number: row.number, lane: lane, reason: row.reason)
-        return (row, digest == statement.integer(2))
+        let isInPlace = row.number > last && row.number < SpoolStore.endOfNumbers
+        return (row, isInPlace && digest == statement.integer(2))
     }
 
-    /// Reads every row of every table.
+    /// Reads every row of every table, and holds their sums against those that are kept.
     ///
     /// - Throws: `SpoolError`, `.damaged` for the first that is not what was stored.
     func verifyRows() throws(SpoolError) {
+        var kept = Dictionary(
+            try status().lanes.map { (SpoolTable.lane($0.id), $0.totals) }, uniquingKeysWith: { first, _ in first })
         for table in try laneTables().map(SpoolTable.lane) + [.parked] {
             let statement = try statement(table)
             statement.bind(1, Int64.min)
             statement.bind(2, Int64.max)
             statement.bind(3, Int64.max)
             defer { statement.reset() }
-            while try statement.step() { _ = try sound(statement, of: table) }
+            var totals = SpoolTotals()
+            var last = Int64.min
+            while try statement.step() {
+                let (row, isSound) = Self.row(statement, behind: last)
+                guard isSound else { throw SpoolStore.changed(table.name, row.number, path) }
+                last = row.number
+                totals.rows += 1
+                totals.bytes += Int64(row.record.size)
+            }
+            guard table == .parked || kept.removeValue(forKey: table) == totals else {
+                throw SpoolError(.damaged, "\(path): \(table.name) has other sums than are kept of it")
+            }
         }
+        guard kept.isEmpty else { throw SpoolError(.damaged, "\(path): a lane has no table") }
     }
 
-    private func sound(_ statement: Statement, of table: SpoolTable) throws(SpoolError) -> InspectedRow {
-        let (row, isSound) = Self.row(statement)
-        guard isSound else { throw SpoolStore.changed(table.name, row.number, path) }
-        return row
-    }
-
+    /// Those that are not what was stored are left out: who looks must not be what brings the file down.
+    ///
     /// - Parameters:
     ///   - count: at most so many rows.
     ///   - bytes: no further row once these are reached, but always one.
@@ -105,12 +129,13 @@ struct SpoolReader {
         let statement = try statement(table)
         statement.bind(1, number)
         statement.bind(2, Int64.max)
-        statement.bind(3, Int64(count))
+        statement.bind(3, Int64.max)
         defer { statement.reset() }
         var rows: [InspectedRow] = []
         var size = 0
-        while size < bytes, try statement.step() {
-            let row = try sound(statement, of: table)
+        while rows.count < count, size < bytes, try statement.step() {
+            let (row, isSound) = Self.row(statement, behind: rows.last?.number ?? number)
+            guard isSound else { continue }
             size += row.record.size
             rows.append(row)
         }

@@ -1,0 +1,352 @@
+import Foundation
+import Synchronization
+import Testing
+
+@testable import Spool
+
+/// Overwrites the page of the file that holds a text.
+func overwritePage(_ scratch: Scratch, holding text: String) throws {
+    var bytes = try Data(contentsOf: URL(fileURLWithPath: scratch.file))
+    let place = try #require(bytes.range(of: Data(text.utf8)))
+    let page = place.lowerBound / 4_096 * 4_096
+    bytes.replaceSubrange(page..<page + 4_096, with: Data(repeating: 0xA5, count: 4_096))
+    try bytes.write(to: URL(fileURLWithPath: scratch.file))
+}
+
+/// Overwrites bytes of a row's value where they are: to SQLite the file is as sound as before.
+func change(_ scratch: Scratch, _ text: String, to other: String, last: Bool = false) throws {
+    var bytes = try Data(contentsOf: URL(fileURLWithPath: scratch.file))
+    let place = try #require(bytes.range(of: Data(text.utf8), options: last ? .backwards : []))
+    bytes.replaceSubrange(place, with: Data(other.utf8))
+    try bytes.write(to: URL(fileURLWithPath: scratch.file))
+    let database = try Database(scratch.file)
+    #expect(try database.text("PRAGMA quick_check(1)") == "ok")
+    database.close()
+}
+
+/// Rows that are no longer what was stored, and what becomes of the others.
+@Suite struct DamageTests {
+    private static let checkedBytes = 64 << 10
+
+    /// Rows of a file that is too large to be looked at before it is used.
+    private func largeFile(_ scratch: Scratch, rows: Int) throws {
+        try FileManager.default.createDirectory(atPath: scratch.path, withIntermediateDirectories: true)
+        let store = try SpoolStore(path: scratch.file, laneNames: ["a", "b"])
+        try store.beginTransaction()
+        for number in 1...rows { try store.insert(record("\(number)", padding: 3_500), number: Int64(number)) }
+        try store.commit()
+        store.close()
+        #expect(SpoolStore.size(of: scratch.file) > Self.checkedBytes)
+    }
+
+    /// Nobody is served while the file is being opened: reading gigabytes is minutes. That the damage is not noticed shows
+    /// that it was not read.
+    @Test func aLargeFileIsOpenWithoutBeingReadAndItsDamageIsMetWithItsRows() throws {
+        let scratch = Scratch()
+        try largeFile(scratch, rows: 600)
+        try overwritePage(scratch, holding: "300....")
+
+        let desk = Desk()
+        let spool = try desk.spool(scratch) { $0.checkedFileBytes = Self.checkedBytes }
+        #expect(desk.wait { !$0.opened.isEmpty })
+        #expect(spool.submit([.insert(record("today"), number: 601, token: 1)]))
+        #expect(desk.wait { $0.durable == [1] })
+        #expect(desk.told.withLock { $0.aside }.isEmpty)
+        for start in stride(from: 0, to: 601, by: 50) {
+            #expect(spool.submit([.read(lane: 0, after: Int64(start), count: 50, bytes: .max)]))
+        }
+        #expect(desk.wait { $0.answers == 13 })
+        let aside = desk.told.withLock { $0.aside }
+        #expect(aside.count == 1, "the damage is met")
+        spool.stop()
+
+        // Small enough to go on by itself: what is sound, and what was answered for since.
+        for path in [scratch.file, try #require(aside.first)] {
+            let numbers = try numbers(in: path)
+            #expect(numbers.last == 601)
+            #expect(numbers.count > 590 && !numbers.contains(300), "\(numbers.count) rows")
+        }
+    }
+
+    private func numbers(in path: String) throws -> [Int64] {
+        let file = try SpoolFile(path)
+        defer { file.close() }
+        var numbers: [Int64] = []
+        while true {
+            let rows = try file.rows(of: .lane(1), after: numbers.last ?? 0, count: 1_000)
+            if rows.isEmpty { return numbers }
+            numbers += rows.map(\.number)
+        }
+    }
+
+    /// Found when the file is opened where it is small, when the row is read where it is large. What is sound goes on by
+    /// itself up to `mendedFileBytes`, and is left to a person above.
+    @Test(arguments: [(10, Int.max), (200, .max), (200, 0)])
+    func aRowThatIsNotWhatWasStoredIsNeverRead(rows: Int, mended: Int) throws {
+        let scratch = Scratch()
+        try FileManager.default.createDirectory(atPath: scratch.path, withIntermediateDirectories: true)
+        let store = try SpoolStore(path: scratch.file, laneNames: ["a", "b"])
+        try store.beginTransaction()
+        for number in 1...rows { try store.insert(record("<\(number)>", padding: 3_500), number: Int64(number)) }
+        try store.commit()
+        store.close()
+        try change(scratch, "<7>", to: "<8>")
+
+        let desk = Desk()
+        let spool = try desk.spool(scratch) {
+            $0.checkedFileBytes = Self.checkedBytes
+            $0.mendedFileBytes = mended
+        }
+        #expect(spool.submit([.read(lane: 0, after: 0, count: 100, bytes: .max)]))
+        #expect(desk.wait { $0.answers == 1 })
+        let read = desk.told.withLock { $0.rows[0] ?? [] }
+        #expect(read.map(\.number) == (mended == 0 ? [] : Array(1...min(Int64(rows), 101)).filter { $0 != 7 }))
+        let (aside, copied) = desk.told.withLock { ($0.aside.first ?? "", $0.copied) }
+        #expect(copied == (mended == 0 ? nil : Int64(rows - 1)))
+        spool.stop()
+        #expect(!FileManager.default.fileExists(atPath: scratch.path + "/spool-copy.db"))
+        let mode = try FileManager.default.attributesOfItem(atPath: scratch.file)[.posixPermissions] as? Int
+        #expect(mode == 0o600)
+
+        #expect(try numbers(in: scratch.file).count == (mended == 0 ? 0 : rows - 1))
+        #expect(try numbers(in: aside).count == rows - 1)
+        let file = try SpoolFile(aside)
+        defer { file.close() }
+        #expect(!file.isSound)
+        _ = try file.rows(of: .lane(1), after: 0, count: 1_000)
+        #expect(file.damage == ["a: 1 rows are not what was stored, the first is row 7"])
+    }
+
+    @Test func aRowIsKnownByItsPlaceAndAllThatItHolds() {
+        func digest(
+            number: Int64 = 1, lane: Int64 = 1, timestamp: Int64 = 5, key: [UInt8]? = [1], value: [UInt8] = [2, 3],
+            headers: [UInt8] = [4], reason: String? = nil
+        ) -> Int64 {
+            value.withUnsafeBytes { value in
+                headers.withUnsafeBytes { headers in
+                    (key ?? []).withUnsafeBytes {
+                        SpoolRecord(
+                            lane: 0, timestamp: timestamp, key: key == nil ? nil : $0, value: value, headers: headers
+                        ).digest(number: number, lane: lane, reason: reason)
+                    }
+                }
+            }
+        }
+        let digests = [
+            digest(), digest(number: 2), digest(lane: 2), digest(timestamp: 6), digest(key: nil), digest(key: []),
+            digest(key: [2]), digest(value: []), digest(value: [2, 4]), digest(headers: []),
+            digest(value: [3], headers: [4, 2]),
+            digest(key: [1, 4], headers: []), digest(reason: ""), digest(reason: "x"),
+        ]
+        #expect(Set(digests).count == digests.count)
+        #expect(digest() == digest())
+        // Stored in files: the same in every version.
+        #expect(digest() == -7_477_432_050_384_566_620)
+    }
+
+    @Test func aFileWhoseNumbersNoBridgeCanHaveReachedIsDamaged() throws {
+        let scratch = Scratch()
+        try FileManager.default.createDirectory(atPath: scratch.path, withIntermediateDirectories: true)
+        let store = try SpoolStore(path: scratch.file, laneNames: ["a", "b"])
+        try store.beginTransaction()
+        try store.insert(record("1"), number: .max - 1)
+        try store.commit()
+        store.close()
+        do throws(SpoolError) {
+            _ = try SpoolStore(path: scratch.file, laneNames: ["a", "b"])
+            Issue.record("it was opened")
+        } catch { #expect(error.code == .damaged) }
+    }
+
+    private func filled(_ scratch: Scratch, lanes: [String] = ["a", "b"], rows: Int = 300) throws {
+        try FileManager.default.createDirectory(atPath: scratch.path, withIntermediateDirectories: true)
+        let store = try SpoolStore(path: scratch.file, laneNames: lanes)
+        try store.beginTransaction()
+        for number in 1...rows { try store.insert(record("<\(number)>", padding: 500), number: Int64(number)) }
+        try store.commit()
+        store.close()
+    }
+
+    private func sql(_ scratch: Scratch, _ text: String) throws {
+        let database = try Database(scratch.file)
+        try database.execute(text)
+        database.close()
+    }
+
+    /// Each of its rows is sound, and in the right table.
+    @Test func aPageInThePlaceOfAnotherGivesNoRowTwice() throws {
+        let scratch = Scratch()
+        try filled(scratch)
+        var bytes = try Data(contentsOf: URL(fileURLWithPath: scratch.file))
+        let pages = try ["<100>", "<200>"].map {
+            try #require(bytes.range(of: Data($0.utf8))).lowerBound / 4_096 * 4_096
+        }
+        bytes.replaceSubrange(pages[0]..<pages[0] + 4_096, with: bytes[pages[1]..<pages[1] + 4_096])
+        try bytes.write(to: URL(fileURLWithPath: scratch.file))
+        for checked in [Int.max, 0] {
+            let copy = Scratch()
+            try FileManager.default.createDirectory(atPath: copy.path, withIntermediateDirectories: true)
+            try bytes.write(to: URL(fileURLWithPath: copy.file))
+            let desk = Desk()
+            let spool = try desk.spool(copy) { $0.checkedFileBytes = checked }
+            #expect(spool.submit([.read(lane: 0, after: 0, count: 1_000, bytes: .max)]))
+            #expect(desk.wait { $0.answers == 1 })
+            let read = desk.told.withLock { $0.rows[0] ?? [] }.map(\.number)
+            #expect(read.count > 285 && read.count < 300 && !read.contains(100) && read.contains(200), "\(read.count)")
+            #expect(read == Array(Set(read)).sorted())
+            #expect(desk.told.withLock { $0.aside.count } == 1)
+            #expect(desk.told.withLock { $0.left.contains { $0.contains("rows are lost") } })
+            spool.stop()
+        }
+    }
+
+    /// A lane whose rows are gone would be read again and again, and one that seems full would take nothing more.
+    @Test(arguments: [
+        "UPDATE lane SET rows = rows + 3 WHERE id = 1", "UPDATE lane SET bytes = bytes + 1000000000 WHERE id = 2",
+        "DROP TABLE lane_1; CREATE TABLE lane_1 (number INTEGER PRIMARY KEY, timestamp INTEGER NOT NULL, digest INTEGER NOT NULL, key BLOB, headers BLOB NOT NULL, value BLOB NOT NULL)",
+    ])
+    func sumsThatDoNotAgreeAreDamage(change: String) throws {
+        let scratch = Scratch()
+        try filled(scratch, rows: 20)
+        try sql(scratch, change)
+        let desk = Desk()
+        let spool = try desk.spool(scratch)
+        #expect(spool.submit([.insert(record("new"), number: 100, token: 1)]))
+        #expect(desk.wait { $0.durable == [1] })
+        let rows: Int64 = change.hasPrefix("DROP") ? 0 : 20
+        #expect(desk.told.withLock { $0.copied } == rows)
+        #expect(desk.told.withLock { $0.opened.last?.totals.map(\.rows) } == [rows, 0])
+        #expect(desk.told.withLock { $0.opened.last?.totals[1].bytes } == 0)
+        spool.stop()
+    }
+
+    @Test func rowsThatAreCountedAndNotThereAreMetWhenTheyAreRead() throws {
+        let scratch = Scratch()
+        try filled(scratch, rows: 20)
+        try sql(scratch, "DELETE FROM lane_1")
+        let desk = Desk()
+        let spool = try desk.spool(scratch) { $0.checkedFileBytes = 0 }
+        #expect(spool.submit([.read(lane: 0, after: 0, count: 10, bytes: .max)]))
+        #expect(desk.wait { $0.answers == 1 })
+        #expect(desk.told.withLock { $0.opened.last?.totals.map(\.rows) } == [0, 0])
+        spool.stop()
+    }
+
+    @Test func rowsOfAnotherVersionsTopicsGoAlong() throws {
+        let scratch = Scratch()
+        try filled(scratch, lanes: ["gone", "b", "a"], rows: 50)
+        try change(scratch, "<30>", to: "<31>")
+        let desk = Desk()
+        let spool = try desk.spool(scratch)
+        #expect(desk.wait { $0.copied == 49 })
+        spool.stop()
+        let file = try SpoolFile(scratch.file)
+        defer { file.close() }
+        let gone = try #require(file.lanes.first { $0.name == "gone" })
+        #expect(try file.rows(of: .lane(gone.id), after: 0, count: 100).count == 49)
+    }
+
+    /// Nobody can say which topics the rows are of: all of it is left to a person.
+    @Test func withoutTheTopicsNamesNothingIsCopied() throws {
+        let scratch = Scratch()
+        try filled(scratch)
+        try overwritePage(scratch, holding: "a\u{1},")
+        let desk = Desk()
+        let spool = try desk.spool(scratch)
+        #expect(spool.submit([.insert(record("new"), number: 1_000, token: 1)]))
+        #expect(desk.wait { $0.durable == [1] })
+        #expect(desk.told.withLock { $0.aside.count == 1 && $0.copied == nil && $0.left.count == 1 })
+        spool.stop()
+    }
+
+    /// What a process that ended in the middle of it leaves.
+    @Test(arguments: ["copied", "set aside", "an empty file made", "unfinished"])
+    func aCopyIsTheSpoolFromTheMomentThatItIsComplete(state: String) throws {
+        let scratch = Scratch()
+        try filled(scratch, rows: 30)
+        let files = FileManager.default
+        let complete = scratch.path + "/spool-copy.db"
+        switch state {
+        case "unfinished":
+            try Data("half".utf8).write(to: URL(fileURLWithPath: scratch.path + "/spool-copy-unfinished.db"))
+        case "copied":
+            try files.copyItem(atPath: scratch.file, toPath: complete)
+            try change(scratch, "<7>", to: "<8>")
+        default:
+            try files.moveItem(atPath: scratch.file, toPath: complete)
+            if state != "set aside" { try Data().write(to: URL(fileURLWithPath: scratch.file)) }
+        }
+        let desk = Desk()
+        let spool = try desk.spool(scratch)
+        #expect(spool.submit([.read(lane: 0, after: 0, count: 100, bytes: .max)]))
+        #expect(desk.wait { $0.answers == 1 })
+        #expect(desk.told.withLock { $0.rows[0]?.map(\.number) } == Array(1...30))
+        spool.stop()
+        let names = try files.contentsOfDirectory(atPath: scratch.path)
+        #expect(!names.contains { $0.hasPrefix("spool-copy") })
+        #expect(names.filter { $0.hasPrefix("spool-damaged-") }.count == (state == "copied" ? 1 : 0), "\(names)")
+    }
+
+    @Test func aLogThatWasSetAsideAloneIsCounted() throws {
+        let scratch = Scratch()
+        try filled(scratch, rows: 1)
+        try Data().write(to: URL(fileURLWithPath: scratch.path + "/spool-damaged-1-2.db-wal"))
+        try Data().write(to: URL(fileURLWithPath: scratch.path + "/spool-damaged-1-3.db-wal"))
+        try Data().write(to: URL(fileURLWithPath: scratch.path + "/spool-damaged-1-3.db"))
+        #expect(try SpoolPlace(scratch.path).setAside == ["spool-damaged-1-2.db-wal", "spool-damaged-1-3.db"])
+    }
+
+    /// An upgrade over a spool that was drained needs no hand; one that holds events needs the version that wrote them.
+    @Test(arguments: [0, 1]) func anOlderFormatIsTakenWhenItIsEmpty(rows: Int) throws {
+        let scratch = Scratch()
+        try FileManager.default.createDirectory(atPath: scratch.path, withIntermediateDirectories: true)
+        let database = try Database(scratch.file)
+        try database.execute(
+            """
+            PRAGMA journal_mode=WAL;
+            CREATE TABLE lane (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, rows INTEGER NOT NULL, bytes INTEGER NOT NULL);
+            CREATE TABLE parked (number INTEGER PRIMARY KEY, lane INTEGER NOT NULL, timestamp INTEGER NOT NULL,
+                                 key BLOB, headers BLOB NOT NULL, value BLOB NOT NULL, reason TEXT NOT NULL);
+            CREATE TABLE lane_1 (number INTEGER PRIMARY KEY, timestamp INTEGER NOT NULL, key BLOB, headers BLOB NOT NULL, value BLOB NOT NULL);
+            INSERT INTO lane VALUES (1, 'a', \(rows), 0);
+            PRAGMA user_version=1;
+            """)
+        if rows > 0 { try database.execute("INSERT INTO lane_1 VALUES (1, 2, NULL, x'', x'')") }
+        database.close()
+        let desk = Desk()
+        let spool = try desk.spool(scratch)
+        #expect(spool.submit([.insert(record("new"), number: 1, token: 1)]))
+        if rows == 0 {
+            #expect(desk.wait { $0.durable == [1] })
+        } else {
+            #expect(desk.wait { $0.rejected[1]?.code == .version })
+        }
+        #expect(desk.told.withLock { $0.aside.isEmpty })
+        spool.stop()
+    }
+
+    @Test func parkedRowsArePutBackOrDeleted() throws {
+        let scratch = Scratch()
+        let desk = Desk()
+        let spool = try desk.spool(scratch)
+        #expect(spool.submit((1...5).map { .insert(record("\($0)", lane: 1), number: Int64($0), token: 1) }))
+        #expect(spool.submit((1...4).map { .park(record("\($0)", lane: 1), number: Int64($0), reason: "x") }))
+        #expect(desk.wait { $0.durable == [1] })
+        spool.stop()
+        let back = try ParkedRows.putBack(in: scratch.path, lanes: ["a", "b"]) { record in
+            String(decoding: record.value, as: UTF8.self) == "3" ? nil : record.inLane(0)
+        }
+        #expect(back == 3)
+        let file = try SpoolFile(scratch.file)
+        #expect(
+            try file.rows(of: .lane(1), after: 0, count: 10).map {
+                text(SpoolRow(number: $0.number, record: $0.record))
+            } == ["1", "2", "4"])
+        #expect(try file.rows(of: .lane(1), after: 0, count: 10).map(\.number) == [6, 7, 8])
+        #expect(try file.rows(of: .parked, after: 0, count: 10).map(\.number) == [3])
+        #expect(file.isSound)
+        file.close()
+        #expect(try ParkedRows.discard(in: scratch.path, lanes: ["a", "b"]) == 1)
+        #expect(try ParkedRows.discard(in: scratch.path, lanes: ["a", "b"]) == 0)
+    }
+}
