@@ -194,7 +194,8 @@ final class SimulatorRun {
     private func signedHeaders(of callback: SimulatedCallback, _ url: String) -> UnsafeMutablePointer<curl_slist>? {
         let signed =
             configuration.authentication.signature?.headers(
-                method: callback.method.rawValue, target: endpoint.target(of: url), body: callback.body,
+                method: callback.method.rawValue, basePath: endpoint.target(of: endpoint.base),
+                target: endpoint.target(of: url), body: callback.body,
                 at: Self.milliseconds) ?? []
         return Self.list(lines(for: callback.contentType) + signed)
     }

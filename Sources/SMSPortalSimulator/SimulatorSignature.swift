@@ -53,12 +53,16 @@ package struct SimulatorSignature: Sendable, CustomStringConvertible, CustomRefl
     /// The lines of headers with which a request is signed.
     ///
     /// - Parameters:
+    ///   - basePath: the part of the path before `/webhooks`.
     ///   - target: path and query as they are sent.
     ///   - milliseconds: the time, since 1970.
-    func headers(method: String, target: Substring, body: [UInt8], at milliseconds: Int64) -> [String] {
+    func headers(method: String, basePath: Substring, target: Substring, body: [UInt8], at milliseconds: Int64)
+        -> [String]
+    {
         let time = "\(isInMilliseconds ? milliseconds : milliseconds / 1_000)"
         let path = target.prefix { $0 != "?" }
-        let tail = path.firstRange(of: "/webhooks").map { path[$0.upperBound...] } ?? ""
+        let root = basePath + "/webhooks"
+        let tail = path.hasPrefix(root) ? path.dropFirst(root.count) : ""
         let address = Self.fill(
             url,
             [

@@ -194,6 +194,35 @@ import Testing
         #expect(rows.allSatisfy { $0["state"] as? String == "parked" && ($0["reason"] as? String)?.isEmpty == false })
         let status = try smsbridge(["spool", "status", "--path", folder.path])
         #expect(status.output.contains("parked  20 rows: "), "\(status.output)")
+        let counted = try smsbridge(["spool", "discard", "--path", folder.path])
+        #expect(counted.exitCode == 0 && counted.output == "parked  20 rows\n" && counted.errors.contains("--execute"))
+
+        // With topics that take more they go where they were meant to go.
+        let topics = EventTopic.allCases.map { $0.name(prefix: prefix) }
+        _ = try admin.delete(topics, timeout: 30_000)
+        for name in topics {
+            for _ in 0..<300 {
+                let made = try admin.create([NewTopic(name: name, partitions: 1, replication: 1)], timeout: 30_000)
+                if made.values.allSatisfy({ $0 == nil }) { break }
+                usleep(100_000)
+            }
+        }
+        let again = try smsbridge([
+            "spool", "drain", "--parked", "--path", folder.path, "--kafka-bootstrap-servers", servers, "--topics-prefix",
+            prefix, "--json",
+        ])
+        #expect(again.exitCode == 0 && again.errors.contains("20 parked rows are tried again"), "\(again.errors)")
+        #expect(try records(again.output)[0]["published"] as? Int == 20, "\(again.output)")
+        var sizes: [String: Int64] = [:]
+        for name in topics {
+            sizes[name] = Int64(try admin.client.watermarks(topic: name, partition: 0, timeout: 15_000).count)
+        }
+        #expect(sizes.values.reduce(0, +) == 20)
+        let meant = rows.reduce(into: [String: Int64]()) { sums, row in
+            let headers = row["headers"] as? [String: Any]
+            sums[headers?["smsbridge-topic"] as? String ?? "\(prefix).quarantine", default: 0] += 1
+        }
+        #expect(sizes.filter { $0.value > 0 } == meant, "\(sizes)")
     }
 
     @Test(.enabled(if: realBootstrapServers != nil)) func aDrainThatIsKilledAgainAndAgainLosesNothingAndKeepsTheOrder()

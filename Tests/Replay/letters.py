@@ -12,7 +12,7 @@ import time
 import urllib.request
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
-from confluent_kafka.admin import ConfigResource, NewTopic
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "Contract"))
 from bridge import Bridge  # noqa: E402
@@ -251,3 +251,40 @@ def quarantine(stand, check):
           "with their first ids and times", values[:1])
     check(len(command("list").stdout.splitlines()) == 1 and len(command("list", "--all").stdout.splitlines()) == 6,
           "what is not understood stays")
+
+    # An event that its topic refuses for itself, until the topic takes more.
+    topic = f"{prefix}.url-click"
+
+    admin = AdminClient({"bootstrap.servers": stand.options.bootstrap})
+
+    def limit(size):
+        config = ConfigResource(ConfigResource.Type.TOPIC, topic, set_config={"max.message.bytes": str(size)})
+        for future in admin.alter_configs([config]).values():
+            future.result(30)
+
+    limit(300)
+    bridge = Bridge.start([str(stand.options.binary)], stand.options.bootstrap, prefix, str(stand.folder), "refused", secret)
+    try:
+        body = {"phoneNumber": "27821234567", "type": "REDIRECT", "interactionUtc": "1735718400", "landingPageName": "Spring"}
+        check(post("/webhooks/url-click", body) == 200, "what Kafka refuses is answered 200")
+        deadline = time.monotonic() + 30
+        while "refused in" not in (listed := command("list").stdout) and time.monotonic() < deadline:
+            time.sleep(0.2)
+    finally:
+        bridge.process.send_signal(signal.SIGTERM)
+        bridge.process.wait(20)
+    check(f"refused in {topic}" in listed and "27821234567" not in listed, "it is in the quarantine", listed)
+    command("redecode")
+    check(not records(stand, topic) and f"refused in {topic}" in command("list").stdout, "and stays there unless asked for")
+    done = command("redecode", "--refused")
+    check(done.returncode == 1 and "refused" in done.stderr and f"refused in {topic}" in command("list").stdout,
+          "what is refused again stays", done.stderr)
+    limit(1 << 20)
+    check(json.loads(command("redecode", "--refused", "--dry-run", "--json").stdout)["understood"] == {"url-click": 1}, "counted first")
+    done = command("redecode", "--refused")
+    sent = records(stand, topic)
+    check(done.returncode == 0 and len(sent) == 1 and f"refused in {topic}" not in command("list").stdout,
+          "then it is in its topic, once", done.stderr)
+    headers = dict(sent[0].headers()) if sent else {}
+    check(sent and headers["ce_id"].decode() == json.loads(sent[0].value())["id"] and sent[0].key() == b"27821234567"
+          and not any(name.startswith("smsbridge-") for name in headers), "as it was meant to be", headers)

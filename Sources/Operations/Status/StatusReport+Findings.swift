@@ -286,7 +286,7 @@ extension StatusReport {
         if let reason = evidence.alerts["authentication"] {
             add(
                 .warning, "SmsbridgeEverybodyLetIn", Figure.sentence(reason),
-                "For a cut-over only: set auth.mode to enforce when it is over.")
+                "For a trial or a cut-over only: give secrets, and let auth.mode be enforce.")
         }
     }
 

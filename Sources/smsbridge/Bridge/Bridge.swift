@@ -251,6 +251,8 @@ final class Bridge {
     private func watchSecrets(_ topicWatch: TopicWatch?) throws {
         if settings.auth.mode == .log, settings.auth.isConfigured {
             readiness.alert("authentication", "auth.mode is log: everybody is let in, refusals are only counted")
+        } else if settings.auth.none {
+            readiness.alert("authentication", "auth.none is true: everybody is let in")
         }
         guard settings.hasSecretFiles else { return }
         var kafka = settings.kafka

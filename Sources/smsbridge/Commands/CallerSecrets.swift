@@ -24,6 +24,7 @@ struct CallerSecrets {
     /// - Returns: nil when the account is none of the settings'; the user has been told.
     init?(_ auth: BridgeSettings.Auth, account: String?, command: String) {
         let names = auth.accountNames
+        let account = account ?? (names.count == 1 ? names[0] : nil)
         guard names.isEmpty ? account == nil : account.map(names.contains) ?? false else {
             let expected =
                 names.isEmpty ? "the settings name no account" : "expected one of: " + names.joined(separator: ", ")

@@ -20,6 +20,8 @@ enum QuarantineCommand {
         help: "Only this callback, as list shows it. May be repeated.")
     private static let all = CommandOption<Bool>(
         "--all", help: "Those that were redecoded, too, as far as the topic keeps them.")
+    private static let refused = CommandOption<Bool>(
+        "--refused", help: "Send events that Kafka refused to their topics again, too: once those take them.")
     private static let dryRun = CommandOption<Bool>("--dry-run", help: "Count only.")
     private static let json = CommandOption<Bool>("--json", help: "Write JSON to standard output, an object a line.")
 
@@ -43,9 +45,11 @@ enum QuarantineCommand {
                 discussion: """
                     After events.<type>.fields has been given the names of a new shape: what is now understood goes to the
                     topic of its type, with its first id and time, once. What still is not stays. A kill in between sends
-                    at most the last 1,000 again, with the same ids. Exit codes: 0; 1 failed; 4 ended early.
+                    at most the last 1,000 again, with the same ids. With --refused also events that were understood, and
+                    that their topic refused for themselves, as they are: raise its max.message.bytes first.
+                    Exit codes: 0; 1 failed; 4 ended early.
                     """,
-                options: filters + [dryRun, json], settings: settings,
+                options: filters + [refused, dryRun, json], settings: settings,
                 examples: [
                     .init(
                         "what would become of them", "smsbridge quarantine redecode --dry-run --config smsbridge.yaml")
@@ -128,16 +132,14 @@ enum QuarantineCommand {
 
     /// The line of an event that was understood, and that Kafka would not take in its topic; nil for any other record.
     private static func refusal(_ record: ArchiveRecord, isOpen: Bool, _ invocation: Invocation) -> String? {
-        func header(_ name: String) -> String? {
-            record.headers.last { $0.name == name }?.value.map { printable(String(decoding: $0, as: UTF8.self)) }
-        }
-        guard let error = header("smsbridge-refused"), let topic = header("smsbridge-topic"),
-            isMeant(record, at: record.timestamp, reason: error, invocation)
+        guard let refusal = Refusal(record),
+            isMeant(record, at: record.timestamp, reason: refusal.error, invocation)
         else { return nil }
+        let (error, topic) = (printable(refusal.error), printable(refusal.topic))
         let place = "\(record.partition):\(record.offset)"
         let time = EventTime(millisecondsSinceEpoch: record.timestamp).rfc3339
         let bytes = record.value?.count ?? 0
-        let id = header("ce_id") ?? ""
+        let id = printable(record.text(ofHeader: "ce_id") ?? "")
         if invocation.isOn(json) {
             return "{\"at\":\"\(place)\",\"open\":\(isOpen),\"receivedAt\":\"\(time)\","
                 + "\"reason\":\(JSONText.string(error)),\"topic\":\(JSONText.string(topic)),\"bytes\":\(bytes),\"id\":\(JSONText.string(id))}"
@@ -194,8 +196,37 @@ enum QuarantineCommand {
             try ledger.keep()
             waiting = 0
         }
+        let topics = EventTopic.allCases.filter { $0 != .quarantine }
+        let names = topics.map { $0.name(prefix: settings.topics.prefix) }
+        func publish(
+            _ record: ArchiveRecord, as topic: EventTopic, key: [UInt8]?, value: [UInt8]?, timestamp: Int64,
+            headers: [ArchiveRecord.Header]
+        ) throws(ReplayFailure) {
+            if !isDryRun {
+                do throws(ReplayFailure) { try ledger.finish(record) } catch {
+                    try settle()
+                    let count = becomes.values.reduce(0, +)
+                    throw ReplayFailure(message: "after \(count), which were published: \(error.message)")
+                }
+                let name = topic.name(prefix: settings.topics.prefix)
+                if sender == nil { sender = try RecordSender(settings.kafkaClient, topics: [name]) }
+                try sender?.send(topic: name, key: key, value: value, timestamp: timestamp, headers: headers)
+                waiting += 1
+            }
+            becomes[topic.suffix, default: 0] += 1
+            if waiting >= batch { try settle() }
+        }
         try ledger.forEach(until: interrupted) { record, _ throws(ReplayFailure) in
-            guard let event = event(record, invocation) else { return true }
+            guard let event = event(record, invocation) else {
+                guard invocation.isOn(refused), let refusal = Refusal(record),
+                    isMeant(record, at: record.timestamp, reason: refusal.error, invocation),
+                    let index = names.firstIndex(of: refusal.topic)
+                else { return true }
+                try publish(
+                    record, as: topics[index], key: record.key, value: record.value, timestamp: record.timestamp,
+                    headers: record.headers.filter { !Refusal.headers.contains($0.name) })
+                return true
+            }
             var again = Event.unrecognised(event).redecoded(by: decoder)
             guard again.type != .unrecognised else {
                 left["\(event.reason)", default: 0] += 1
@@ -205,23 +236,9 @@ enum QuarantineCommand {
             again.envelope.id = event.envelope.id
             again.envelope.idBasis = event.envelope.idBasis
             let new = again.record()
-            guard !isDryRun else {
-                becomes[new.topic.suffix, default: 0] += 1
-                return true
-            }
-            do throws(ReplayFailure) { try ledger.finish(record) } catch {
-                try settle()
-                let count = becomes.values.reduce(0, +)
-                throw ReplayFailure(message: "after \(count), which were published: \(error.message)")
-            }
-            let topic = new.topic.name(prefix: settings.topics.prefix)
-            if sender == nil { sender = try RecordSender(settings.kafkaClient, topics: [topic]) }
-            try sender?.send(
-                topic: topic, key: new.key, value: new.value, timestamp: new.timestamp.millisecondsSinceEpoch,
+            try publish(
+                record, as: new.topic, key: new.key, value: new.value, timestamp: new.timestamp.millisecondsSinceEpoch,
                 headers: new.headers.map { .init(name: $0.name, value: $0.value) })
-            becomes[new.topic.suffix, default: 0] += 1
-            waiting += 1
-            if waiting >= batch { try settle() }
             return true
         }
         try settle()
@@ -246,7 +263,30 @@ enum QuarantineCommand {
         }
         let count = becomes.values.reduce(0, +)
         Output.error(
-            "smsbridge quarantine redecode: \(count) callbacks are understood now, \(isDryRun ? "nothing was published" : "and published")\n"
+            "smsbridge quarantine redecode: \(count) \(invocation.isOn(refused) ? "are understood, or may be taken, now" : "callbacks are understood now"), \(isDryRun ? "nothing was published" : "and published")\n"
         )
+    }
+}
+
+/// Why an event is in the quarantine that was understood: its topic refused it, for itself.
+private struct Refusal {
+    static let headers = ["smsbridge-refused", "smsbridge-topic"]
+
+    let error: String
+    let topic: String
+
+    /// - Returns: nil for any other record.
+    init?(_ record: ArchiveRecord) {
+        guard let error = record.text(ofHeader: Self.headers[0]), let topic = record.text(ofHeader: Self.headers[1])
+        else { return nil }
+        self.error = error
+        self.topic = topic
+    }
+}
+
+extension ArchiveRecord {
+    /// The last header of a name, as text.
+    fileprivate func text(ofHeader name: String) -> String? {
+        headers.last { $0.name == name }?.value.map { String(decoding: $0, as: UTF8.self) }
     }
 }

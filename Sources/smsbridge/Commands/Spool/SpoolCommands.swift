@@ -6,7 +6,10 @@ import Spool
 enum SpoolCommands {
     static let command = Command(
         "spool", summary: "Look into a spool, export it, or publish what a stopped bridge has left",
-        subcommands: [SpoolShow.statusCommand, SpoolShow.listCommand, SpoolExport.command, SpoolDrain.command])
+        subcommands: [
+            SpoolShow.statusCommand, SpoolShow.listCommand, SpoolExport.command, SpoolDrain.command,
+            SpoolDiscard.command,
+        ])
 
     static let path = CommandOption<String>(
         "--path", "PATH", .anyText("path"),
@@ -26,6 +29,7 @@ enum SpoolCommands {
             case "spool status": return try SpoolShow.status(invocation, place)
             case "spool list": return try SpoolShow.list(invocation, settings, place)
             case "spool export": return try SpoolExport.run(invocation, settings, place)
+            case "spool discard": return try SpoolDiscard.run(invocation, place)
             default: return try SpoolDrain.run(invocation, settings, place)
             }
         } catch {

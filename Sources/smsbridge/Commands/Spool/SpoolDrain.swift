@@ -18,6 +18,8 @@ import Darwin
 /// The publisher of `serve` does it, without its public port: what order, settings and crashes mean is decided once.
 enum SpoolDrain {
     private static let dryRun = CommandOption<Bool>("--dry-run", help: "Only count what would be published.")
+    private static let parked = CommandOption<Bool>(
+        "--parked", help: "Try the parked rows again, too: once their topics take what they refused.")
     private static let patience = CommandOption<Duration>(
         "--give-up-after", "DURATION", .duration(.seconds(1)...(.seconds(86_400))), default: .seconds(60),
         help: "End when Kafka takes nothing for so long.")
@@ -31,7 +33,7 @@ enum SpoolDrain {
             Of a file that was set aside, what can be read is copied to FILE.drain first and published from there; the
             file stays. Exit codes: 0; 1 failed; 3 a part is damaged, the rest was published; 4 rows stay.
             """,
-        options: [SpoolCommands.path, dryRun, patience, SpoolCommands.json],
+        options: [SpoolCommands.path, dryRun, parked, patience, SpoolCommands.json],
         settings: .init(needs: .kafka, sections: ["kafka", "topics", "publish", "spool", "durability", "log"]),
         examples: [
             .init(
@@ -54,7 +56,7 @@ enum SpoolDrain {
         }
         let file = try SpoolFile(place.file)
         if invocation.isOn(dryRun) {
-            let status = try file.status()
+            let status = try place.isLoneFile ? file.countedStatus() : file.status()
             let result = Result(left: status.rows, parked: status.parkedRows, damage: file.damage)
             report(result, invocation, verb: "would be published")
             return file.damage.isEmpty ? ExitCode.success : ExitCode.damaged
@@ -73,8 +75,9 @@ enum SpoolDrain {
             folder = try salvage(SpoolFile(aside), to: aside + ".drain", &result)
         }
         file.close()
-        let before = try count(folder)
         place.release()
+        if invocation.isOn(parked) { try unpark(folder, settings) }
+        let before = try count(folder)
         let isDone: Bool
         do {
             isDone = try publish(folder, settings, rows: before.rows, patience: patience)
@@ -91,6 +94,15 @@ enum SpoolDrain {
         // librdkafka may still try to reach a broker that is away: its threads end with the process.
         if !isDone { _exit(code) }
         return code
+    }
+
+    /// A parked row was refused by the quarantine last; it goes to the topic that it was meant for.
+    private static func unpark(_ folder: String, _ settings: BridgeSettings) throws(SpoolError) {
+        let topics = EventTopic.allCases.map { $0.name(prefix: settings.topics.prefix) }
+        let count = try ParkedRows.putBack(in: folder, lanes: EventTopic.allCases.map(\.suffix)) { record in
+            record.beforeRefusal(topics: topics) ?? record
+        }
+        Output.error("smsbridge spool drain: \(count) parked rows are tried again\n")
     }
 
     /// Says where the topics are weak: a row goes on their word.
@@ -193,6 +205,10 @@ enum SpoolDrain {
         }
         if !invocation.isOn(dryRun) { Output.line("published  \(result.published) rows") }
         if result.left > 0 || invocation.isOn(dryRun) { Output.line("\(verb)  \(result.left) rows") }
-        if result.parked > 0 { Output.line("parked  \(result.parked) rows, which Kafka has refused: see spool export") }
+        if result.parked > 0 {
+            Output.line(
+                "parked  \(result.parked) rows, which Kafka has refused: see spool list, then drain --parked or discard"
+            )
+        }
     }
 }

@@ -30,7 +30,10 @@ enum SpoolShow {
 
     static func status(_ invocation: Invocation, _ place: SpoolPlace) throws(SpoolError) -> Int32 {
         let source = try SpoolCommands.source(place)
-        let status = try source.status()
+        // Of a file that was set aside the question is what of it can be read.
+        let file = place.isLoneFile ? source as? SpoolFile : nil
+        let status: SpoolStatus
+        if let file { status = try file.countedStatus() } else { status = try source.status() }
         let now = Int64(Date().timeIntervalSince1970 * 1_000)
         func age(_ lane: SpoolStatus.Lane) -> Int64? { lane.oldest.map { max(0, now - $0) / 1_000 } }
         if invocation.isOn(SpoolCommands.json) {
