@@ -208,7 +208,8 @@ import Testing
             }
         }
         let again = try smsbridge([
-            "spool", "drain", "--parked", "--path", folder.path, "--kafka-bootstrap-servers", servers, "--topics-prefix",
+            "spool", "drain", "--parked", "--path", folder.path, "--kafka-bootstrap-servers", servers,
+            "--topics-prefix",
             prefix, "--json",
         ])
         #expect(again.exitCode == 0 && again.errors.contains("20 parked rows are tried again"), "\(again.errors)")
