@@ -98,6 +98,8 @@ final class GuardedServer: Sendable {
         onStart(Started(port: try listening.listen(), replacements: replacements, ends: ends))
         loop.run()
         listening.close()
+        // They hold each other.
+        (ingress, server) = (nil, nil)
     }
 
     func stop() {
