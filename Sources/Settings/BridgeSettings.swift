@@ -44,7 +44,7 @@ package struct BridgeSettings: Sendable, Equatable {
         package var idleTimeout = Duration.seconds(75)
         /// The most open connections.
         package var maxConnections = 10_000
-        /// All requests that are not answered yet together, in bytes.
+        /// All requests that are not whole yet together, in bytes.
         package var maxUnfinishedBytes = 64 << 20
         /// Connections that the system may keep waiting to be accepted.
         package var backlog = 1_024

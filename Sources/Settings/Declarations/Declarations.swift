@@ -60,10 +60,11 @@ extension Declaration {
         ),
         .single(
             "http.maxConnections", \.http.maxConnections, .integer(1...1_000_000),
-            "The most open connections. Those beyond are answered 503 and closed."),
+            "The most open connections. Those beyond are answered 503 and closed; with TLS or the PROXY protocol they are closed without an answer."
+        ),
         .single(
             "http.maxUnfinishedBytes", \.http.maxUnfinishedBytes, .bytes(64 << 10...16 << 30),
-            "All requests that are not answered yet together; beyond it they are answered 503. Not below `http.maxBodyBytes`."
+            "All requests that are not whole yet together; beyond it they are answered 503. Not below `http.maxBodyBytes`."
         ),
         .single(
             "http.backlog", \.http.backlog, .integer(1...65_535),
@@ -135,7 +136,7 @@ extension Declaration {
         ),
         .kafkaPropertyFiles(
             "kafka.propertyFiles",
-            "Properties of librdkafka whose values are in files (each whole file is one value, without the line's end at its end). For the secret ones the environment has a name of its own each, such as `SMSBRIDGE_KAFKA_PROPERTIES_SASL_PASSWORD_FILE`."
+            "Properties of librdkafka whose values are in files (each whole file is one value, without one line break at its end). For the secret ones the environment has a name of its own each, such as `SMSBRIDGE_KAFKA_PROPERTIES_SASL_PASSWORD_FILE`."
         ),
     ]
 
@@ -146,7 +147,7 @@ extension Declaration {
             "What the names of all topics begin with: `smsportal` makes `smsportal.reply`."),
         .single(
             "topics.create", \.topics.create, .flag, also: ["topics.autoCreate", "kafka.createTopics"],
-            "Creates missing topics at start, with the three settings below. If false, missing topics are named and `serve` does not start."
+            "Creates missing topics at start, with the three settings below. If false, missing topics are named in the log, and their events wait in the spool; without a spool `serve` does not start."
         ),
         .single(
             "topics.partitions", \.topics.partitions, .integer(1...10_000),
@@ -295,7 +296,8 @@ extension Declaration {
         ),
         .single(
             "auth.none", \.auth.none, .flag, also: ["auth.disabled", "auth.anonymous", "auth.enabled"],
-            "Lets anybody in. Without it `serve` refuses to start when no secret is configured."),
+            "Lets anybody in. Without it `serve` refuses to start when neither a secret nor `auth.addresses` is configured."
+        ),
     ]
 
     private static func fields(of type: String, _ target: Target<[String: String]>) -> Declaration {

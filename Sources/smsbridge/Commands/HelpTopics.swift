@@ -17,7 +17,8 @@ enum HelpTopics {
                simulate: a callback was given up, refused for good or abandoned
           2    the command line or the settings are wrong: every problem is named at once, and nothing was begun
           3    a part of a file is damaged; what can be read of it was (spool)
-          4    ended early, or rows stay: run it again to go on (spool drain, replay, dlt redrive, quarantine redecode)
+          4    ended early, or rows stay: run it again to go on (spool drain, replay, dlt redrive, quarantine redecode);
+               parked rows go with spool drain --parked or spool discard
           130  ended at once by Ctrl-C, 143 by SIGTERM. What runs for long ends in order at the first of them, and so at
                the second; serve with 0
           141  whoever read standard output has gone (| head)

@@ -16,8 +16,8 @@ enum Serve {
         "serve", summary: "Take callbacks and publish them to Kafka",
         discussion: """
             Callbacks come to /webhooks/<type> (delivery-status, reply, short-code, url-preview, url-click) or to
-            /webhooks, where the fields tell the type. Each is answered 200 once Kafka has acknowledged its event.
-            SIGTERM ends it in order, a second one at once.
+            /webhooks, where the fields tell the type. Each is answered 200 once its event is in Kafka or synced in the
+            spool. SIGTERM ends it in order, a second one at once.
             """,
         settings: .init(needs: .serve),
         examples: [

@@ -17,7 +17,7 @@ enum TopicsCommand {
                 settings: .init(needs: .kafka),
                 examples: [
                     .init(
-                        "six topics with 12 partitions, each three times",
+                        "seven topics with 12 partitions, each three times",
                         "smsbridge topics create --kafka-bootstrap-servers kafka:9092 --topics-partitions 12 --topics-replication 3"
                     )
                 ])

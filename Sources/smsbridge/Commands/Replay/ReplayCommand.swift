@@ -32,7 +32,7 @@ enum ReplayCommand {
     static let json = CommandOption<Bool>("--json", help: "Write the result as JSON to standard output.")
     static let toTopic = CommandOption<String>(
         "--to-topic", "TOPIC", .anyText("topic"),
-        help: "Send to this topic, with the headers replay-of and replay-name.")
+        help: "Send to this topic, with the headers replay-of and, with --name, replay-name.")
     static let toFile = CommandOption<String>(
         "--to-file", "FILE", .anyText("file"), help: "Write NDJSON; - is standard output.")
     static let toGroup = CommandOption<String>(
