@@ -23,6 +23,5 @@ static inline int csqlite_bind_text_bytes(sqlite3_stmt *statement, int index, co
 }
 
 // Macros of expressions do not import.
-static const int csqlite_ioerr_read = SQLITE_IOERR_READ;
 static const int csqlite_ioerr_short_read = SQLITE_IOERR_SHORT_READ;
 static const int csqlite_ioerr_corruptfs = SQLITE_IOERR_CORRUPTFS;

@@ -117,8 +117,8 @@ final class Database {
         let reason = handle.map { String(cString: sqlite3_errmsg($0)) } ?? String(cString: sqlite3_errstr(code))
         let kind: SpoolError.Code =
             switch code {
-            // What a disk cannot give back is lost, whatever the reason.
-            case csqlite_ioerr_read, csqlite_ioerr_short_read, csqlite_ioerr_corruptfs: .damaged
+            // What a disk cannot give back is lost.
+            case csqlite_ioerr_short_read, csqlite_ioerr_corruptfs: .damaged
             default: Self.kind(code & 0xff)
             }
         return SpoolError(kind, "\(path): \(reason) (SQLite \(code)) in: \(what.prefix(60))")

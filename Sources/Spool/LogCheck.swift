@@ -83,7 +83,9 @@ enum LogCheck {
             }
             if part < 0, errno == EINTR { continue }
             guard part >= 0 else {
-                throw SpoolError(.io, "cannot read \(path): \(String(cString: strerror(errno)))")
+                // What the disk cannot give back is lost.
+                let code: SpoolError.Code = errno == EIO || errno == ENXIO ? .damaged : .io
+                throw SpoolError(code, "cannot read \(path): \(String(cString: strerror(errno)))")
             }
             if part == 0 { return false }
             count += part

@@ -17,6 +17,10 @@ package struct SpoolConfiguration: Sendable {
     package var checkedFileBytes = 16 << 20
     /// What can be read of a damaged file goes on by itself when the file is no larger: so much is copied in a few seconds.
     package var mendedFileBytes = 256 << 20
+    /// How long damage must be met in a larger file before all of it is left to a person.
+    package var damagePatience = Duration.seconds(10)
+    /// How long what can be read of a damaged file is copied before all of it is left to a person.
+    package var copyPatience = Duration.seconds(20)
 
     package init(path: String, lanes: [String]) {
         self.path = path

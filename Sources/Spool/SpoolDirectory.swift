@@ -14,9 +14,10 @@ final class SpoolDirectory: Sendable {
     var file: String { path + "/spool.db" }
     private var ballast: String { path + "/ballast" }
     /// What is sound of a damaged file, complete and synced, about to take that one's place.
-    private var copy: String { path + "/spool-copy.db" }
+    private var copy: String { Self.copy(in: path) }
+    static func copy(in path: String) -> String { path + "/spool-copied.db" }
     /// The same before it is complete.
-    var unfinishedCopy: String { path + "/spool-copy-unfinished.db" }
+    var unfinishedCopy: String { path + "/spool-copying.db" }
 
     /// Bytes that are kept in a file of their own, to be given up when the disk is full: deleting rows needs room, too.
     private static let ballastBytes = 16 << 20
@@ -34,19 +35,18 @@ final class SpoolDirectory: Sendable {
                 "spool.path: \(path) is on \(name), which keeps nothing over a crash or cannot be relied on to; "
                     + "spool.anyFileSystem: true takes it all the same")
         }
-        lock = open(path + "/lock", O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
-        guard lock >= 0 else { throw SpoolError(.directory, "spool.path: cannot write to \(path): \(Self.reason)") }
-        guard flock(lock, LOCK_EX | LOCK_NB) == 0 else {
-            close(lock)
+        let descriptor = open(path + "/lock", O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+        guard descriptor >= 0 else {
+            throw SpoolError(.directory, "spool.path: cannot write to \(path): \(Self.reason)")
+        }
+        guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
+            close(descriptor)
             throw SpoolError(.locked, "spool.path: another process holds \(path)")
         }
+        // From here on the end of this object closes it.
+        lock = descriptor
         discard(unfinishedCopy)
-        // The last process has ended between two steps.
-        if access(copy, F_OK) == 0 {
-            _ = try setAside()
-            try install()
-        }
-        try makeFile()
+        if access(copy, F_OK) != 0 { try makeFile() }
     }
 
     /// Makes an empty file where there is none, for its owner only: SQLite gives its log the same permissions.
@@ -63,9 +63,15 @@ final class SpoolDirectory: Sendable {
         try move(unfinishedCopy, to: copy)
     }
 
-    /// Puts the copy in the place of the spool's own file, which is not there.
-    func install() throws(SpoolError) {
+    /// Puts the copy, if there is one, in the place of the spool's own file, which is set aside. May be called again after it
+    /// has failed, or after the process has ended in the middle of it.
+    ///
+    /// - Returns: the new name of the file; nil when there was nothing to set aside.
+    func takeCopy() throws(SpoolError) -> String? {
+        guard access(copy, F_OK) == 0 else { return nil }
+        let aside = try setAside()
         try move(copy, to: file)
+        return aside
     }
 
     private func move(_ old: String, to new: String) throws(SpoolError) {
@@ -135,12 +141,19 @@ final class SpoolDirectory: Sendable {
     /// - Returns: whether there was any.
     func dropBallast() -> Bool { unlink(ballast) == 0 }
 
-    /// The log first: a file without its log is still one that can be opened, but beside an empty file SQLite deletes a log.
-    private static let suffixes = ["-wal", "-shm", "-journal", ""]
+    /// The file first: should the process end in between, its log stands beside none, which is found to be wrong, and not
+    /// beside a file that looks whole without it.
+    private static let suffixes = ["", "-wal", "-shm", "-journal"]
 
     /// Removes a file that is not needed, and what belongs to it.
     func discard(_ aside: String) {
         for suffix in Self.suffixes { unlink(aside + suffix) }
+    }
+
+    /// Whether there certainly is nothing in it.
+    private static func isEmpty(_ path: String) -> Bool {
+        var status = stat()
+        return stat(path, &status) == 0 ? status.st_size == 0 : errno == ENOENT
     }
 
     /// Renames a damaged file and its log, so that a new one can take their place. What has been set aside before is
@@ -149,7 +162,7 @@ final class SpoolDirectory: Sendable {
     /// - Returns: the new name, nil when there was nothing to rename.
     /// - Throws: `SpoolError`, `.io` when it cannot be renamed.
     func setAside() throws(SpoolError) -> String? {
-        if SpoolStore.size(of: file) == 0, SpoolStore.size(of: file + "-wal") == 0 {
+        if Self.isEmpty(file), Self.isEmpty(file + "-wal") {
             discard(file)
             return nil
         }

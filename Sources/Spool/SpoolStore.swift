@@ -69,6 +69,7 @@ final class SpoolStore {
     /// - Throws: `SpoolError` when the file is damaged, of another version, or cannot be made durable.
     init(path: String, laneNames: [String]) throws(SpoolError) {
         self.path = path
+        try Self.refuseEmptyFileWithLog(path)
         let database = try Database(path)
         self.database = database
         // Before anything is read. No other connection: the log's index stays in memory, and a second process is refused by SQLite, too.
@@ -126,13 +127,19 @@ final class SpoolStore {
             find.bind(1, name)
             guard try find.step() else { throw SpoolError(.damaged, "\(path): the lane \(name) cannot be made") }
             let id = find.integer(0)
-            totals.append(SpoolTotals(rows: find.integer(1), bytes: find.integer(2)))
+            let total = SpoolTotals(rows: find.integer(1), bytes: find.integer(2))
             find.reset()
             let table = "lane_\(id)"
             try database.execute(
                 "CREATE TABLE IF NOT EXISTS \(table) (number INTEGER PRIMARY KEY, timestamp INTEGER NOT NULL, "
                     + "digest INTEGER NOT NULL, key BLOB, headers BLOB NOT NULL, value BLOB NOT NULL)")
             highest = max(highest, try database.integer("SELECT max(number) FROM \(table)") ?? 0)
+            let hasRows = try database.integer("SELECT 1 FROM \(table) LIMIT 1") != nil
+            guard hasRows == (total.rows > 0), 0..<Self.endOfNumbers ~= total.rows, 0..<Self.endOfNumbers ~= total.bytes
+            else {
+                throw SpoolError(.damaged, "\(path): \(table) has other sums than are kept of it")
+            }
+            totals.append(total)
             lanes.append(
                 Lane(
                     id: id,
@@ -161,6 +168,12 @@ final class SpoolStore {
         commitStatement = try database.prepare("COMMIT")
         // The log begins anew in the room that it has: after a full disk there may be no other.
         if Self.size(of: path + "-wal") > 0 { database.checkpoint(truncates: false) }
+    }
+
+    /// Beside an empty file SQLite takes a log for another one's and deletes it, whatever it holds.
+    static func refuseEmptyFileWithLog(_ path: String) throws(SpoolError) {
+        guard size(of: path) == 0, size(of: path + "-wal") > 0 else { return }
+        throw SpoolError(.damaged, "\(path): the file is empty, and its log is not")
     }
 
     private static func tables(_ database: Database) throws(SpoolError) -> [String] {
@@ -242,6 +255,15 @@ final class SpoolStore {
         park.bind(8, reason)
         defer { park.reset() }
         while try park.step() {}
+    }
+
+    /// - Returns: how many there were.
+    func discardParked() throws(SpoolError) -> Int64 {
+        let count = try parkedCount()
+        try beginTransaction()
+        try database.execute("DELETE FROM parked")
+        try commit()
+        return count
     }
 
     /// Takes a row from the parked ones.

@@ -17,10 +17,11 @@ final class SpoolWriter {
     private var failure: SpoolError?
     /// Whether the disk has failed, and the file has not been looked at since.
     private(set) var isDoubtful = false
-    /// What damage was met since rows could last be read.
-    var damages: [SpoolError] = []
-    /// The same damage may be a slip of the disk once.
-    var provenDamage: SpoolError? { damages.count > 1 ? damages.last : nil }
+    var suspicion = DamageSuspicion()
+    /// When a new file was made in the place of a damaged one.
+    var renewed: ContinuousClock.Instant?
+    /// Reads that meet damage which is not believed yet.
+    private var held: [SpoolCommand] = []
     /// Deletes of a batch that failed: rows that nobody needs any more must not stay for ever.
     private var owed: [(lane: Int, number: Int64)] = []
     var events: [SpoolEvent] = []
@@ -46,6 +47,11 @@ final class SpoolWriter {
         while let batch = next(store?.isShrinkDue == true ? 0 : 1_000) {
             if store == nil { open() }
             if !batch.isEmpty { apply(batch) }
+            if !held.isEmpty {
+                let reads = held[...]
+                held = []
+                readAgain(reads)
+            }
             if batch.isEmpty { store?.tidy() }
             if lastReport.duration(to: .now) >= .seconds(1) { report() }
             flush()
@@ -89,6 +95,7 @@ final class SpoolWriter {
             events.append(.opened(nextNumber: store.nextNumber, totals: store.totals))
             report()
         } catch {
+            if error.code == .full { _ = directory?.dropBallast() }
             if failure?.message != error.message { events.append(.failed(error)) }
             failure = error
         }
@@ -127,8 +134,9 @@ final class SpoolWriter {
                 try write(part, to: store, inserts: hasRoom)
             } catch {
                 store.rollback()
-                return mend(after: error, rest)
+                return mend(after: error, while: .writing, rest)
             }
+            if part.contains(where: \.writes) { suspicion.clear(.writing) }
             answer(part, inserts: hasRoom)
             flush()
             for command in part {
@@ -191,9 +199,9 @@ final class SpoolWriter {
         guard let store else { return events.append(.rows(lane: lane, [])) }
         do throws(SpoolError) {
             events.append(.rows(lane: lane, try store.read(lane: lane, after: number, count: count, bytes: bytes)))
-            damages = []
+            suspicion.clear(.reading)
         } catch {
-            mend(after: error, [.read(lane: lane, after: number, count: count, bytes: bytes)])
+            mend(after: error, while: .reading, [.read(lane: lane, after: number, count: count, bytes: bytes)])
         }
     }
 
@@ -206,25 +214,27 @@ final class SpoolWriter {
         } catch {
             inquiry.reply(.failure(error))
             // Who looks must not be what brings the file down; damage is met by those whose rows it has.
-            if error.code != .damaged { mend(after: error, []) }
+            if error.code != .damaged { mend(after: error, while: .reading, []) }
         }
     }
 
     /// A failed commit has answered nobody. Its file is closed, opened again and looked at before anything else is
     /// stored; what could not be stored is told, and what was to be read is read from the new store.
-    private func mend(after error: SpoolError, _ batch: ArraySlice<SpoolCommand>) {
+    private func mend(
+        after error: SpoolError, while work: DamageSuspicion.Work, _ batch: ArraySlice<SpoolCommand>
+    ) {
         owe(batch)
-        letGo(after: error)
+        letGo(after: error, while: work)
         refuse(batch, error)
         open()
         readAgain(batch)
     }
 
-    private func letGo(after error: SpoolError) {
+    private func letGo(after error: SpoolError, while work: DamageSuspicion.Work) {
         let old = store
         store = nil
         if error.code == .io { isDoubtful = true }
-        if error.code == .damaged { damages.append(error) }
+        if error.code == .damaged { suspicion.meet(error, while: work) }
         // With this room the deletes come through at the next batch.
         if error.code == .full { _ = directory?.dropBallast() }
         if error.code == .moved { orphan = old } else { old?.close() }
@@ -242,13 +252,20 @@ final class SpoolWriter {
             while let store, case .read(let lane, let number, let count, let bytes)? = reads.first {
                 events.append(.rows(lane: lane, try store.read(lane: lane, after: number, count: count, bytes: bytes)))
                 reads.removeFirst()
+                suspicion.clear(.reading)
             }
             answerWithoutRows(reads)
         } catch {
             store?.rollback()
-            letGo(after: error)
+            letGo(after: error, while: .reading)
             open()
-            if attempt < 3 { readAgain(reads, attempt: attempt + 1) } else { answerWithoutRows(reads) }
+            if attempt < 3 {
+                readAgain(reads, attempt: attempt + 1)
+            } else if store != nil {
+                held += reads
+            } else {
+                answerWithoutRows(reads)
+            }
         }
         flush()
     }
@@ -290,7 +307,7 @@ final class SpoolWriter {
                 setAsideFiles: SpoolPlace.setAside(in: directory.path).count)
             events.append(.totals(store.totals, oldest: oldest, parked: try store.parkedCount(), disk: disk))
         } catch {
-            mend(after: error, [])
+            mend(after: error, while: .reading, [])
         }
     }
 }

@@ -96,6 +96,7 @@ func change(_ scratch: Scratch, _ text: String, to other: String, last: Bool = f
         let spool = try desk.spool(scratch) {
             $0.checkedFileBytes = Self.checkedBytes
             $0.mendedFileBytes = mended
+            $0.damagePatience = .milliseconds(300)
         }
         #expect(spool.submit([.read(lane: 0, after: 0, count: 100, bytes: .max)]))
         #expect(desk.wait { $0.answers == 1 })
@@ -104,7 +105,7 @@ func change(_ scratch: Scratch, _ text: String, to other: String, last: Bool = f
         let (aside, copied) = desk.told.withLock { ($0.aside.first ?? "", $0.copied) }
         #expect(copied == (mended == 0 ? nil : Int64(rows - 1)))
         spool.stop()
-        #expect(!FileManager.default.fileExists(atPath: scratch.path + "/spool-copy.db"))
+        #expect(!FileManager.default.fileExists(atPath: scratch.path + "/spool-copied.db"))
         let mode = try FileManager.default.attributesOfItem(atPath: scratch.file)[.posixPermissions] as? Int
         #expect(mode == 0o600)
 
@@ -174,11 +175,12 @@ func change(_ scratch: Scratch, _ text: String, to other: String, last: Bool = f
     }
 
     /// Each of its rows is sound, and in the right table.
-    @Test func aPageInThePlaceOfAnotherGivesNoRowTwice() throws {
+    @Test(arguments: [("<100>", "<200>"), ("<200>", "<100>")])
+    func aPageInThePlaceOfAnotherGivesNoRowTwice(lost: String, doubled: String) throws {
         let scratch = Scratch()
         try filled(scratch)
         var bytes = try Data(contentsOf: URL(fileURLWithPath: scratch.file))
-        let pages = try ["<100>", "<200>"].map {
+        let pages = try [lost, doubled].map {
             try #require(bytes.range(of: Data($0.utf8))).lowerBound / 4_096 * 4_096
         }
         bytes.replaceSubrange(pages[0]..<pages[0] + 4_096, with: bytes[pages[1]..<pages[1] + 4_096])
@@ -192,7 +194,8 @@ func change(_ scratch: Scratch, _ text: String, to other: String, last: Bool = f
             #expect(spool.submit([.read(lane: 0, after: 0, count: 1_000, bytes: .max)]))
             #expect(desk.wait { $0.answers == 1 })
             let read = desk.told.withLock { $0.rows[0] ?? [] }.map(\.number)
-            #expect(read.count > 285 && read.count < 300 && !read.contains(100) && read.contains(200), "\(read.count)")
+            #expect(read.count > 285 && read.count < 300, "\(read.count)")
+            #expect(!read.contains(lost == "<100>" ? 100 : 200) && read.contains(lost == "<100>" ? 200 : 100))
             #expect(read == Array(Set(read)).sorted())
             #expect(desk.told.withLock { $0.aside.count } == 1)
             #expect(desk.told.withLock { $0.left.contains { $0.contains("rows are lost") } })
@@ -265,10 +268,10 @@ func change(_ scratch: Scratch, _ text: String, to other: String, last: Bool = f
         let scratch = Scratch()
         try filled(scratch, rows: 30)
         let files = FileManager.default
-        let complete = scratch.path + "/spool-copy.db"
+        let complete = scratch.path + "/spool-copied.db"
         switch state {
         case "unfinished":
-            try Data("half".utf8).write(to: URL(fileURLWithPath: scratch.path + "/spool-copy-unfinished.db"))
+            try Data("half".utf8).write(to: URL(fileURLWithPath: scratch.path + "/spool-copying.db"))
         case "copied":
             try files.copyItem(atPath: scratch.file, toPath: complete)
             try change(scratch, "<7>", to: "<8>")
@@ -283,7 +286,7 @@ func change(_ scratch: Scratch, _ text: String, to other: String, last: Bool = f
         #expect(desk.told.withLock { $0.rows[0]?.map(\.number) } == Array(1...30))
         spool.stop()
         let names = try files.contentsOfDirectory(atPath: scratch.path)
-        #expect(!names.contains { $0.hasPrefix("spool-copy") })
+        #expect(!names.contains { $0.hasPrefix("spool-cop") })
         #expect(names.filter { $0.hasPrefix("spool-damaged-") }.count == (state == "copied" ? 1 : 0), "\(names)")
     }
 
@@ -348,5 +351,135 @@ func change(_ scratch: Scratch, _ text: String, to other: String, last: Bool = f
         file.close()
         #expect(try ParkedRows.discard(in: scratch.path, lanes: ["a", "b"]) == 1)
         #expect(try ParkedRows.discard(in: scratch.path, lanes: ["a", "b"]) == 0)
+    }
+
+    /// What the disk gave back for a page is what it held long ago: rows that have been delivered since.
+    @Test func rowsOfAnOldPageAreNotReadAgain() throws {
+        let scratch = Scratch()
+        try filled(scratch)
+        let old = try Data(contentsOf: URL(fileURLWithPath: scratch.file))
+        let place = try #require(old.range(of: Data("<100>".utf8))).lowerBound / 4_096 * 4_096
+        let store = try SpoolStore(path: scratch.file, laneNames: ["a", "b"])
+        try store.beginTransaction()
+        for number in 90...115 { try store.delete(lane: 0, number: Int64(number)) }
+        try store.commit()
+        store.close()
+        var bytes = try Data(contentsOf: URL(fileURLWithPath: scratch.file))
+        let target = try #require(bytes.range(of: Data("<200>".utf8))).lowerBound / 4_096 * 4_096
+        bytes.replaceSubrange(target..<target + 4_096, with: old[place..<place + 4_096])
+        try bytes.write(to: URL(fileURLWithPath: scratch.file))
+        let desk = Desk()
+        let spool = try desk.spool(scratch)
+        #expect(spool.submit([.read(lane: 0, after: 0, count: 1_000, bytes: .max)]))
+        #expect(desk.wait { $0.answers == 1 })
+        let read = desk.told.withLock { $0.rows[0] ?? [] }.map(\.number)
+        #expect(read.count > 262 && !read.contains { (90...115).contains($0) }, "\(read.count)")
+        #expect(read.contains(190) && read.contains(215) && !read.contains(200))
+        spool.stop()
+    }
+
+    /// A bridge that has run for a while gives numbers in the millions; the first row is sought from 0 on.
+    @Test(arguments: ["the first page", "an overflow page", "two pages far apart"])
+    func whatIsBehindAFaultIsFoundHoweverFarItIs(fault: String) throws {
+        let scratch = Scratch()
+        try FileManager.default.createDirectory(atPath: scratch.path, withIntermediateDirectories: true)
+        let store = try SpoolStore(path: scratch.file, laneNames: ["a", "b"])
+        try store.beginTransaction()
+        for index in 0..<400 {
+            let padding = index == 0 && fault.hasPrefix("an") ? 20_000 : 500
+            try store.insert(record("<\(index)>", padding: padding), number: 5_000_000 + Int64(index) * 10_007)
+        }
+        try store.commit()
+        store.close()
+        if fault.hasPrefix("an") {
+            // A page of nothing but the first value's dots, whose first four bytes lead to the next.
+            var bytes = try Data(contentsOf: URL(fileURLWithPath: scratch.file))
+            let page = try #require(
+                stride(from: 0, to: bytes.count, by: 4_096).first { page in
+                    bytes[page + 4..<page + 4_096].allSatisfy { $0 == UInt8(ascii: ".") }
+                })
+            bytes.replaceSubrange(page..<page + 4, with: [0x7F, 0xFF, 0xFF, 0xFF])
+            try bytes.write(to: URL(fileURLWithPath: scratch.file))
+        } else {
+            try overwritePage(scratch, holding: "<0>")
+            if fault.hasPrefix("two") { try overwritePage(scratch, holding: "<200>") }
+        }
+        let file = try SpoolFile(scratch.file)
+        defer { file.close() }
+        #expect(!file.isSound)
+        var numbers: [Int64] = []
+        while true {
+            let rows = try file.rows(of: .lane(1), after: numbers.last ?? Int64.min, count: 50)
+            if rows.isEmpty { break }
+            numbers += rows.map(\.number)
+        }
+        #expect(numbers.count >= 380 && numbers.count < 400, "\(numbers.count)")
+        #expect(numbers == numbers.sorted() && numbers.last == 5_000_000 + 399 * 10_007)
+    }
+
+    /// SQLite would delete the log, which holds everything.
+    @Test func aLogBesideAnEmptyFileIsKept() throws {
+        let scratch = Scratch()
+        try FileManager.default.createDirectory(atPath: scratch.path, withIntermediateDirectories: true)
+        let log = Data(repeating: 7, count: 50_000)
+        for hasFile in [true, false] {
+            if hasFile { try Data().write(to: URL(fileURLWithPath: scratch.file)) }
+            try log.write(to: URL(fileURLWithPath: scratch.file + "-wal"))
+            let desk = Desk()
+            let spool = try desk.spool(scratch)
+            #expect(spool.submit([.insert(record("new"), number: 1, token: 1)]))
+            #expect(desk.wait { $0.durable == [1] })
+            spool.stop()
+            let aside = try #require(desk.told.withLock { $0.aside.first })
+            #expect(FileManager.default.contents(atPath: aside + "-wal") == log)
+            try FileManager.default.removeItem(atPath: scratch.file)
+        }
+    }
+
+    /// A large file is not given up for a fault that passes; meanwhile its lane waits, and does not go on without its rows.
+    @Test func damageInALargeFileMustLast() throws {
+        let scratch = Scratch()
+        try filled(scratch)
+        try change(scratch, "<7>", to: "<8>")
+        let desk = Desk()
+        let began = ContinuousClock.now
+        let spool = try desk.spool(scratch) {
+            $0.checkedFileBytes = 0
+            $0.mendedFileBytes = 0
+            $0.damagePatience = .seconds(2)
+        }
+        #expect(spool.submit([.read(lane: 0, after: 0, count: 10, bytes: .max)]))
+        #expect(spool.submit([.insert(record("new"), number: 1_000, token: 1)]))
+        #expect(desk.wait { $0.durable == [1] })
+        #expect(desk.told.withLock { $0.answers == 0 && $0.aside.isEmpty })
+        #expect(desk.wait { $0.answers == 1 && $0.aside.count == 1 && $0.copied == nil })
+        #expect(began.duration(to: .now) >= .seconds(2))
+        spool.stop()
+    }
+
+    @Test func aDiskThatGivesNothingBackIsNotFilledWithFilesSetAside() throws {
+        let scratch = Scratch()
+        try filled(scratch, rows: 20)
+        try change(scratch, "<7>", to: "<8>")
+        let desk = Desk()
+        let spool = try desk.spool(scratch)
+        #expect(desk.wait { $0.copied == 19 })
+        spool.stop()
+        try change(scratch, "<9>", to: "<8>")
+        let again = Desk()
+        let second = try again.spool(scratch)
+        #expect(again.wait { $0.copied == 18 }, "another process has not made the file")
+        // Under the running one.
+        let database = try FileHandle(forUpdating: URL(fileURLWithPath: scratch.file))
+        try database.seek(toOffset: 0)
+        try database.write(contentsOf: Data(repeating: 0xA5, count: 8_192))
+        try database.close()
+        for name in ["-wal", "-shm"] { try? FileManager.default.removeItem(atPath: scratch.file + name) }
+        #expect(second.submit([.insert(record("x"), number: 100, token: 1)]))
+        #expect(again.wait { $0.rejected[1] != nil })
+        usleep(2_500_000)
+        let names = try FileManager.default.contentsOfDirectory(atPath: scratch.path)
+        #expect(names.count { $0.hasPrefix("spool-damaged-") && $0.hasSuffix(".db") } <= 3, "\(names)")
+        second.stop()
     }
 }

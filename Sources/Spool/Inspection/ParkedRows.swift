@@ -10,25 +10,8 @@ package enum ParkedRows {
     package static func putBack(
         in folder: String, lanes: [String], as lane: (SpoolRecord) -> SpoolRecord?
     ) throws(SpoolError) -> Int64 {
-        try take(from: folder, lanes: lanes) { store, row throws(SpoolError) in
-            guard let record = lane(row.record) else { return false }
-            try store.insert(record, number: store.nextNumber)
-            return true
-        }
-    }
-
-    /// Deletes them.
-    ///
-    /// - Returns: how many there were.
-    package static func discard(in folder: String, lanes: [String]) throws(SpoolError) -> Int64 {
-        try take(from: folder, lanes: lanes) { _, _ in true }
-    }
-
-    private static func take(
-        from folder: String, lanes: [String],
-        _ body: (SpoolStore, InspectedRow) throws(SpoolError) -> Bool
-    ) throws(SpoolError) -> Int64 {
         let directory = try SpoolDirectory(folder, allowsAnyFileSystem: true)
+        _ = try directory.takeCopy()
         let store = try SpoolStore(path: directory.file, laneNames: lanes)
         defer { store.close() }
         let reader = store.inspection
@@ -41,17 +24,28 @@ package enum ParkedRows {
             guard let end = rows.last else { return count }
             last = end.number
             try store.beginTransaction()
-            for var row in rows {
+            for row in rows {
                 // Of a topic that this program does not know.
-                guard let name = names.first(where: { $0.id == row.lane })?.name, let lane = lanes.firstIndex(of: name)
+                guard let name = names.first(where: { $0.id == row.lane })?.name,
+                    let index = lanes.firstIndex(of: name), let record = lane(row.record.inLane(index))
                 else { continue }
-                row.record = row.record.inLane(lane)
-                guard try body(store, row) else { continue }
+                try store.insert(record, number: store.nextNumber)
                 try store.deleteParked(number: row.number)
                 count += 1
             }
             try store.commit()
             store.tidy()
         }
+    }
+
+    /// Deletes them, those that are damaged or of topics of another version as well.
+    ///
+    /// - Returns: how many there were.
+    package static func discard(in folder: String, lanes: [String]) throws(SpoolError) -> Int64 {
+        let directory = try SpoolDirectory(folder, allowsAnyFileSystem: true)
+        _ = try directory.takeCopy()
+        let store = try SpoolStore(path: directory.file, laneNames: lanes)
+        defer { store.close() }
+        return try store.discardParked()
     }
 }

@@ -10,6 +10,8 @@ internal import Darwin
 /// write-ahead log are seen and stay there. What cannot be read because of damage is skipped and counted.
 package final class SpoolFile: SpoolSource {
     package let path: String
+    /// Whether what is not read here is gone: then only damage that is met again and again is passed over.
+    private let isOnlyCopy: Bool
     private let database: Database
     private let reader: SpoolReader
     private var names: [(id: Int64, name: String)] = []
@@ -30,10 +32,12 @@ package final class SpoolFile: SpoolSource {
 
     /// - Throws: `SpoolError`, `.damaged` when not even the list of tables can be read.
     package init(_ path: String) throws(SpoolError) {
+        isOnlyCopy = false
         self.path = path
         guard access(path, R_OK) == 0 else {
             throw SpoolError(.io, "cannot read \(path): \(String(cString: strerror(errno)))")
         }
+        try SpoolStore.refuseEmptyFileWithLog(path)
         database = try Self.open(path)
         reader = SpoolReader(database: database, path: path)
         do {
@@ -58,6 +62,7 @@ package final class SpoolFile: SpoolSource {
 
     /// What can be read of a store that is open, whose file may have no name any more.
     init(_ store: SpoolStore) throws(SpoolError) {
+        isOnlyCopy = true
         path = store.path
         reader = store.inspection
         database = reader.database
@@ -87,6 +92,10 @@ package final class SpoolFile: SpoolSource {
         do {
             let known = try reader.lanes()
             for lane in known where !tables.contains(lane.id) { faults.append("\(lane.name): its table is not there") }
+            for id in tables where !known.contains(where: { $0.id == id }) {
+                hasNames = false
+                faults.append("the topic of lane_\(id) cannot be told")
+            }
             return tables.map { id in known.first { $0.id == id } ?? (id, "lane_\(id)") }
         } catch {
             hasNames = false
@@ -127,15 +136,16 @@ package final class SpoolFile: SpoolSource {
             status.lanes.append(lane)
         }
         try forEach(in: .parked) { status.parked[$0.reason ?? "", default: 0] += 1 }
-        if let kept = try? reader.lanesStatus() {
-            for lane in kept {
-                let found = status.lanes.first { $0.id == lane.id }?.totals.rows ?? 0
-                if found < lane.totals.rows {
-                    note(lane.name, "\(lane.totals.rows - found) of \(lane.totals.rows) rows are lost")
-                }
-            }
-        }
+        noteLost(Dictionary(status.lanes.map { (.lane($0.id), $0.totals.rows) }, uniquingKeysWith: +))
         return status
+    }
+
+    /// Holds what was read against the sums that are kept.
+    func noteLost(_ found: [SpoolTable: Int64]) {
+        for lane in (try? reader.lanesStatus()) ?? [] {
+            let lost = lane.totals.rows - (found[.lane(lane.id)] ?? 0)
+            if lost > 0 { note(lane.name, "\(lost) of \(lane.totals.rows) rows are lost") }
+        }
     }
 
     private func forEach(in table: SpoolTable, _ body: (InspectedRow) -> Void) throws(SpoolError) {
@@ -150,18 +160,33 @@ package final class SpoolFile: SpoolSource {
 
     /// The rows behind a number; rows that damage hides are left out, and `damage` says where.
     package func rows(of table: SpoolTable, after number: Int64, count: Int) throws(SpoolError) -> [InspectedRow] {
-        var rows: [InspectedRow] = []
-        do {
-            try read(table, after: number, count: count, into: &rows)
-            return rows
-        } catch {
-            guard error.code == .damaged || error.code == .io else { throw error }
-            // What came before the fault first; the next call meets it again.
-            guard rows.isEmpty else { return rows }
-            return try skip(table, after: number, count: count)
+        var attempt = 1
+        while true {
+            var rows: [InspectedRow] = []
+            do {
+                try read(table, after: number, count: count, into: &rows)
+                return rows
+            } catch {
+                guard error.code == .damaged || error.code == .io && !isOnlyCopy else { throw error }
+                // What came before the fault first; the next call meets it again.
+                guard rows.isEmpty else { return rows }
+                guard isOnlyCopy, attempt < 3 else { return try skip(table, after: number, count: count) }
+                attempt += 1
+                usleep(100_000)
+            }
         }
     }
 
+    /// A batch ends when its rows have so many bytes.
+    private static let batchBytes = 8 << 20
+    /// So many rows behind a batch are looked at, too: more than a page holds.
+    private static let lookahead = 128
+
+    /// Reads rows in their order.
+    ///
+    /// A page that stands in another's place has rows that are sound. If they belong elsewhere they come again there, or have
+    /// come; if they are old, the table does not know them where it would look. Either shows with the next page, so a batch is
+    /// looked at beyond its end.
     private func read(
         _ table: SpoolTable, after number: Int64, count: Int, into rows: inout [InspectedRow]
     ) throws(SpoolError) {
@@ -172,16 +197,37 @@ package final class SpoolFile: SpoolSource {
         statement.bind(3, Int64.max)
         defer { statement.reset() }
         var size = 0
-        while rows.count < count, size < Self.batchBytes, try statement.step() {
+        var end: Int?
+        defer { if let end { rows.removeLast(rows.count - end) } }
+        while try statement.step() {
             guard let row = sound(statement, of: table, behind: number) else { continue }
-            // A page stood in another's place; its rows come again in their own.
-            while let last = rows.last, last.number >= row.number {
-                changed[table, default: []].insert(last.number)
-                rows.removeLast()
+            if let last = rows.last, last.number >= row.number {
+                // It has come before, or it is old.
+                guard !Self.has(row.number, rows), try reader.isInPlace(row.number, in: table) else {
+                    changed[table, default: []].insert(row.number)
+                    continue
+                }
+                while let last = rows.last, last.number >= row.number {
+                    changed[table, default: []].insert(last.number)
+                    rows.removeLast()
+                }
+                if let reached = end, rows.count < reached { end = nil }
             }
+            if let end, rows.count >= end + Self.lookahead { return }
             size += row.record.size
             rows.append(row)
+            if end == nil, rows.count >= count || size >= Self.batchBytes { end = rows.count }
         }
+    }
+
+    private static func has(_ number: Int64, _ rows: [InspectedRow]) -> Bool {
+        var range = rows.indices
+        while !range.isEmpty {
+            let middle = range.lowerBound + range.count / 2
+            if rows[middle].number == number { return true }
+            range = rows[middle].number < number ? middle + 1..<range.upperBound : range.lowerBound..<middle
+        }
+        return false
     }
 
     /// The row at which a statement stands; nil, and noted, when it is not what was stored.
@@ -191,58 +237,30 @@ package final class SpoolFile: SpoolSource {
         return isSound ? row : nil
     }
 
-    /// A batch ends when its rows have so many bytes.
-    private static let batchBytes = 8 << 20
-    /// Row numbers that are tried one by one behind a fault; further on, ever larger steps are taken.
-    private static let closeProbes = 4_096
-
-    /// Looks for the first readable row behind a fault: damage hits pages, and each holds a few rows.
+    /// Looks for the first readable row behind a fault: ever further on, and from there back to the fault.
     private func skip(_ table: SpoolTable, after number: Int64, count: Int) throws(SpoolError) -> [InspectedRow] {
-        var probe = max(number, 0)
-        var step: Int64 = 1
-        var attempts = 0
-        while true {
-            let (next, overflow) = probe.addingReportingOverflow(step)
-            if overflow || next > Int64.max / 4 { break }
-            probe = next
-            attempts += 1
-            if attempts > Self.closeProbes { step *= 2 }
+        func works(_ probe: Int64) -> Bool {
             var rows: [InspectedRow] = []
-            do {
-                try read(table, after: probe, count: 1, into: &rows)
-            } catch {
-                continue
-            }
-            guard let found = rows.first?.number else { break }
-            // The steps may have been long: from there back to the fault.
-            return try rowsBehindFault(
-                table, found: step > 1 ? lowest(table, from: found, to: number) ?? found : found, number, count)
+            return (try? read(table, after: probe, count: 1, into: &rows)) != nil || !rows.isEmpty
         }
-        return try rowsBehindFault(table, found: lowest(table, from: .max, to: number), number, count)
-    }
-
-    private func rowsBehindFault(
-        _ table: SpoolTable, found: Int64?, _ number: Int64, _ count: Int
-    ) throws(SpoolError) -> [InspectedRow] {
-        note(table, from: number, to: found)
+        var bad = max(number, 0)
+        var step: Int64 = 1
+        while bad + step < SpoolStore.endOfNumbers, !works(bad + step) {
+            bad += step
+            step *= 2
+        }
+        var good = min(bad + step, SpoolStore.endOfNumbers)
+        while good - bad > 1 {
+            let middle = bad + (good - bad) / 2
+            if works(middle) { good = middle } else { bad = middle }
+        }
         var rows: [InspectedRow] = []
-        guard let found else { return rows }
-        do throws(SpoolError) { try read(table, after: found - 1, count: count, into: &rows) } catch {
-            // The next fault. Were there nothing before it, the row that was found could not be read again.
-            guard !rows.isEmpty else { throw error }
+        do throws(SpoolError) { try read(table, after: good, count: count, into: &rows) } catch {
+            // The next fault, behind these.
+            if rows.isEmpty, good < SpoolStore.endOfNumbers { throw error }
         }
+        note(table, from: number, to: rows.first?.number)
         return rows
-    }
-
-    /// The lowest number that can be reached from above, down to the first fault.
-    private func lowest(_ table: SpoolTable, from upper: Int64, to lower: Int64) -> Int64? {
-        guard let statement = try? reader.numbers(table) else { return nil }
-        statement.bind(1, lower)
-        statement.bind(2, upper)
-        defer { statement.reset() }
-        var lowest: Int64?
-        while (try? statement.step()) == true { lowest = statement.integer(0) }
-        return lowest
     }
 
     private func note(_ name: String, _ text: String) {

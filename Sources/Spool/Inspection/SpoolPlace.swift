@@ -15,7 +15,12 @@ package final class SpoolPlace {
     private var lock: Int32 = -1
 
     package var folder: String { isLoneFile ? String(path[..<(path.lastIndex(of: "/") ?? path.startIndex)]) : path }
-    package var file: String { isLoneFile ? path : path + "/spool.db" }
+    /// A copy that is complete is the spool, though its bridge has ended before it could take its name.
+    package var file: String {
+        guard !isLoneFile else { return path }
+        let copy = SpoolDirectory.copy(in: path)
+        return access(copy, F_OK) == 0 ? copy : path + "/spool.db"
+    }
 
     /// Looks at the path, and keeps bridges out of a folder as long as this is not released.
     ///
@@ -38,7 +43,7 @@ package final class SpoolPlace {
             isHeld = false
             return
         }
-        guard access(path + "/spool.db", F_OK) == 0 else {
+        guard access(path + "/spool.db", F_OK) == 0 || access(SpoolDirectory.copy(in: path), F_OK) == 0 else {
             throw SpoolError(.directory, "\(path) holds no spool: there is no spool.db")
         }
         lock = open(path + "/lock", O_RDONLY | O_CLOEXEC)

@@ -26,6 +26,7 @@ struct SpoolReader {
     func lanesStatus() throws(SpoolError) -> [SpoolStatus.Lane] {
         let list = try database.prepare("SELECT id, name, rows, bytes FROM lane ORDER BY id")
         defer { list.reset() }
+        let tables = try laneTables()
         var lanes: [SpoolStatus.Lane] = []
         while try list.step() {
             let id = list.integer(0)
@@ -33,7 +34,8 @@ struct SpoolReader {
                 SpoolStatus.Lane(
                     id: id, name: list.text(1) ?? "lane_\(id)",
                     totals: SpoolTotals(rows: list.integer(2), bytes: list.integer(3)),
-                    oldest: try database.integer("SELECT timestamp FROM lane_\(id) ORDER BY number LIMIT 1")))
+                    oldest: tables.contains(id)
+                        ? try database.integer("SELECT timestamp FROM lane_\(id) ORDER BY number LIMIT 1") : nil))
         }
         return lanes
     }
@@ -70,9 +72,9 @@ struct SpoolReader {
             "SELECT \(source) WHERE number > ? AND number < ? ORDER BY number LIMIT ?")
     }
 
-    /// A statement for the numbers of a table between two bounds, from above.
-    func numbers(_ table: SpoolTable) throws(SpoolError) -> Statement {
-        try database.prepare("SELECT number FROM \(table.name) WHERE number > ? AND number < ? ORDER BY number DESC")
+    /// Whether a number is found where the table's own order says that it is.
+    func isInPlace(_ number: Int64, in table: SpoolTable) throws(SpoolError) -> Bool {
+        try database.integer("SELECT number FROM \(table.name) WHERE number = \(number)") == number
     }
 
     /// The row at which a statement of `statement(_:)` stands, and whether it is what was stored.

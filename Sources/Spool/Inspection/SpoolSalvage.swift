@@ -10,6 +10,8 @@ package enum SpoolSalvage {
         package var rows: Int64 = 0
         /// Rows of topics that this program does not know, by name; they stay where they are.
         package var unknown: [String: Int64] = [:]
+        /// Rows read, by table.
+        var read: [SpoolTable: Int64] = [:]
     }
 
     /// Fills a folder that is there only when it is complete and synced. The file stays as it is.
@@ -60,6 +62,7 @@ package enum SpoolSalvage {
                 let batch = try rows(table, last)
                 guard let end = batch.last else { break }
                 last = end.number
+                outcome.read[table, default: 0] += Int64(batch.count)
                 try store.beginTransaction()
                 for row in batch {
                     let name = names.first { $0.id == row.lane }?.name ?? "lane_\(row.lane)"

@@ -198,33 +198,23 @@ enum QuarantineCommand {
         }
         let topics = EventTopic.allCases.filter { $0 != .quarantine }
         let names = topics.map { $0.name(prefix: settings.topics.prefix) }
-        func publish(
-            _ record: ArchiveRecord, as topic: EventTopic, key: [UInt8]?, value: [UInt8]?, timestamp: Int64,
-            headers: [ArchiveRecord.Header]
-        ) throws(ReplayFailure) {
-            if !isDryRun {
-                do throws(ReplayFailure) { try ledger.finish(record) } catch {
-                    try settle()
-                    let count = becomes.values.reduce(0, +)
-                    throw ReplayFailure(message: "after \(count), which were published: \(error.message)")
-                }
-                let name = topic.name(prefix: settings.topics.prefix)
-                if sender == nil { sender = try RecordSender(settings.kafkaClient, topics: [name]) }
-                try sender?.send(topic: name, key: key, value: value, timestamp: timestamp, headers: headers)
-                waiting += 1
-            }
-            becomes[topic.suffix, default: 0] += 1
-            if waiting >= batch { try settle() }
-        }
         try ledger.forEach(until: interrupted) { record, _ throws(ReplayFailure) in
             guard let event = event(record, invocation) else {
                 guard invocation.isOn(refused), let refusal = Refusal(record),
-                    isMeant(record, at: record.timestamp, reason: refusal.error, invocation),
-                    let index = names.firstIndex(of: refusal.topic)
+                    isMeant(record, at: record.timestamp, reason: refusal.error, invocation)
                 else { return true }
-                try publish(
-                    record, as: topics[index], key: record.key, value: record.value, timestamp: record.timestamp,
-                    headers: record.headers.filter { !Refusal.headers.contains($0.name) })
+                guard let index = names.firstIndex(of: refusal.topic) else {
+                    left["refused in a topic that is not this bridge's", default: 0] += 1
+                    return true
+                }
+                if !isDryRun {
+                    guard try again(record, in: refusal.topic, settings) else {
+                        left["refused again in \(refusal.topic)", default: 0] += 1
+                        return true
+                    }
+                    try ledger.finish(record)
+                }
+                becomes[topics[index].suffix, default: 0] += 1
                 return true
             }
             var again = Event.unrecognised(event).redecoded(by: decoder)
@@ -236,13 +226,47 @@ enum QuarantineCommand {
             again.envelope.id = event.envelope.id
             again.envelope.idBasis = event.envelope.idBasis
             let new = again.record()
-            try publish(
-                record, as: new.topic, key: new.key, value: new.value, timestamp: new.timestamp.millisecondsSinceEpoch,
+            guard !isDryRun else {
+                becomes[new.topic.suffix, default: 0] += 1
+                return true
+            }
+            do throws(ReplayFailure) { try ledger.finish(record) } catch {
+                try settle()
+                let count = becomes.values.reduce(0, +)
+                throw ReplayFailure(message: "after \(count), which were published: \(error.message)")
+            }
+            let topic = new.topic.name(prefix: settings.topics.prefix)
+            if sender == nil { sender = try RecordSender(settings.kafkaClient, topics: [topic]) }
+            try sender?.send(
+                topic: topic, key: new.key, value: new.value, timestamp: new.timestamp.millisecondsSinceEpoch,
                 headers: new.headers.map { .init(name: $0.name, value: $0.value) })
+            becomes[new.topic.suffix, default: 0] += 1
+            waiting += 1
+            if waiting >= batch { try settle() }
             return true
         }
         try settle()
         tell(invocation, becomes, left, isDryRun: isDryRun)
+    }
+
+    /// Sends an event to the topic that refused it, by itself: one that is refused again must not hold back the others.
+    ///
+    /// - Returns: whether it was taken.
+    private static func again(
+        _ record: ArchiveRecord, in topic: String, _ settings: BridgeSettings
+    ) throws(ReplayFailure) -> Bool {
+        let sender = try RecordSender(settings.kafkaClient, topics: [topic])
+        defer { sender.close() }
+        do throws(ReplayFailure) {
+            try sender.send(
+                topic: topic, key: record.key, value: record.value, timestamp: record.timestamp,
+                headers: record.headers.filter { !Refusal.headers.contains($0.name) })
+            try sender.flush()
+            return true
+        } catch {
+            Output.error("smsbridge quarantine redecode: \(record.partition):\(record.offset): \(error.message)\n")
+            return false
+        }
     }
 
     private static func tell(
@@ -258,7 +282,7 @@ enum QuarantineCommand {
         } else {
             for (type, count) in becomes.sorted(by: { $0.key < $1.key }) { Output.line("\(count)  \(type)") }
             for (reason, count) in left.sorted(by: { $0.key < $1.key }) {
-                Output.line("\(count)  still not understood: \(reason)")
+                Output.line("\(count)  left: \(reason)")
             }
         }
         let count = becomes.values.reduce(0, +)
