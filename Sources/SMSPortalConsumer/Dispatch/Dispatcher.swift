@@ -3,7 +3,8 @@ internal import Telemetry
 
 /// What workers do with records.
 protocol WorkProcessor: Sendable {
-    func process(_ work: Work) async -> WorkResult
+    /// Runs where its worker runs: to change over, and back, would cost more than most of what it does.
+    nonisolated(nonsending) func process(_ work: Work) async -> WorkResult
 }
 
 /// Hands records out to workers, which are tasks of Swift's cooperative pool, and wakes the polling thread when it has
@@ -97,7 +98,7 @@ final class Dispatcher<Processor: WorkProcessor>: Sendable {
     }
 
     /// The life of a worker.
-    private func work(as worker: Worker) async {
+    private nonisolated(nonsending) func work(as worker: Worker) async {
         var sinceYield = 0
         while takeBatch(worker) {
             var work = worker.batch.withLock { $0.next(after: nil) }
