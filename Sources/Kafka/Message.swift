@@ -28,7 +28,8 @@ package struct Message: ~Copyable {
     /// Whether the record is of this topic, without making a string.
     package func isOfTopic(_ name: String) -> Bool {
         guard let topic = pointer.pointee.rkt, let bytes = rd_kafka_topic_name(topic) else { return name.isEmpty }
-        return strcmp(bytes, name) == 0
+        // To hand the string over as it is would copy it first.
+        return name.withCString { strcmp(bytes, $0) == 0 }
     }
 
     /// The bytes of key and value.
@@ -64,23 +65,37 @@ package struct Message: ~Copyable {
 
     /// Visits the headers in their order; a nil value is Kafka's null.
     package func forEachHeader(_ body: (String, UnsafeRawBufferPointer?) -> Void) {
-        forEachRawHeader { body(String(decoding: $0, as: UTF8.self), $1) }
+        withRawHeaders {
+            for header in $0 { body(String(decoding: header.name, as: UTF8.self), header.value) }
+        }
     }
 
-    /// Visits the headers in their order, names as bytes.
-    package func forEachRawHeader(_ body: (UnsafeRawBufferPointer, UnsafeRawBufferPointer?) -> Void) {
+    /// A header where librdkafka keeps it; a nil value is Kafka's null.
+    package typealias RawHeader = (name: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer?)
+
+    /// The headers in their order, names as bytes; valid during the call.
+    package func withRawHeaders<R>(_ body: (UnsafeBufferPointer<RawHeader>) -> R) -> R {
         var headers: OpaquePointer?
-        guard rd_kafka_message_headers(pointer, &headers) == RD_KAFKA_RESP_ERR_NO_ERROR, let headers else { return }
-        var name: UnsafePointer<CChar>?
-        var value: UnsafeRawPointer?
-        var size = 0
-        var index = 0
-        while rd_kafka_header_get_all(headers, index, &name, &value, &size) == RD_KAFKA_RESP_ERR_NO_ERROR {
-            index += 1
-            guard let name else { continue }
-            body(
-                UnsafeRawBufferPointer(start: name, count: strlen(name)),
-                value.map { UnsafeRawBufferPointer(start: $0, count: size) })
+        guard rd_kafka_message_headers(pointer, &headers) == RD_KAFKA_RESP_ERR_NO_ERROR, let headers else {
+            return body(UnsafeBufferPointer(start: nil, count: 0))
+        }
+        return withUnsafeTemporaryAllocation(of: RawHeader.self, capacity: rd_kafka_header_cnt(headers)) { room in
+            var name: UnsafePointer<CChar>?
+            var value: UnsafeRawPointer?
+            var size = 0
+            var count = 0
+            while count < room.count,
+                rd_kafka_header_get_all(headers, count, &name, &value, &size) == RD_KAFKA_RESP_ERR_NO_ERROR, let name
+            {
+                room.initializeElement(
+                    at: count,
+                    to: (
+                        UnsafeRawBufferPointer(start: name, count: strlen(name)),
+                        value.map { UnsafeRawBufferPointer(start: $0, count: size) }
+                    ))
+                count += 1
+            }
+            return body(UnsafeBufferPointer(rebasing: room[..<count]))
         }
     }
 

@@ -9,6 +9,17 @@ internal import Musl
 internal import Darwin
 #endif
 
+/// A number that differs between threads that live at the same time, most likely also in its lowest bits.
+package var currentThreadHash: UInt {
+    #if canImport(Darwin)
+    let identity = UInt(bitPattern: pthread_self())
+    #else
+    let identity = UInt(pthread_self())
+    #endif
+    // An address of a page or so: what differs is spread over all bits first.
+    return UInt(truncatingIfNeeded: (UInt64(identity) &* 0x9E37_79B9_7F4A_7C15) >> 32)
+}
+
 /// A thread of the operating system with a name, for work that blocks or owns a loop.
 ///
 /// Swift's cooperative pool must never be blocked, so whatever waits in C code has a thread of its own. Nobody has to

@@ -101,7 +101,7 @@ import Testing
 
     // MARK: Batches
 
-    @Test func aBatchGrowsWhileHandlersAreQuickAndFallsBackAtOnce() {
+    @Test func aBatchGrowsWhileHandlersAreQuickAndFallsBackWhenTheyAreNot() {
         var limit = BatchLimit()
         #expect(limit.value == 1)
         for _ in 0..<63 { limit.finished(1, in: BatchLimit.quick) }
@@ -110,11 +110,19 @@ import Testing
         #expect(limit.value == 2)
         for _ in 0..<10 { limit.finished(limit.value, in: 1_000) }
         #expect(limit.value == BatchLimit.most)
-        limit.finished(10, in: 10 * BatchLimit.quick + 10)
-        #expect(limit.value == 1)
-        limit.finished(64, in: 64)
+        limit.finished(10, in: BatchLimit.pardon)
+        #expect(limit.value == BatchLimit.most, "a worker that the system has stopped for a while")
+        for _ in 0..<40 { limit.finished(32, in: 32 * BatchLimit.quick + BatchLimit.pardon / 4) }
+        #expect(limit.value == 1, "again and again")
+        limit = BatchLimit()
+        for _ in 0..<10 { limit.finished(64, in: 64) }
+        limit.finished(1, in: 2 * UInt64(BatchLimit.window) * BatchLimit.quick)
+        #expect(limit.value == 1, "one that is slow")
+        for _ in 0..<10 { limit.finished(64, in: 64) }
+        #expect(limit.value == BatchLimit.most)
+        for _ in 0..<4 { limit.stuck() }
         #expect(limit.value == 2)
-        limit.setBack()
+        for _ in 0..<2 { limit.stuck() }
         #expect(limit.value == 1)
     }
 

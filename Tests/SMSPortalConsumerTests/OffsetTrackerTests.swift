@@ -74,6 +74,36 @@ struct OffsetTrackerTests {
         #expect(came == deadlines.sorted() && heap.soonest == nil, "seed \(seed)")
     }
 
+    /// Whether a lane joins at the end or comes back to its place: the first in line is next.
+    @Test(arguments: 0..<5) func theLineIsInOrder(_ run: Int) {
+        let seed = UInt64.random(in: 0...UInt64.max)
+        var random = SeededGenerator(state: seed)
+        var line = LaneLine()
+        var standing: Set<UInt64> = []
+        var gone: [UInt64] = []
+        var next: UInt64 = 0
+        for _ in 0..<2_000 {
+            switch Int.random(in: 0..<5, using: &random) {
+            case 0, 1:
+                next += UInt64.random(in: 1...3, using: &random)
+                standing.insert(next)
+                line.insert(LaneReference(index: Int(next), generation: 0), at: next)
+            case 2 where !gone.isEmpty:
+                let place = gone.remove(at: Int.random(in: gone.indices, using: &random))
+                standing.insert(place)
+                line.insert(LaneReference(index: Int(place), generation: 0), at: place)
+            default:
+                let first = standing.min()
+                #expect(line.popFirst()?.index == first.map { Int($0) }, "seed \(seed)")
+                if let first {
+                    standing.remove(first)
+                    gone.append(first)
+                }
+            }
+            #expect(line.count == standing.count && line.isEmpty == standing.isEmpty, "seed \(seed)")
+        }
+    }
+
     @Test(arguments: 0..<5) func theQueueAgreesWithAnArray(_ run: Int) {
         let seed = UInt64.random(in: 0...UInt64.max)
         var random = SeededGenerator(state: seed)

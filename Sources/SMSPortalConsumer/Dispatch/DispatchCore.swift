@@ -33,7 +33,7 @@ struct DispatchCore {
     let limits: Limits
     private var places: [Place] = []
     private var lanes: LaneTable
-    private var ready = LaneHeap()
+    private var ready = LaneLine()
     private var nextPlace: UInt64 = 0
     private var timers = LaneHeap()
     private var isStopped = false
@@ -182,7 +182,7 @@ struct DispatchCore {
     /// The next piece of work; nil when there is none.
     mutating func next() -> Work? {
         guard !isStopped else { return nil }
-        while let lane = ready.pop(until: .max) {
+        while let lane = ready.popFirst() {
             guard lanes.isCurrent(lane) else { continue }
             let place = lanes[lane].assignment.index
             guard !places[place].isFenced else {

@@ -3,7 +3,8 @@ internal import Telemetry
 
 /// What workers do with records.
 protocol WorkProcessor: Sendable {
-    func process(_ work: Work) async -> WorkResult
+    /// Runs where its worker runs: to change over, and back, would cost more than most of what it does.
+    nonisolated(nonsending) func process(_ work: Work) async -> WorkResult
 }
 
 /// Hands records out to workers, which are tasks of Swift's cooperative pool, and wakes the polling thread when it has
@@ -97,7 +98,7 @@ final class Dispatcher<Processor: WorkProcessor>: Sendable {
     }
 
     /// The life of a worker.
-    private func work(as worker: Worker) async {
+    private nonisolated(nonsending) func work(as worker: Worker) async {
         var sinceYield = 0
         while takeBatch(worker) {
             var work = worker.batch.withLock { $0.next(after: nil) }
@@ -107,11 +108,18 @@ final class Dispatcher<Processor: WorkProcessor>: Sendable {
                 sinceYield += 1
             }
             if sinceYield >= 64 {
-                // Handlers that never suspend must not keep a thread of the pool for themselves.
+                // Handlers that never suspend must not keep a thread of the pool for themselves. All other workers may come
+                // first: what is done does not wait for them, and the wait does not count as the handlers' time.
                 sinceYield = 0
+                handIn(worker)
                 await Task.yield()
             }
         }
+    }
+
+    /// Hands in what a worker has done.
+    private func handIn(_ worker: Worker) {
+        if state.withLock({ $0.handIn(worker, now: monotonicNow()) }) { wakeLoop() }
     }
 
     /// Hands in what a worker has done, and gives it the next batch.
@@ -184,10 +192,17 @@ private struct State {
         return members[worker.id] != nil && worker.batch.withLock { $0.isCancelled }
     }
 
-    mutating func takeBatch(_ worker: Worker, now: UInt64) -> (goesOn: Bool, wakesLoop: Bool) {
+    /// - Returns: whether the polling thread has something to do.
+    mutating func handIn(_ worker: Worker, now: UInt64) -> Bool {
         worker.batch.withLock { batch in
             batchLimit.finished(batch.finished, in: now - (members[worker.id]?.began ?? now))
-            var wakesLoop = settle(&batch, now: now)
+            return settle(&batch, now: now)
+        }
+    }
+
+    mutating func takeBatch(_ worker: Worker, now: UInt64) -> (goesOn: Bool, wakesLoop: Bool) {
+        var wakesLoop = handIn(worker, now: now)
+        return worker.batch.withLock { batch in
             var wanted = batchLimit.value
             // What is ready is shared with others that may come.
             if wanted > 1 { wanted = min(wanted, max(1, core.readyCount / 2)) }
@@ -245,7 +260,7 @@ private struct State {
         for member in members.values {
             member.worker.batch.withLock { batch in
                 if batch.isStuck() {
-                    batchLimit.setBack()
+                    batchLimit.stuck()
                     _ = settle(&batch, now: now)
                 }
                 // What is done and not handed in keeps its key and the watermark waiting as well.

@@ -1,4 +1,4 @@
-/// Lanes by a number, the lowest first: when they may go on, or the place in line of their first record. A binary heap.
+/// Lanes by a number, the lowest first: when they may go on, or their place in line. A binary heap.
 struct LaneHeap {
     private var entries: [(deadline: UInt64, lane: LaneReference)] = []
 
@@ -28,9 +28,10 @@ struct LaneHeap {
         var parent = 0
         while true {
             var smallest = parent
-            for child in [2 * parent + 1, 2 * parent + 2] where child < entries.count {
-                if entries[child].deadline < entries[smallest].deadline { smallest = child }
-            }
+            let left = 2 * parent + 1
+            if left < entries.count, entries[left].deadline < entries[smallest].deadline { smallest = left }
+            let right = left + 1
+            if right < entries.count, entries[right].deadline < entries[smallest].deadline { smallest = right }
             guard smallest != parent else { return first.lane }
             entries.swapAt(parent, smallest)
             parent = smallest

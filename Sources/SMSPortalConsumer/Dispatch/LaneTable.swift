@@ -30,7 +30,7 @@ struct LaneTable {
 
     /// A lane that lives.
     subscript(lane: LaneReference) -> Lane {
-        get { slots[lane.index].lane }
+        _read { yield slots[lane.index].lane }
         _modify {
             precondition(isCurrent(lane))
             yield &slots[lane.index].lane
@@ -51,16 +51,16 @@ struct LaneTable {
             }
             index = slots[index].next
         }
-        let lane = Lane(record, place: place, assignment: assignment)
         if firstFree >= 0 {
             index = firstFree
             firstFree = slots[index].next
-            slots[index].lane = lane
+            slots[index].lane = Lane(record, place: place, assignment: assignment)
             slots[index].next = buckets[bucket]
             slots[index].isFree = false
         } else {
             index = slots.count
-            slots.append(Slot(lane: lane, next: buckets[bucket]))
+            slots.append(
+                Slot(lane: Lane(record, place: place, assignment: assignment), next: buckets[bucket]))
         }
         buckets[bucket] = index
         return LaneReference(index: index, generation: slots[index].generation)

@@ -106,5 +106,7 @@ final class DeadLetterQueue: Sendable {
     }
 
     /// Properties that a producer warns about.
-    private static let consumerOnly: Set<String> = ["queued.min.messages", "queued.max.messages.kbytes"]
+    private static let consumerOnly: Set<String> = [
+        "queued.min.messages", "queued.max.messages.kbytes", "fetch.queue.backoff.ms",
+    ]
 }

@@ -14,10 +14,13 @@ final class ParkedKeys: Sendable {
 
     static let capacity = 10_000
     private let state = Mutex(State())
+    /// Whether there ever was one: every event asks, and most consumers never park any.
+    private let hasAny = Atomic(false)
 
     /// - Returns: false when another key was let go for want of room.
     func park(_ work: Work) -> Bool {
         guard let key = work.record.key else { return true }
+        hasAny.store(true, ordering: .releasing)
         return state.withLock { state in
             state.next += 1
             state.keys[Key(assignment: work.assignment, key: key)] = state.next
@@ -30,9 +33,7 @@ final class ParkedKeys: Sendable {
     }
 
     func isParked(_ work: Work) -> Bool {
-        state.withLock { state in
-            guard !state.keys.isEmpty, let key = work.record.key else { return false }
-            return state.keys[Key(assignment: work.assignment, key: key)] != nil
-        }
+        guard hasAny.load(ordering: .acquiring), let key = work.record.key else { return false }
+        return state.withLock { $0.keys[Key(assignment: work.assignment, key: key)] != nil }
     }
 }

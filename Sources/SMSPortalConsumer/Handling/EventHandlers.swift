@@ -4,18 +4,24 @@ internal import SMSPortalEvents
 struct EventHandlers: Sendable {
     typealias Handler = @Sendable (Event, EventContext) async throws -> Void
 
+    /// A handler as it is called. A function that is an element itself is kept in the form that generic code calls: a thunk
+    /// there and one back, at every call.
+    private struct Entry {
+        let handler: Handler
+    }
+
     /// By the type's position.
-    private var ofType = [Handler?](repeating: nil, count: EventType.allCases.count)
-    private(set) var ofOptOut: Handler?
+    private var ofType = [Entry?](repeating: nil, count: EventType.allCases.count)
+    private var ofOptOut: Entry?
 
     /// - Returns: false when the type has a handler already.
     mutating func set(_ type: EventType, _ handler: @escaping Handler) -> Bool {
-        defer { ofType[type.index] = handler }
+        defer { ofType[type.index] = Entry(handler: handler) }
         return ofType[type.index] == nil
     }
 
     mutating func setOptOut(_ handler: @escaping Handler) -> Bool {
-        defer { ofOptOut = handler }
+        defer { ofOptOut = Entry(handler: handler) }
         return ofOptOut == nil
     }
 
@@ -23,8 +29,8 @@ struct EventHandlers: Sendable {
 
     /// Who handles an event; nil when nobody does.
     func handler(of event: Event) -> Handler? {
-        if event.isOptOut, let ofOptOut { return ofOptOut }
-        return ofType[event.type.index]
+        if event.isOptOut, let ofOptOut { return ofOptOut.handler }
+        return ofType[event.type.index]?.handler
     }
 
     /// The topics that bring events for these handlers.

@@ -33,10 +33,11 @@ struct EventProcessor: WorkProcessor {
         log = Logger(label: "consumer", sink: configuration.log.sink)
     }
 
-    func process(_ work: Work) async -> WorkResult {
+    nonisolated(nonsending) func process(_ work: Work) async -> WorkResult {
         if let failure = work.failure { return await bury(work, failure) }
         let event: Event
-        do { event = try readers.event(of: work.record) } catch {
+        let writtenReplay: String?
+        do { (event, writtenReplay) = try readers.event(of: work.record) } catch {
             metrics.undecodable.increment()
             if let replay, replay.isDryRun {
                 replay.tally.failed()
@@ -61,7 +62,7 @@ struct EventProcessor: WorkProcessor {
         if parked.isParked(work) {
             return await bury(work, .parked(type))
         }
-        let replayName = replay?.name ?? DeadLetterHeaders.replayName(of: work.record)
+        let replayName = replay?.name ?? writtenReplay
         let context = EventContext(
             event.envelope, work.record, group: configuration.group, attempt: work.attempt, replayName: replayName,
             log: configuration.log.sink)
@@ -97,7 +98,7 @@ struct EventProcessor: WorkProcessor {
         event.type == .unrecognised ? "unrecognised/\(event.id)" : event.id
     }
 
-    private func handle(
+    private nonisolated(nonsending) func handle(
         _ work: Work, _ event: Event, _ context: EventContext, _ handler: EventHandlers.Handler, claim: EventClaim?
     ) async -> WorkResult {
         let type = event.type
@@ -107,7 +108,7 @@ struct EventProcessor: WorkProcessor {
             try await handler(event, context)
         } catch {
             metrics.handled(type, nanoseconds: monotonicNow() - began)
-            await release(claim)
+            if let claim { await release(claim) }
             // What fails because it was cancelled has not failed.
             if Task.isCancelled || error is DeliveryAbandoned { return .abandoned }
             metrics.failed(type)
@@ -117,7 +118,7 @@ struct EventProcessor: WorkProcessor {
         metrics.aged(type, milliseconds: wallClockMilliseconds() - event.receivedAt.millisecondsSinceEpoch)
         metrics.count(.handled, type)
         replay?.tally.handled()
-        await complete(claim)
+        if let claim { await complete(claim) }
         return .done
     }
 
@@ -187,8 +188,7 @@ struct EventProcessor: WorkProcessor {
         return .done
     }
 
-    private func complete(_ claim: EventClaim?) async {
-        guard let claim else { return }
+    private func complete(_ claim: EventClaim) async {
         // The event is handled. If the store does not hear of it, a repeat that comes after the claim's expiry is handled
         // again: at least once.
         for attempt in 1...3 {
@@ -203,8 +203,7 @@ struct EventProcessor: WorkProcessor {
         log.log(.error, onceIn: repeats, key: "complete", "a handled event could not be remembered as processed", [:])
     }
 
-    private func release(_ claim: EventClaim?) async {
-        guard let claim else { return }
+    private func release(_ claim: EventClaim) async {
         do { try await uncancelled { try await configuration.processedEvents?.release(claim) } } catch {
             metrics.claimFailures.increment()
         }

@@ -34,14 +34,16 @@ final class ConsumedRecord: Sendable {
         (timestamp, isCreateTime) = message.timestampAndKind
         let keyCount = message.withKey { $0?.count ?? -1 }
         let valueCount = message.withValue { $0?.count ?? -1 }
-        var count = max(0, keyCount) + max(0, valueCount)
-        message.forEachRawHeader { count += 8 + $0.count + ($1?.count ?? 0) }
-        bytes = Array(unsafeUninitializedCapacity: count) { buffer, filled in
-            var writer = Writer(rest: UnsafeMutableRawBufferPointer(buffer))
-            message.withKey { writer.put($0) }
-            message.withValue { writer.put($0) }
-            message.forEachRawHeader { writer.putHeader($0, $1) }
-            filled = count - writer.rest.count
+        bytes = message.withRawHeaders { headers in
+            var count = max(0, keyCount) + max(0, valueCount)
+            for header in headers { count += 8 + header.name.count + (header.value?.count ?? 0) }
+            return Array(unsafeUninitializedCapacity: count) { buffer, filled in
+                var writer = Writer(rest: UnsafeMutableRawBufferPointer(buffer))
+                message.withKey { writer.put($0) }
+                message.withValue { writer.put($0) }
+                for header in headers { writer.putHeader(header.name, header.value) }
+                filled = count - writer.rest.count
+            }
         }
         self.keyCount = keyCount
         self.valueCount = valueCount

@@ -227,6 +227,29 @@ extension ByteWriter {
         }
     }
 
+    /// The other way round: copies the plain text that stands at a place inside a JSON string, up to a quote, a backslash
+    /// or a control character, and steps over it.
+    @inline(__always)
+    mutating func appendPlain(of text: Bytes, at index: inout Int) {
+        while text.count &- index >= 8 {
+            let word = text.word(at: index)
+            // A whole word is stored even where only its first bytes count.
+            reserve(8)
+            UnsafeMutableRawPointer(base + count).storeBytes(of: word.littleEndian, as: UInt64.self)
+            let specials = jsonSpecials(word)
+            let plain = specials == 0 ? 8 : specials.trailingZeroBitCount >> 3
+            count &+= plain
+            index &+= plain
+            if specials != 0 { return }
+        }
+        while index < text.count {
+            let byte = text[index]
+            if byte == 0x22 || byte == 0x5C || byte < 0x20 { return }
+            append(byte)
+            index &+= 1
+        }
+    }
+
     /// One special byte; the caller has reserved six.
     @inline(__always)
     private mutating func escape(_ byte: UInt8) {

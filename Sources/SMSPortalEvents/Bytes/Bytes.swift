@@ -167,6 +167,14 @@ extension Bytes {
     var isUTF8: Bool {
         var index = 0
         while index < count {
+            // Almost all of it is ASCII: four words at once, then one, then what remains.
+            if count &- index >= 32 {
+                let words = UnsafeRawPointer(base + index).loadUnaligned(as: SIMD4<UInt64>.self)
+                if words & 0x8080_8080_8080_8080 == .zero {
+                    index &+= 32
+                    continue
+                }
+            }
             if count &- index >= 8, word(at: index) & 0x8080_8080_8080_8080 == 0 {
                 index &+= 8
                 continue

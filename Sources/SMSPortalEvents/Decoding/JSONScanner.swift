@@ -221,8 +221,9 @@ struct JSONScanner {
     @inline(__always)
     private var shortEscape: UInt8? {
         guard bytes.count &- at >= 2 else { return nil }
-        switch bytes[at &+ 1] {
-        case 0x22: return 0x22
+        let next = bytes[at &+ 1]
+        if next == 0x22 { return next }
+        switch next {
         case 0x5C: return 0x5C
         case 0x2F: return 0x2F
         case 0x62: return 0x08
@@ -249,26 +250,20 @@ struct JSONScanner {
     private mutating func unescaped(from start: Int, into scratch: inout ByteWriter) throws(ScanFailure) -> Bytes {
         let begin = scratch.count
         scratch.append(bytes[start..<at])
-        while at < bytes.count {
-            switch bytes[at] {
-            case 0x22:
-                at += 1
-                return scratch.bytes[begin..<scratch.count]
-            case 0x5C:
-                if let byte = shortEscape {
-                    at &+= 2
-                    scratch.append(byte)
-                } else {
-                    scratch.append(scalar: try escapedScalar())
-                }
-            default:
-                let plain = at
-                skipPlain()
-                guard at > plain else { throw failure() }
-                scratch.append(bytes[plain..<at])
+        while at < bytes.count, bytes[at] != 0x22 {
+            guard bytes[at] == 0x5C else { throw failure() }
+            if let byte = shortEscape {
+                at &+= 2
+                scratch.append(byte)
+            } else {
+                scratch.append(scalar: try escapedScalar())
             }
+            // There is room for the rest of the source, and so for whole words of it.
+            scratch.appendPlain(of: bytes, at: &at)
         }
-        throw failure()
+        guard at < bytes.count else { throw failure() }
+        at += 1
+        return scratch.bytes[begin..<scratch.count]
     }
 
     /// The scalar that an escape names; two escapes where they are a pair of surrogates.

@@ -63,6 +63,13 @@ final class NameTable {
         }
     }
 
+    /// - Parameter expected: The name's likely index, which is tried first; ``unknown`` where none is likely.
+    @inline(__always)
+    func index(of name: Bytes, expecting expected: UInt8) -> UInt8 {
+        if expected != Self.unknown, name.equals(self.name(at: Int(expected))) { return expected }
+        return index(of: name, key: name.lowercaseSortKey)
+    }
+
     /// Letter case does not matter here, whether or not it does in the end.
     @inline(__always)
     private static func hash(_ name: Bytes, key: UInt64) -> Int {

@@ -253,10 +253,22 @@ private struct ReaderState: ~Copyable {
 /// The members of one object, by key.
 private struct Members: ~Copyable {
     private var list = ParameterList()
-    /// Per key the position of its member plus one; 0 for none. Of repeated keys the last counts.
-    private var positions = [Int](repeating: 0, count: Key.allCases.count)
+    /// Per key the position of its member plus one; 0 for none. Of repeated keys the last counts. A list is shorter than
+    /// these numbers go.
+    private let positions: UnsafeMutablePointer<UInt16>
+    /// The keys of the object that was read before, in their order: those of the next one are mostly the same.
+    private var before: [UInt8] = []
     /// The key of the object itself, which stands before its keys in errors.
     var parent: Key?
+
+    private static let keyCount = Key.allCases.count
+
+    init() {
+        positions = .allocate(capacity: Self.keyCount)
+        positions.initialize(repeating: 0, count: Self.keyCount)
+    }
+
+    deinit { positions.deallocate() }
 
     mutating func read(_ source: Bytes, scratch: inout ByteWriter, names: NameTable) throws(ScanFailure) {
         list.removeAll()
@@ -270,7 +282,7 @@ private struct Members: ~Copyable {
     /// Takes over the members of an object that were read together with the object around it.
     mutating func takeMembers(of key: Key, in other: borrowing Members, names: NameTable) throws(ScanFailure) {
         list.removeAll()
-        let position = other.positions[Int(key.rawValue)]
+        let position = Int(other.positions[Int(key.rawValue)])
         for index in position..<position + Int(other.list[position - 1].members) {
             try list.append(other.list[index])
         }
@@ -278,18 +290,30 @@ private struct Members: ~Copyable {
     }
 
     private mutating func index(_ names: NameTable) {
-        for index in positions.indices { positions[index] = 0 }
+        positions.update(repeating: 0, count: Self.keyCount)
         var index = 0
+        var ordinal = 0
         while index < list.count {
             let parameter = list[index]
-            let key = names.index(of: parameter.name, key: parameter.name.lowercaseSortKey)
-            if key != NameTable.unknown { positions[Int(key)] = index + 1 }
+            let expected = ordinal < before.count ? before[ordinal] : NameTable.unknown
+            let key = names.index(of: parameter.name, expecting: expected)
+            if key != expected { expect(key, at: ordinal) }
+            if key != NameTable.unknown { positions[Int(key)] = UInt16(index + 1) }
             index += 1 + Int(max(0, parameter.members))
+            ordinal += 1
+        }
+    }
+
+    private mutating func expect(_ key: UInt8, at ordinal: Int) {
+        if ordinal < before.count {
+            before[ordinal] = key
+        } else if ordinal == before.count, ordinal < Self.keyCount {
+            before.append(key)
         }
     }
 
     private func member(_ key: Key) -> Parameter? {
-        let position = positions[Int(key.rawValue)]
+        let position = Int(positions[Int(key.rawValue)])
         return position == 0 ? nil : list[position - 1]
     }
 
