@@ -12,10 +12,17 @@ struct ReplayTests {
     private final class Seen: Sendable {
         let ids = Mutex<[String]>([])
         let replays = Mutex<Set<String>>([])
+        /// What happens, by the handler that gets there, at so many events.
+        let act = Mutex<(count: Int, body: @Sendable () -> Void)?>(nil)
 
         func note(_ context: EventContext) {
-            ids.withLock { $0.append(context.eventID) }
+            let count = ids.withLock { ids in
+                ids.append(context.eventID)
+                return ids.count
+            }
             replays.withLock { _ = $0.insert(context.isReplay ? context.replayName ?? "?" : "live") }
+            let act = act.withLock { $0?.count == count ? $0?.body : nil }
+            act?()
         }
 
         var count: Int { ids.withLock { $0.count } }
@@ -127,10 +134,8 @@ struct ReplayTests {
             var selection = Replay.Selection(from: .earliest)
             selection.eventsPerSecond = 2_000
             let first = Replay("stopped", of: consumer(configuration, seen), selection)
-            let run = Task { try await first.run() }
-            #expect(await eventually { seen.count > 200 })
-            first.stop()
-            let progress = try await run.value
+            seen.act.withLock { $0 = (200, { first.stop() }) }
+            let progress = try await first.run()
             #expect(!progress.isComplete && progress.handled < events.count)
             // Not of a replay that has begun.
             try await publish(
