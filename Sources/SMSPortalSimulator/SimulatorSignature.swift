@@ -1,13 +1,5 @@
 import COpenSSL
 
-#if canImport(Glibc)
-import Glibc
-#elseif canImport(Musl)
-import Musl
-#else
-import Darwin
-#endif
-
 /// How the simulator signs a callback: HMAC-SHA256 over a text of the time, the method, the address and the body. The vendor
 /// documents no more than that, so the texts are given, with the names of their parts in braces.
 package struct SimulatorSignature: Sendable, CustomStringConvertible, CustomReflectable {

@@ -133,9 +133,11 @@ final class SpoolStore {
             try database.execute(
                 "CREATE TABLE IF NOT EXISTS \(table) (number INTEGER PRIMARY KEY, timestamp INTEGER NOT NULL, "
                     + "digest INTEGER NOT NULL, key BLOB, headers BLOB NOT NULL, value BLOB NOT NULL)")
-            highest = max(highest, try database.integer("SELECT max(number) FROM \(table)") ?? 0)
-            let hasRows = try database.integer("SELECT 1 FROM \(table) LIMIT 1") != nil
-            guard hasRows == (total.rows > 0), 0..<Self.endOfNumbers ~= total.rows, 0..<Self.endOfNumbers ~= total.bytes
+            // Numbers begin at 1.
+            let last = try database.integer("SELECT max(number) FROM \(table)") ?? 0
+            highest = max(highest, last)
+            guard (last > 0) == (total.rows > 0), 0..<Self.endOfNumbers ~= total.rows,
+                0..<Self.endOfNumbers ~= total.bytes
             else {
                 throw SpoolError(.damaged, "\(path): \(table) has other sums than are kept of it")
             }

@@ -28,23 +28,25 @@ func change(_ scratch: Scratch, _ text: String, to other: String, last: Bool = f
 @Suite struct DamageTests {
     private static let checkedBytes = 64 << 10
 
-    /// Rows of a file that is too large to be looked at before it is used.
-    private func largeFile(_ scratch: Scratch, rows: Int) throws {
+    /// A file with rows `<1>`, `<2>` and so on in its first lane.
+    private func filled(
+        _ scratch: Scratch, lanes: [String] = ["a", "b"], rows: Int = 300, padding: Int = 500
+    ) throws {
         try FileManager.default.createDirectory(atPath: scratch.path, withIntermediateDirectories: true)
-        let store = try SpoolStore(path: scratch.file, laneNames: ["a", "b"])
+        let store = try SpoolStore(path: scratch.file, laneNames: lanes)
         try store.beginTransaction()
-        for number in 1...rows { try store.insert(record("\(number)", padding: 3_500), number: Int64(number)) }
+        for number in 1...rows { try store.insert(record("<\(number)>", padding: padding), number: Int64(number)) }
         try store.commit()
         store.close()
-        #expect(SpoolStore.size(of: scratch.file) > Self.checkedBytes)
     }
 
     /// Nobody is served while the file is being opened: reading gigabytes is minutes. That the damage is not noticed shows
     /// that it was not read.
     @Test func aLargeFileIsOpenWithoutBeingReadAndItsDamageIsMetWithItsRows() throws {
         let scratch = Scratch()
-        try largeFile(scratch, rows: 600)
-        try overwritePage(scratch, holding: "300....")
+        try filled(scratch, rows: 600, padding: 3_500)
+        #expect(SpoolStore.size(of: scratch.file) > Self.checkedBytes)
+        try overwritePage(scratch, holding: "<300>")
 
         let desk = Desk()
         let spool = try desk.spool(scratch) { $0.checkedFileBytes = Self.checkedBytes }
@@ -84,12 +86,7 @@ func change(_ scratch: Scratch, _ text: String, to other: String, last: Bool = f
     @Test(arguments: [(10, Int.max), (200, .max), (200, 0)])
     func aRowThatIsNotWhatWasStoredIsNeverRead(rows: Int, mended: Int) throws {
         let scratch = Scratch()
-        try FileManager.default.createDirectory(atPath: scratch.path, withIntermediateDirectories: true)
-        let store = try SpoolStore(path: scratch.file, laneNames: ["a", "b"])
-        try store.beginTransaction()
-        for number in 1...rows { try store.insert(record("<\(number)>", padding: 3_500), number: Int64(number)) }
-        try store.commit()
-        store.close()
+        try filled(scratch, rows: rows, padding: 3_500)
         try change(scratch, "<7>", to: "<8>")
 
         let desk = Desk()
@@ -157,15 +154,6 @@ func change(_ scratch: Scratch, _ text: String, to other: String, last: Bool = f
             _ = try SpoolStore(path: scratch.file, laneNames: ["a", "b"])
             Issue.record("it was opened")
         } catch { #expect(error.code == .damaged) }
-    }
-
-    private func filled(_ scratch: Scratch, lanes: [String] = ["a", "b"], rows: Int = 300) throws {
-        try FileManager.default.createDirectory(atPath: scratch.path, withIntermediateDirectories: true)
-        let store = try SpoolStore(path: scratch.file, laneNames: lanes)
-        try store.beginTransaction()
-        for number in 1...rows { try store.insert(record("<\(number)>", padding: 500), number: Int64(number)) }
-        try store.commit()
-        store.close()
     }
 
     private func sql(_ scratch: Scratch, _ text: String) throws {

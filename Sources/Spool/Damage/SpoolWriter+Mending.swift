@@ -85,8 +85,7 @@ extension SpoolWriter {
         let file = try SpoolFile(directory.file)
         defer { file.close() }
         guard file.hasNames else { throw SpoolError(.damaged, file.damage.joined(separator: "; ")) }
-        // Those of another version, too: their rows wait for it.
-        let lanes = configuration.lanes + file.lanes.map(\.name).filter { !configuration.lanes.contains($0) }
+        let lanes = lanes(with: file)
         directory.discard(directory.unfinishedCopy)
         try directory.makeFile(directory.unfinishedCopy)
         let store = try SpoolStore(path: directory.unfinishedCopy, laneNames: lanes)
@@ -108,6 +107,11 @@ extension SpoolWriter {
         return (outcome.rows, file.damage + outcome.unknown.map { "\($0.value) rows of \($0.key)" }.sorted())
     }
 
+    /// The lanes of this version, and those of another one that the file has: their rows wait for it.
+    private func lanes(with file: SpoolFile) -> [String] {
+        configuration.lanes + file.lanes.map(\.name).filter { !configuration.lanes.contains($0) }
+    }
+
     private func freshStore(in directory: SpoolDirectory, lanes: [String]) throws(SpoolError) -> SpoolStore {
         try directory.makeFile()
         return try SpoolStore(path: directory.file, laneNames: lanes)
@@ -119,8 +123,7 @@ extension SpoolWriter {
     func rescue(_ old: SpoolStore, in directory: SpoolDirectory) throws(SpoolError) {
         // What is damaged in it is left out: it has no name by which a person could get at it.
         let file = try SpoolFile(old)
-        // Those of another version, too: their rows wait for it.
-        let lanes = configuration.lanes + file.lanes.map(\.name).filter { !configuration.lanes.contains($0) }
+        let lanes = lanes(with: file)
         for attempt in 1... {
             do throws(SpoolError) {
                 // Only the log may be gone: what is left of the old file makes room for the new one. What comes after it

@@ -11,8 +11,9 @@ package enum ParkedRows {
         in folder: String, lanes: [String], as lane: (SpoolRecord) -> SpoolRecord?
     ) throws(SpoolError) -> Int64 {
         let directory = try SpoolDirectory(folder, allowsAnyFileSystem: true)
-        _ = try directory.takeCopy()
-        let store = try SpoolStore(path: directory.file, laneNames: lanes)
+        // Its lock keeps bridges out until this is over.
+        defer { withExtendedLifetime(directory) {} }
+        let store = try open(directory, lanes)
         defer { store.close() }
         let reader = store.inspection
         let names = try reader.lanes()
@@ -43,9 +44,14 @@ package enum ParkedRows {
     /// - Returns: how many there were.
     package static func discard(in folder: String, lanes: [String]) throws(SpoolError) -> Int64 {
         let directory = try SpoolDirectory(folder, allowsAnyFileSystem: true)
-        _ = try directory.takeCopy()
-        let store = try SpoolStore(path: directory.file, laneNames: lanes)
+        defer { withExtendedLifetime(directory) {} }
+        let store = try open(directory, lanes)
         defer { store.close() }
         return try store.discardParked()
+    }
+
+    private static func open(_ directory: SpoolDirectory, _ lanes: [String]) throws(SpoolError) -> SpoolStore {
+        _ = try directory.takeCopy()
+        return try SpoolStore(path: directory.file, laneNames: lanes)
     }
 }

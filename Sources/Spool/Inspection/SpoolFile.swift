@@ -192,9 +192,6 @@ package final class SpoolFile: SpoolSource {
     ) throws(SpoolError) {
         let statement = try reader.statement(table)
         statement.bind(1, number)
-        statement.bind(2, Int64.max)
-        // Those that are not what was stored do not count.
-        statement.bind(3, Int64.max)
         defer { statement.reset() }
         var size = 0
         var end: Int?

@@ -61,7 +61,7 @@ struct SpoolReader {
 
     func formatVersion() throws(SpoolError) -> Int64 { try database.integer("PRAGMA user_version") ?? 0 }
 
-    /// A statement for the rows of a table, bound to nothing yet: lower bound, upper bound, both outside, and a limit.
+    /// A statement for the rows of a table, bound to nothing yet: the number behind which they are.
     func statement(_ table: SpoolTable) throws(SpoolError) -> Statement {
         let source =
             switch table {
@@ -69,7 +69,7 @@ struct SpoolReader {
             case .parked: "number, timestamp, digest, key, headers, value, lane, reason FROM parked"
             }
         return try database.prepare(
-            "SELECT \(source) WHERE number > ? AND number < ? ORDER BY number LIMIT ?")
+            "SELECT \(source) WHERE number > ? ORDER BY number")
     }
 
     /// Whether a number is found where the table's own order says that it is.
@@ -103,8 +103,6 @@ struct SpoolReader {
         for table in try laneTables().map(SpoolTable.lane) + [.parked] {
             let statement = try statement(table)
             statement.bind(1, Int64.min)
-            statement.bind(2, Int64.max)
-            statement.bind(3, Int64.max)
             defer { statement.reset() }
             var totals = SpoolTotals()
             var last = Int64.min
@@ -130,8 +128,6 @@ struct SpoolReader {
     func rows(of table: SpoolTable, after number: Int64, count: Int, bytes: Int) throws(SpoolError) -> [InspectedRow] {
         let statement = try statement(table)
         statement.bind(1, number)
-        statement.bind(2, Int64.max)
-        statement.bind(3, Int64.max)
         defer { statement.reset() }
         var rows: [InspectedRow] = []
         var size = 0

@@ -1,12 +1,6 @@
 import SMSPortalSimulator
 import Settings
 
-#if canImport(Glibc)
-import Glibc
-#else
-import Darwin
-#endif
-
 /// What a caller of one account shows, and the option that names the account.
 struct CallerSecrets {
     static let account = CommandOption<String>(
