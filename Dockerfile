@@ -18,6 +18,7 @@ COPY Package.swift ./
 COPY Sources Sources
 COPY Tests Tests
 COPY Examples Examples
+COPY Benchmarks Benchmarks
 RUN swift build -c release --product smsbridge --static-swift-stdlib \
     && strip --strip-unneeded .build/release/smsbridge -o /usr/local/bin/smsbridge
 
