@@ -10,27 +10,46 @@ let settings: [SwiftSetting] = [
     .treatAllWarnings(as: .error),
 ]
 
-func module(_ name: String, uses dependencies: [Target.Dependency] = [], exclude: [String] = []) -> Target {
-    .target(name: name, dependencies: dependencies, exclude: exclude, swiftSettings: settings)
+/// SwiftPM wants target names unique over all packages of a build, so none of ours is a plain word: `Kafka` is the target
+/// `SMSBridgeKafka` in `Sources/System/Kafka`.
+func unique(_ name: String) -> String {
+    if name.hasPrefix("SMSPortal") || name == "smsbridge" { return name }
+    let isSystemLibrary = name.hasPrefix("C") && name.dropFirst().first?.isUppercase == true
+    return isSystemLibrary ? "CSMSBridge" + name.dropFirst() : "SMSBridge" + name
 }
 
-func tests(
-    of name: String, uses dependencies: [Target.Dependency] = [], exclude: [String] = [], resources: [Resource] = []
+/// Our own targets by their short names.
+func targets(_ names: [String]) -> [Target.Dependency] { names.map { .byName(name: unique($0)) } }
+
+/// The folders of `Sources`: `System` knows nothing of SMS, `Bridge` is the path of an event and what is beside it,
+/// `Library` is what services use, `Tools` are programs.
+enum Group: String { case system = "System", bridge = "Bridge", library = "Library", tools = "Tools" }
+
+func module(
+    _ name: String, in group: Group, uses names: [String] = [], products: [Target.Dependency] = []
 ) -> Target {
+    .target(
+        name: unique(name), dependencies: targets(names) + products, path: "Sources/\(group.rawValue)/\(name)",
+        swiftSettings: settings)
+}
+
+func executable(_ name: String, at path: String, uses names: [String]) -> Target {
+    .executableTarget(name: unique(name), dependencies: targets(names), path: path, swiftSettings: settings)
+}
+
+func tests(of name: String, uses names: [String] = [], exclude: [String] = []) -> Target {
     .testTarget(
-        name: "\(name)Tests", dependencies: [.byName(name: name)] + dependencies, exclude: exclude, resources: resources,
-        swiftSettings: settings)
+        name: "\(name)Tests", dependencies: targets([name] + names), exclude: exclude, swiftSettings: settings)
 }
 
-func example(_ name: String) -> Target {
-    .executableTarget(
-        name: name, dependencies: ["ExampleSupport", "SMSPortalConsumer", "SMSPortalEvents"], path: "Examples/\(name)",
-        swiftSettings: settings)
+func system(_ name: String, pkgConfig: String? = nil, apt: String = "", brew: String = "") -> Target {
+    .systemLibrary(
+        name: unique(name), path: "Sources/System/\(name)", pkgConfig: pkgConfig,
+        providers: pkgConfig == nil ? nil : [.apt([apt]), .brew([brew])])
 }
 
-func system(_ name: String, pkgConfig: String, apt: String, brew: String) -> Target {
-    .systemLibrary(name: name, pkgConfig: pkgConfig, providers: [.apt([apt]), .brew([brew])])
-}
+/// One small service each, in `Examples`.
+let examples = ["CustomerRecords", "PositiveReplies", "OptOuts", "FollowUps", "CampaignStatistics"]
 
 let package = Package(
     name: "smsbridge",
@@ -61,85 +80,84 @@ let package = Package(
         system("CSQLite", pkgConfig: "sqlite3", apt: "libsqlite3-dev", brew: "sqlite"),
         system("CYAML", pkgConfig: "yaml-0.1", apt: "libyaml-dev", brew: "libyaml"),
         system("CCurl", pkgConfig: "libcurl", apt: "libcurl4-openssl-dev", brew: "curl"),
+        system("CSystem"),
 
-        .systemLibrary(name: "CSystem"),
-
-        // What knows nothing of SMS.
-        module("Addresses"),
-        module("Threads", uses: ["CSystem"]),
-        module("Kafka", uses: ["CRDKafka", "Threads"]),
-        module("EventLoop", uses: ["CUV"]),
-        module("HTTPServer", uses: ["Addresses", "COpenSSL", "EventLoop", "Threads", "CUV"]),
-        module("Telemetry", uses: ["Threads"]),
+        module("Addresses", in: .system),
+        module("Threads", in: .system, uses: ["CSystem"]),
+        module("Kafka", in: .system, uses: ["CRDKafka", "Threads"]),
+        module("EventLoop", in: .system, uses: ["CUV"]),
+        module("HTTPServer", in: .system, uses: ["Addresses", "COpenSSL", "EventLoop", "Threads", "CUV"]),
+        module("Telemetry", in: .system, uses: ["Threads"]),
 
         // The path of an event.
-        module("SMSPortalEvents", uses: ["COpenSSL"]),
-        module("Spool", uses: ["COpenSSL", "CSQLite", "CSystem", "Threads"]),
-        module("Publisher", uses: ["EventLoop", "Kafka", "SMSPortalEvents", "Spool", "Telemetry", "Threads"]),
-        module("Ingress", uses: ["Addresses", "EventLoop", "HTTPServer", "SMSPortalEvents", "Publisher", "Telemetry", "COpenSSL"]),
-
-        // What reads a stretch of the topics again.
-        module("Replaying", uses: ["Kafka"]),
-
-        // What reacts to events.
+        module("SMSPortalEvents", in: .library, uses: ["COpenSSL"]),
+        module("Spool", in: .bridge, uses: ["COpenSSL", "CSQLite", "CSystem", "Threads"]),
         module(
-            "SMSPortalConsumer",
+            "Publisher", in: .bridge, uses: ["EventLoop", "Kafka", "SMSPortalEvents", "Spool", "Telemetry", "Threads"]),
+        module(
+            "Ingress", in: .bridge,
             uses: [
-                "Kafka", "Replaying", "SMSPortalEvents", "Telemetry", "Threads",
+                "Addresses", "EventLoop", "HTTPServer", "SMSPortalEvents", "Publisher", "Telemetry", "COpenSSL",
+            ]),
+
+        // Replaying a range of the topics.
+        module("Replaying", in: .library, uses: ["Kafka"]),
+
+        // Reacting to events.
+        module(
+            "SMSPortalConsumer", in: .library, uses: ["Kafka", "Replaying", "SMSPortalEvents", "Telemetry", "Threads"],
+            products: [
                 .product(
                     name: "ServiceLifecycle", package: "swift-service-lifecycle",
                     condition: .when(traits: ["ServiceLifecycle"])),
                 .product(name: "Logging", package: "swift-log", condition: .when(traits: ["SwiftLog"])),
                 .product(name: "CoreMetrics", package: "swift-metrics", condition: .when(traits: ["SwiftMetrics"])),
             ]),
-        module("SMSPortalTesting", uses: ["Kafka", "SMSPortalConsumer", "SMSPortalEvents", "Threads"]),
-        module("SMSPortalConsumerSQLite", uses: ["CSQLite", "SMSPortalConsumer", "Telemetry", "Threads"]),
+        module("SMSPortalTesting", in: .library, uses: ["Kafka", "SMSPortalConsumer", "SMSPortalEvents", "Threads"]),
+        module(
+            "SMSPortalConsumerSQLite", in: .library, uses: ["CSQLite", "SMSPortalConsumer", "Telemetry", "Threads"]),
 
         // Beside the path.
-        module("Operations", uses: ["Addresses", "EventLoop", "HTTPServer", "Telemetry", "Threads"]),
-        module("Settings", uses: ["Addresses", "CYAML"]),
-        module("SMSPortalSimulator", uses: ["CCurl", "COpenSSL", "SMSPortalEvents", "Threads"]),
-        .executableTarget(
-            name: "smsbridge",
-            dependencies: [
-                "Addresses", "EventLoop", "HTTPServer", "Ingress", "Kafka", "Operations", "Publisher", "Replaying", "Settings",
-                "SMSPortalEvents", "SMSPortalSimulator", "Spool", "Telemetry", "Threads",
-            ],
-            swiftSettings: settings),
+        module("Operations", in: .bridge, uses: ["Addresses", "EventLoop", "HTTPServer", "Telemetry", "Threads"]),
+        module("Settings", in: .bridge, uses: ["Addresses", "CYAML"]),
+        module("SMSPortalSimulator", in: .tools, uses: ["CCurl", "COpenSSL", "SMSPortalEvents", "Threads"]),
+        executable(
+            "smsbridge", at: "Sources/Tools/smsbridge",
+            uses: [
+                "Addresses", "EventLoop", "HTTPServer", "Ingress", "Kafka", "Operations", "Publisher", "Replaying",
+                "Settings", "SMSPortalEvents", "SMSPortalSimulator", "Spool", "Telemetry", "Threads",
+            ]),
 
         // Measures the consumer library; `scripts/bench consumer` runs it.
-        .executableTarget(
-            name: "ConsumerBench", dependencies: ["Kafka", "SMSPortalConsumer", "SMSPortalEvents"],
-            path: "Benchmarks/ConsumerBench", swiftSettings: settings),
+        executable(
+            "ConsumerBench", at: "Benchmarks/ConsumerBench", uses: ["Kafka", "SMSPortalConsumer", "SMSPortalEvents"]),
 
         // A consumer to be killed; `scripts/chaos` runs several of it.
-        .executableTarget(
-            name: "ConsumerProbe", dependencies: ["SMSPortalConsumer", "SMSPortalEvents"],
-            path: "Tests/ConsumerProbe", swiftSettings: settings),
+        executable("ConsumerProbe", at: "Tests/ConsumerProbe", uses: ["SMSPortalConsumer", "SMSPortalEvents"]),
 
         // Reactions to start from: one small service each.
         .target(
-            name: "ExampleSupport", dependencies: ["CSQLite", "SMSPortalConsumer"], path: "Examples/Support",
-            swiftSettings: settings),
-        example("CustomerRecords"),
-        example("PositiveReplies"),
-        example("OptOuts"),
-        example("FollowUps"),
-        example("CampaignStatistics"),
+            name: unique("ExampleSupport"), dependencies: targets(["CSQLite", "SMSPortalConsumer"]),
+            path: "Examples/Support", swiftSettings: settings),
 
         // What the documentation shows, compiled.
         .target(
-            name: "DocumentationSamples", dependencies: ["SMSPortalConsumer", "SMSPortalEvents"],
+            name: unique("DocumentationSamples"), dependencies: targets(["SMSPortalConsumer", "SMSPortalEvents"]),
             path: "Tests/DocumentationSamples", swiftSettings: settings),
+
+        // Runs the request parser in every way that bytes can come; for tests, comparisons and fuzzing.
+        .target(
+            name: unique("ParserProbe"), dependencies: targets(["HTTPServer"]), path: "Tests/ParserProbe",
+            swiftSettings: settings),
 
         tests(of: "Addresses"),
         tests(of: "Threads"),
         tests(of: "Kafka", uses: ["Threads"]),
         tests(of: "Replaying", uses: ["Kafka"]),
         tests(of: "EventLoop", uses: ["Threads"]),
-        // Runs the request parser in every way that bytes can come; for tests, comparisons and fuzzing.
-        .target(name: "ParserProbe", dependencies: ["HTTPServer"], path: "Tests/ParserProbe", swiftSettings: settings),
-        tests(of: "HTTPServer", uses: ["Addresses", "COpenSSL", "EventLoop", "Threads", "ParserProbe"], exclude: ["Cases"]),
+        tests(
+            of: "HTTPServer", uses: ["Addresses", "COpenSSL", "EventLoop", "Threads", "ParserProbe"], exclude: ["Cases"]
+        ),
         tests(of: "Telemetry"),
         tests(of: "SMSPortalEvents"),
         tests(of: "Spool"),
@@ -147,7 +165,8 @@ let package = Package(
         tests(
             of: "Ingress",
             uses: [
-                "Addresses", "COpenSSL", "EventLoop", "HTTPServer", "Kafka", "Publisher", "SMSPortalEvents", "Telemetry",
+                "Addresses", "COpenSSL", "EventLoop", "HTTPServer", "Kafka", "Publisher", "SMSPortalEvents",
+                "Telemetry",
                 "Threads",
             ]),
         tests(of: "SMSPortalConsumer", uses: ["Kafka", "SMSPortalEvents", "Telemetry", "Threads"]),
@@ -158,23 +177,26 @@ let package = Package(
         tests(of: "SMSPortalSimulator"),
         .testTarget(
             name: "ExampleTests",
-            dependencies: [
-                "CustomerRecords", "PositiveReplies", "OptOuts", "FollowUps", "CampaignStatistics", "ExampleSupport",
-                "SMSPortalConsumer", "SMSPortalEvents", "SMSPortalTesting",
-            ],
+            dependencies: targets(
+                examples + ["ExampleSupport", "SMSPortalConsumer", "SMSPortalEvents", "SMSPortalTesting"]),
             swiftSettings: settings),
         .testTarget(
             name: "CommandTests",
-            dependencies: ["smsbridge", "Kafka", "Publisher", "Replaying", "Settings", "SMSPortalEvents", "Telemetry"],
+            dependencies: targets([
+                "smsbridge", "Kafka", "Publisher", "Replaying", "Settings", "SMSPortalEvents", "Telemetry",
+            ]),
             swiftSettings: settings),
     ]
 )
 
+package.targets += examples.map {
+    executable($0, at: "Examples/\($0)", uses: ["ExampleSupport", "SMSPortalConsumer", "SMSPortalEvents"])
+}
+
 // Fuzzing needs a sanitizer at link time, so its targets are here only when `scripts/fuzz` asks for them.
 if Context.environment["SMSBRIDGE_FUZZ"] != nil {
     package.targets += [
-        .executableTarget(
-            name: "FuzzRequestParser", dependencies: ["HTTPServer", "ParserProbe"],
-            path: "Fuzz/Sources/FuzzRequestParser", swiftSettings: settings)
+        executable(
+            "FuzzRequestParser", at: "Fuzz/Sources/FuzzRequestParser", uses: ["HTTPServer", "ParserProbe"])
     ]
 }

@@ -5,7 +5,7 @@
 //     ConsumerBench replay BOOTSTRAP PREFIX COUNT CONCURRENCY
 //
 // `handle` prints one line of JSON: seconds between the first event and the last, CPU seconds meanwhile, events.
-import Kafka
+import SMSBridgeKafka
 import SMSPortalConsumer
 import SMSPortalEvents
 import Synchronization

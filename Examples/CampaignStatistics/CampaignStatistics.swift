@@ -1,4 +1,4 @@
-internal import ExampleSupport
+internal import SMSBridgeExampleSupport
 internal import SMSPortalConsumer
 internal import SMSPortalEvents
 

@@ -1,6 +1,6 @@
 // Counts campaigns in the SQLite database that DATABASE names, and prints a line for each at its end. Prices come from
 // COST_PER_MESSAGE, VALUE_PER_REPLY and VALUE_PER_CLICK.
-import ExampleSupport
+import SMSBridgeExampleSupport
 
 func price(_ name: String, _ standard: String) -> Double { Double(Service.environment(name, default: standard)) ?? 0 }
 func percent(_ share: Double) -> String { "\((share * 1_000).rounded() / 10) %" }

@@ -1,5 +1,5 @@
 // Calls back who has answered yes. The desk of this example prints whom it would call; put yours in its place.
-import ExampleSupport
+import SMSBridgeExampleSupport
 
 struct PrintingDesk: CallBackDesk {
     func callBack(_ msisdn: String, about text: String, reference: String) async throws {

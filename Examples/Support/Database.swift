@@ -1,4 +1,4 @@
-internal import CSQLite
+internal import CSMSBridgeSQLite
 internal import Dispatch
 
 /// A SQLite database, reached from one queue of its own: SQLite blocks, and Swift's cooperative threads must not.

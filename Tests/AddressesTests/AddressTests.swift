@@ -1,6 +1,6 @@
 import Testing
 
-@testable import Addresses
+@testable import SMSBridgeAddresses
 
 @Suite("Addresses")
 struct AddressTests {

@@ -81,7 +81,7 @@ def check_runbook(rules, alerts):
         for part in ("**Look at**", "**Do**", "**Ends**"):
             if part.lower() not in entry.lower():
                 yield f"the entry of {name} lacks {part}"
-    page = {name for path in (ROOT / "Sources/Operations").rglob("*.swift")
+    page = {name for path in (ROOT / "Sources/Bridge/Operations").rglob("*.swift")
             for name in re.findall(r'"(Smsbridge\w+)"', path.read_text(encoding="utf-8"))}
     for name in sorted(page ^ (set(alerts) - UNSEEN)):
         yield f"{name} is on the status page or in the rules, but not in both"

@@ -26,7 +26,7 @@ class Probe:
         self.output, self.log = (os.path.join(flock.folder, f"{name}.{kind}") for kind in ("out", "err"))
         with open(self.output, "wb") as output, open(self.log, "wb") as log:
             self.process = subprocess.Popen(
-                [flock.program("ConsumerProbe"), flock.way, flock.group, flock.prefix, flock.ledger, *flock.options],
+                [flock.program("SMSBridgeConsumerProbe"), flock.way, flock.group, flock.prefix, flock.ledger, *flock.options],
                 stdin=subprocess.DEVNULL, stdout=output, stderr=log)
         self.killed = self.ended = None
 
@@ -85,7 +85,7 @@ class Flock:
         self.begin(self.group)
         self.cluster.admin.create_topics([NewTopic(self.topic, partitions, 1)])[self.topic].result()
         done = subprocess.run(
-            [self.program("ConsumerBench"), "fill", self.bootstrap, self.prefix, str(events), str(numbers)],
+            [self.program("SMSBridgeConsumerBench"), "fill", self.bootstrap, self.prefix, str(events), str(numbers)],
             capture_output=True, text=True, timeout=120)
         check(done.returncode == 0, f"the topic could not be filled: {done.stderr[-400:]}")
 

@@ -1,6 +1,6 @@
 import Foundation
-import Kafka
-import Publisher
+import SMSBridgeKafka
+import SMSBridgePublisher
 import SMSPortalEvents
 import Testing
 

@@ -1,6 +1,6 @@
 import Foundation
-import Replaying
-import Settings
+import SMSBridgeReplaying
+import SMSBridgeSettings
 import Testing
 
 @testable import smsbridge

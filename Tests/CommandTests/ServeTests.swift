@@ -1,5 +1,5 @@
 import Foundation
-import Kafka
+import SMSBridgeKafka
 import Testing
 
 /// `serve` without a Kafka: how it is ready, how it ends, and what it does with few descriptors.

@@ -1,5 +1,5 @@
 import Foundation
-import Kafka
+import SMSBridgeKafka
 import SMSPortalEvents
 import Testing
 

@@ -1,7 +1,7 @@
-import Kafka
-import Publisher
+import SMSBridgeKafka
+import SMSBridgePublisher
+import SMSBridgeTelemetry
 import SMSPortalEvents
-import Telemetry
 import Testing
 
 /// What the setup of topics makes of what a cluster says; the cluster is made up.

@@ -1,4 +1,4 @@
-import EventLoop
+import SMSBridgeEventLoop
 import Testing
 
 @Suite("Deadline ring")

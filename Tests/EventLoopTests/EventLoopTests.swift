@@ -1,7 +1,7 @@
-import EventLoop
+import SMSBridgeEventLoop
+import SMSBridgeThreads
 import Synchronization
 import Testing
-import Threads
 
 #if canImport(Glibc)
 import Glibc

@@ -4,11 +4,11 @@ import SMSPortalTesting
 import Synchronization
 import Testing
 
-@testable import CampaignStatistics
-@testable import CustomerRecords
-@testable import FollowUps
-@testable import OptOuts
-@testable import PositiveReplies
+@testable import SMSBridgeCampaignStatistics
+@testable import SMSBridgeCustomerRecords
+@testable import SMSBridgeFollowUps
+@testable import SMSBridgeOptOuts
+@testable import SMSBridgePositiveReplies
 
 /// Every example reacts as it says, to repeats and to events out of order as well.
 struct ExampleTests {

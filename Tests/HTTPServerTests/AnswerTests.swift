@@ -1,7 +1,7 @@
+import SMSBridgeThreads
 import Testing
-import Threads
 
-@testable import HTTPServer
+@testable import SMSBridgeHTTPServer
 
 @Suite("Answers")
 struct AnswerTests {

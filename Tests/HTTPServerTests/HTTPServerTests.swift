@@ -1,8 +1,8 @@
-import Addresses
-import EventLoop
-import HTTPServer
+import SMSBridgeAddresses
+import SMSBridgeEventLoop
+import SMSBridgeHTTPServer
+import SMSBridgeThreads
 import Testing
-import Threads
 
 #if canImport(Glibc)
 import Glibc

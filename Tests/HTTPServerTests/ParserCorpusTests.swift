@@ -1,5 +1,5 @@
-import HTTPServer
-import ParserProbe
+import SMSBridgeHTTPServer
+import SMSBridgeParserProbe
 import Testing
 
 #if canImport(Glibc)

@@ -1,5 +1,5 @@
-import Addresses
-import HTTPServer
+import SMSBridgeAddresses
+import SMSBridgeHTTPServer
 import Testing
 
 #if canImport(Glibc)

@@ -1,7 +1,7 @@
-import ParserProbe
+import SMSBridgeParserProbe
 import Testing
 
-@testable import HTTPServer
+@testable import SMSBridgeHTTPServer
 
 @Suite("Request parser")
 struct RequestParserTests {

@@ -1,8 +1,8 @@
-import Addresses
-import COpenSSL
-import HTTPServer
+import CSMSBridgeOpenSSL
+import SMSBridgeAddresses
+import SMSBridgeHTTPServer
+import SMSBridgeThreads
 import Testing
-import Threads
 
 #if canImport(Glibc)
 import Glibc

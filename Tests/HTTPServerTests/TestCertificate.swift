@@ -1,5 +1,5 @@
-import COpenSSL
-import HTTPServer
+import CSMSBridgeOpenSSL
+import SMSBridgeHTTPServer
 import Testing
 
 #if canImport(Glibc)

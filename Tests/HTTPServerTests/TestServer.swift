@@ -1,9 +1,9 @@
-import Addresses
-import COpenSSL
-import EventLoop
-import HTTPServer
+import CSMSBridgeOpenSSL
+import SMSBridgeAddresses
+import SMSBridgeEventLoop
+import SMSBridgeHTTPServer
+import SMSBridgeThreads
 import Synchronization
-import Threads
 
 #if canImport(Glibc)
 import Glibc

@@ -1,7 +1,7 @@
-import Addresses
+import SMSBridgeAddresses
 import Testing
 
-@testable import Ingress
+@testable import SMSBridgeIngress
 
 /// One way in which somebody might try to get in.
 struct Attempt: Sendable {

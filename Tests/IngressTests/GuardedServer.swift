@@ -1,12 +1,12 @@
-import EventLoop
-import HTTPServer
+import SMSBridgeEventLoop
+import SMSBridgeHTTPServer
+import SMSBridgeTelemetry
+import SMSBridgeThreads
 import SMSPortalEvents
 import Synchronization
-import Telemetry
-import Threads
 
-@testable import Ingress
-@testable import Publisher
+@testable import SMSBridgeIngress
+@testable import SMSBridgePublisher
 
 #if canImport(Glibc)
 import Glibc

@@ -1,11 +1,11 @@
-import Addresses
-import HTTPServer
+import SMSBridgeAddresses
+import SMSBridgeHTTPServer
+import SMSBridgeTelemetry
 import SMSPortalEvents
-import Telemetry
 import Testing
 
-@testable import Ingress
-@testable import Publisher
+@testable import SMSBridgeIngress
+@testable import SMSBridgePublisher
 
 /// An ingress between the real parser and a publisher that only writes down what it gets.
 private final class Desk {

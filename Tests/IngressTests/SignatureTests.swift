@@ -1,8 +1,8 @@
-import COpenSSL
-import HTTPServer
+import CSMSBridgeOpenSSL
+import SMSBridgeHTTPServer
 import Testing
 
-@testable import Ingress
+@testable import SMSBridgeIngress
 
 @Suite struct SignatureTests {
     /// RFC 4231, test cases 1 to 4, 6 and 7.

@@ -1,4 +1,4 @@
-import COpenSSL
+import CSMSBridgeOpenSSL
 
 #if canImport(Glibc)
 import Glibc

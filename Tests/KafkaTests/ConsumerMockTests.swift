@@ -1,7 +1,7 @@
-import Kafka
+import SMSBridgeKafka
+import SMSBridgeThreads
 import Synchronization
 import Testing
-import Threads
 
 #if canImport(Glibc)
 import Glibc

@@ -1,4 +1,4 @@
-import Kafka
+import SMSBridgeKafka
 import Synchronization
 import Testing
 

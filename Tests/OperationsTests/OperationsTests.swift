@@ -1,11 +1,11 @@
-import EventLoop
 import FoundationEssentials
+import SMSBridgeEventLoop
+import SMSBridgeTelemetry
+import SMSBridgeThreads
 import Synchronization
-import Telemetry
 import Testing
-import Threads
 
-@testable import Operations
+@testable import SMSBridgeOperations
 
 #if canImport(Glibc)
 import Glibc

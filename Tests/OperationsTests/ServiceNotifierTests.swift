@@ -1,7 +1,7 @@
 import FoundationEssentials
 import Testing
 
-@testable import Operations
+@testable import SMSBridgeOperations
 
 #if canImport(Glibc)
 import Glibc

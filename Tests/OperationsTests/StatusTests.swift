@@ -1,8 +1,8 @@
 import FoundationEssentials
-import Telemetry
+import SMSBridgeTelemetry
 import Testing
 
-@testable import Operations
+@testable import SMSBridgeOperations
 
 /// The figures that a bridge counts, as far as the page reads them.
 private struct Figures {

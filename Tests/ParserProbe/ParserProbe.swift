@@ -1,4 +1,4 @@
-package import HTTPServer
+package import SMSBridgeHTTPServer
 
 /// A request as the parser told it.
 package struct ProbedRequest: Equatable, Sendable {

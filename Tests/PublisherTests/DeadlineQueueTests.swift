@@ -1,6 +1,6 @@
 import Testing
 
-@testable import Publisher
+@testable import SMSBridgePublisher
 
 @Suite struct DeadlineQueueTests {
     @Test func deadlinesComeInOrderHoweverTheRingGrows() {

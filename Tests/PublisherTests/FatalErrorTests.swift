@@ -1,9 +1,9 @@
-import EventLoop
 import Foundation
-import Kafka
-import Publisher
+import SMSBridgeEventLoop
+import SMSBridgeKafka
+import SMSBridgePublisher
+import SMSBridgeSpool
 import SMSPortalEvents
-import Spool
 import Testing
 
 private let realBootstrapServers = ProcessInfo.processInfo.environment["KAFKA_BOOTSTRAP_SERVERS"]

@@ -1,8 +1,8 @@
+import SMSBridgeTelemetry
 import Synchronization
-import Telemetry
 import Testing
 
-@testable import Publisher
+@testable import SMSBridgePublisher
 
 @Suite struct KafkaLogTests {
     @Test func whatSomebodyAskedForIsNotHeldBack() {

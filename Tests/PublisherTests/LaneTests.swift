@@ -1,7 +1,7 @@
-import Spool
+import SMSBridgeSpool
 import Testing
 
-@testable import Publisher
+@testable import SMSBridgePublisher
 
 @Suite struct LaneTests {
     private func record(bytes: Int) -> SpoolRecord {

@@ -1,7 +1,7 @@
-import Spool
+import SMSBridgeSpool
 import Testing
 
-@testable import Publisher
+@testable import SMSBridgePublisher
 
 /// A Kafka, a spool and callers, all imagined, around the real state machine. Everything that happens is chosen by a
 /// seed; the promises are checked at every step.

@@ -1,9 +1,9 @@
-import EventLoop
 import Foundation
-import Kafka
-import Publisher
+import SMSBridgeEventLoop
+import SMSBridgeKafka
+import SMSBridgePublisher
+import SMSBridgeSpool
 import SMSPortalEvents
-import Spool
 import Testing
 
 /// The publisher with its spool, on the mock cluster with its faults.

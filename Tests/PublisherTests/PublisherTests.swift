@@ -1,8 +1,8 @@
-import EventLoop
-import Kafka
-import Publisher
+import SMSBridgeEventLoop
+import SMSBridgeKafka
+import SMSBridgePublisher
+import SMSBridgeTelemetry
 import SMSPortalEvents
-import Telemetry
 import Testing
 
 /// A publisher on a real loop, and a mock cluster or a real one. `Rig.run` drives the loop on the test's own thread.

@@ -1,7 +1,7 @@
+import SMSBridgeThreads
 import Testing
-import Threads
 
-@testable import Publisher
+@testable import SMSBridgePublisher
 
 /// A producer that is replaced when the machine has no thread to spare.
 @Suite(.serialized) struct ReplacementTests {

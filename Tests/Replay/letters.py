@@ -32,7 +32,7 @@ class Probe:
 
     def __init__(self, stand, prefix, group, *options):
         self.ledger = stand.folder / f"{group}-{secrets.token_hex(2)}.ledger"
-        program = stand.options.binary.parent / "ConsumerProbe"
+        program = stand.options.binary.parent / "SMSBridgeConsumerProbe"
         with open(stand.folder / f"{group}.err", "ab") as log:
             self.process = subprocess.Popen([program, stand.options.bootstrap, group, prefix, self.ledger, *options],
                                             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log)
@@ -70,7 +70,7 @@ def library(stand, check):
     prefix, events = f"library-{secrets.token_hex(4)}", 20_000
     topic, group = f"{prefix}.delivery-status", f"{prefix}-crm"
     stand.admin.create_topics([NewTopic(topic, 6, 1)])[topic].result()
-    subprocess.run([stand.options.binary.parent / "ConsumerBench", "fill", stand.options.bootstrap, prefix, str(events),
+    subprocess.run([stand.options.binary.parent / "SMSBridgeConsumerBench", "fill", stand.options.bootstrap, prefix, str(events),
                     "2000"], check=True, capture_output=True, timeout=60)
     live = Probe(stand, prefix, group)
     check(until(lambda: len(live.numbers()) == events), "the live group handles all")
@@ -116,7 +116,7 @@ def committed(stand, group, topic):
 def dead_letters(stand, check):
     prefix, group, other = (f"letters-{secrets.token_hex(4)}{name}" for name in ("", "-crm", "-other"))
     stand.admin.create_topics([NewTopic(f"{prefix}.delivery-status", 3, 1)])[f"{prefix}.delivery-status"].result()
-    subprocess.run([stand.options.binary.parent / "ConsumerBench", "fill", stand.options.bootstrap, prefix, "200", "20"],
+    subprocess.run([stand.options.binary.parent / "SMSBridgeConsumerBench", "fill", stand.options.bootstrap, prefix, "200", "20"],
                    check=True, capture_output=True, timeout=60)
     bad = "27821000007"
     failing, others = Probe(stand, prefix, group, "--fail-key", bad), Probe(stand, prefix, other)

@@ -1,7 +1,7 @@
-import Kafka
+import SMSBridgeKafka
 import Testing
 
-@testable import Replaying
+@testable import SMSBridgeReplaying
 
 #if canImport(Glibc)
 import Glibc

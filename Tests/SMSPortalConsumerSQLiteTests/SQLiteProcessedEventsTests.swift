@@ -1,4 +1,4 @@
-import CSQLite
+import CSMSBridgeSQLite
 import Dispatch
 import Foundation
 import SMSPortalConsumer

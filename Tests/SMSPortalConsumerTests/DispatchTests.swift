@@ -1,5 +1,5 @@
+import SMSBridgeTelemetry
 import Synchronization
-import Telemetry
 import Testing
 
 @testable import SMSPortalConsumer

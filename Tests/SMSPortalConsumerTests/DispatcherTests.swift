@@ -1,6 +1,6 @@
+import SMSBridgeTelemetry
 import SMSPortalEvents
 import Synchronization
-import Telemetry
 import Testing
 
 @testable import SMSPortalConsumer

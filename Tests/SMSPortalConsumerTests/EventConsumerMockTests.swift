@@ -1,7 +1,7 @@
-import Kafka
+import SMSBridgeKafka
+import SMSBridgeTelemetry
 import SMSPortalEvents
 import Synchronization
-import Telemetry
 import Testing
 
 @testable import SMSPortalConsumer

@@ -1,8 +1,8 @@
-import Kafka
+import SMSBridgeKafka
+import SMSBridgeTelemetry
 import SMSPortalConsumer
 import SMSPortalEvents
 import Synchronization
-import Telemetry
 import Testing
 
 /// Replays on a real cluster: its time index and its group offsets decide.

@@ -1,6 +1,6 @@
 import Testing
 
-@testable import Settings
+@testable import SMSBridgeSettings
 
 /// What is asked of callers: signatures, addresses, several accounts, and files that are read again.
 @Suite struct AuthenticationTests {

@@ -1,6 +1,6 @@
 import Testing
 
-@testable import Settings
+@testable import SMSBridgeSettings
 
 @Suite struct CommandLineTests {
     static let seconds = CommandOption<Int>(

@@ -1,7 +1,7 @@
 import FoundationEssentials
 import Testing
 
-@testable import Settings
+@testable import SMSBridgeSettings
 
 @Suite struct ReferenceTests {
     private let path = #filePath.replacing("Tests/SettingsTests/ReferenceTests.swift", with: "docs/configuration.md")

@@ -1,6 +1,6 @@
 import Testing
 
-@testable import Settings
+@testable import SMSBridgeSettings
 
 /// No secret gets out, whatever is wrong with it.
 @Suite struct SecretTests {

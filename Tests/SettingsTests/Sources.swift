@@ -1,4 +1,4 @@
-@testable import Settings
+@testable import SMSBridgeSettings
 
 /// What the four sources hold in a test; files are imaginary.
 struct Given: Sendable {

@@ -1,6 +1,6 @@
 import Testing
 
-@testable import Settings
+@testable import SMSBridgeSettings
 
 @Suite struct WrongSettingsTests {
     static let keys: [WrongCase] = [

@@ -2,7 +2,7 @@ import Foundation
 import Synchronization
 import Testing
 
-@testable import Spool
+@testable import SMSBridgeSpool
 
 /// Overwrites the page of the file that holds a text.
 func overwritePage(_ scratch: Scratch, holding text: String) throws {

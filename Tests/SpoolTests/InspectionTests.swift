@@ -2,7 +2,7 @@ import Foundation
 import Synchronization
 import Testing
 
-@testable import Spool
+@testable import SMSBridgeSpool
 
 /// A look into a spool from outside, whether a bridge has it or not.
 @Suite struct InspectionTests {

@@ -2,7 +2,7 @@ import Foundation
 import Synchronization
 import Testing
 
-@testable import Spool
+@testable import SMSBridgeSpool
 
 /// Damage within the write-ahead log, which SQLite takes for the log's end, against what a crash leaves.
 @Suite struct LogCheckTests {

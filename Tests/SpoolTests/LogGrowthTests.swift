@@ -1,7 +1,7 @@
 import Foundation
 import Testing
 
-@testable import Spool
+@testable import SMSBridgeSpool
 
 /// The write-ahead log stays small, whatever the transactions: on a full disk it must find its room again.
 struct LogGrowthTests {

@@ -2,7 +2,7 @@ import Foundation
 import Synchronization
 import Testing
 
-@testable import Spool
+@testable import SMSBridgeSpool
 
 /// What becomes of the rows when the file is lost under a running spool, or is set aside.
 @Suite struct RescueTests {

@@ -2,7 +2,7 @@ import Foundation
 import Synchronization
 import Testing
 
-@testable import Spool
+@testable import SMSBridgeSpool
 
 /// A folder that goes with the test.
 final class Scratch {
@@ -43,6 +43,7 @@ final class Desk: Sendable {
         var rejected: [UInt64: SpoolError] = [:]
         var rows: [Int: [SpoolRow]] = [:]
         var answers = 0
+        var failedReads = 0
         var opened: [(next: Int64, totals: [SpoolTotals])] = []
         var failed: [SpoolError] = []
         var aside: [String] = []
@@ -71,6 +72,7 @@ final class Desk: Sendable {
                     case .rows(let lane, let rows):
                         told.rows[lane, default: []] += rows
                         told.answers += 1
+                    case .readFailed: told.failedReads += 1
                     case .totals(let totals, _, _, _): told.totals = totals
                     case .failed(let error): told.failed.append(error)
                     case .setAside(let file):

@@ -2,7 +2,7 @@ import FoundationEssentials
 import Synchronization
 import Testing
 
-@testable import Telemetry
+@testable import SMSBridgeTelemetry
 
 #if canImport(Glibc)
 import Glibc

@@ -1,5 +1,5 @@
+import SMSBridgeThreads
 import Testing
-import Threads
 
 @Suite struct DurationTests {
     private static let cases: [(Duration, UInt64)] = [

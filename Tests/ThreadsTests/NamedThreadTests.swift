@@ -1,6 +1,6 @@
+import SMSBridgeThreads
 import Synchronization
 import Testing
-import Threads
 
 @Suite struct NamedThreadTests {
     @Test func bodyRunsOnceAndJoinWaitsForIt() throws {

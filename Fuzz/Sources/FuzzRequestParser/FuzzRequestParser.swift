@@ -1,5 +1,5 @@
-import HTTPServer
-import ParserProbe
+import SMSBridgeHTTPServer
+import SMSBridgeParserProbe
 
 /// Takes the input for a stream of requests, and checks that it means the same whole, split at a place that the input
 /// chooses, split twice, and byte by byte; that no cut lies outside; and that limits smaller than the defaults hold.

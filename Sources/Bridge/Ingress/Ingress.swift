@@ -1,0 +1,263 @@
+package import SMSBridgeAddresses
+package import SMSBridgeHTTPServer
+package import SMSBridgePublisher
+package import SMSPortalEvents
+
+#if canImport(Glibc)
+internal import Glibc
+#else
+internal import Darwin
+#endif
+
+/// The public routes: authenticates a callback, decodes it, gives it to the publisher and answers what became of it.
+///
+/// | outcome | answer |
+/// |---|---|
+/// | the event is durable | 200, `text/plain`, `True` (legacy senders need that word) |
+/// | it cannot be made durable now | 503 with `Retry-After` |
+/// | no or a wrong secret | 401, with no body that says why |
+/// | no such route | 404 |
+/// | another method than GET and POST | 405 with `Allow`; OPTIONS 204 |
+///
+/// It lives on the public loop. A request is authenticated when its head is there, before its body is read; what
+/// cannot be understood is published all the same, to the quarantine.
+package final class Ingress: RequestHandler {
+    private let decoder: CallbackDecoder
+    private let record = RecordBuffer()
+    private let metrics: IngressMetrics
+    private let isReady: () -> Bool
+    private let publish: (RecordBuffer, _ token: UInt64) -> Void
+    private let respond: (Exchange, PreparedResponse) -> Void
+
+    private var authenticator: Authenticator
+    private var router: Router
+    private var querySecret = QuerySecret()
+
+    /// What a request's tag says: in its lowest byte the type's position, and from `account` on one more than the account
+    /// that the proofs in the head have told, or 0.
+    private enum Tag {
+        static let health: UInt64 = 1 << 8
+        static let noType: UInt64 = 1 << 9
+        /// The signature is still to be computed.
+        static let claimed: UInt64 = 1 << 10
+        /// Let in although a proof has failed.
+        static let letIn: UInt64 = 1 << 11
+        static let account: UInt64 = 16
+
+        static func account(of tag: UInt64) -> Int? { tag >> account == 0 ? nil : Int(tag >> account) - 1 }
+    }
+
+    /// - Parameters:
+    ///   - isReady: whether this instance can give a 2xx now and is not stopping.
+    ///   - publish: hands an event on; `published` is told with the same token what became of it.
+    ///   - respond: sends an answer.
+    package init(
+        configuration: IngressConfiguration, decoder: CallbackDecoder, metrics: IngressMetrics,
+        isReady: @escaping () -> Bool, publish: @escaping (RecordBuffer, _ token: UInt64) -> Void,
+        respond: @escaping (Exchange, PreparedResponse) -> Void
+    ) {
+        self.decoder = decoder
+        self.metrics = metrics
+        self.isReady = isReady
+        self.publish = publish
+        self.respond = respond
+        authenticator = Authenticator(configuration)
+        router = Router(basePath: configuration.basePath)
+        metrics.asks(authenticator.isEnforced && authenticator.asksAnything)
+    }
+
+    /// From now on callers are asked for this. What is being received meanwhile is judged by both: its head by what was asked
+    /// for then, its signature by what is now.
+    package func replace(_ authenticator: Authenticator) {
+        self.authenticator = authenticator
+    }
+
+    // MARK: - The head: who is it, and what do they want
+
+    package func receivedHead(
+        _ head: borrowing RequestHead, bytes: RawSpan, from peer: PeerAddress
+    ) -> HeadVerdict {
+        let authenticator = authenticator
+        let route = router.route(
+            head, bytes, secrets: authenticator.path, isEnforced: authenticator.isEnforced)
+        metrics.received(IngressMetrics.Endpoint(route))
+        switch route {
+        case .notFound:
+            if router.lacksSecret { metrics.failed(.path) }
+            return refuse(.notFound, Answers.notFound)
+        case .unauthorized:
+            metrics.failed(.path)
+            return refuse(.unauthorized, Answers.unauthorized)
+        case .health:
+            guard head.method == .get || head.method == .head else {
+                return refuse(.methodNotAllowed, Answers.healthMethodNotAllowed)
+            }
+            return .accept(tag: Tag.health)
+        case .webhook(let type):
+            let proof = prove(head, bytes, peer, authenticator)
+            guard proof.isRight || !authenticator.isEnforced else {
+                return refuse(.unauthorized, Answers.unauthorized)
+            }
+            switch head.method {
+            case .get, .post:
+                var tag = type.flatMap(Self.position).map(UInt64.init) ?? Tag.noType
+                if proof.hasClaim { tag |= Tag.claimed }
+                if let account = proof.account { tag |= UInt64(account + 1) << Tag.account }
+                if !proof.isRight { tag |= Tag.letIn }
+                return .accept(tag: tag)
+            case .options: return refuse(.noContent, Answers.options)
+            default: return refuse(.methodNotAllowed, Answers.methodNotAllowed)
+            }
+        }
+    }
+
+    private func refuse(_ status: IngressMetrics.Status, _ answer: PreparedResponse) -> HeadVerdict {
+        metrics.answered(status)
+        return .refuse(answer)
+    }
+
+    private static func position(of type: EventType) -> Int? { EventType.allCases.firstIndex(of: type) }
+
+    // MARK: - Proofs
+
+    /// What the proofs in a head come to.
+    private struct Proof {
+        var isRight = true
+        /// Whose they are; nil as long as none has told.
+        var account: Int?
+        /// A signature is there, to be computed when the request is whole.
+        var hasClaim = false
+    }
+
+    /// Every proof that is configured is asked for; none is left out because another has failed already.
+    private func prove(
+        _ head: borrowing RequestHead, _ bytes: RawSpan, _ peer: PeerAddress, _ authenticator: Authenticator
+    ) -> Proof {
+        var proof = Proof()
+        if let addresses = authenticator.addresses, !addresses.admits(peer, head, bytes) { fail(.address, &proof) }
+        if authenticator.path != nil { add(router.account, .path, to: &proof) }
+        if let secrets = authenticator.header {
+            let value = head.onlyHeader(authenticator.headerName, in: bytes)
+            add(value.flatMap { secrets.owner(of: bytes.extracting($0.offset..<$0.end)) }, .header, to: &proof)
+        }
+        if let secrets = authenticator.query {
+            scanQuery(head, bytes)
+            let isGiven = querySecret.wasFound && !querySecret.isRepeated
+            let value = querySecret.value
+            add(isGiven ? secrets.owner(of: value.span.bytes) : nil, .query, to: &proof)
+        }
+        if let signature = authenticator.signature {
+            proof.hasClaim = hasClaim(signature, head, bytes)
+            if !proof.hasClaim { fail(.signature, &proof) }
+        }
+        return proof
+    }
+
+    /// - Parameter owner: whose the proof is; nil when it is missing or wrong.
+    private func add(_ owner: Int?, _ kind: IngressMetrics.Proof, to proof: inout Proof) {
+        guard let owner else { return fail(kind, &proof) }
+        if let account = proof.account, account != owner { return fail(.account, &proof) }
+        proof.account = owner
+    }
+
+    private func fail(_ kind: IngressMetrics.Proof, _ proof: inout Proof) {
+        metrics.failed(kind)
+        proof.isRight = false
+    }
+
+    private func hasClaim(_ signature: SignatureCheck, _ head: borrowing RequestHead, _ bytes: RawSpan) -> Bool {
+        guard signature.claim(head, bytes, now: Self.millisecondsSinceEpoch()) != nil else { return false }
+        guard !signature.coversQuery, let query = head.query, !query.isEmpty else { return true }
+        // Of a query that is not signed only our own secret may be there: the rest could be anybody's.
+        scanQuery(head, bytes)
+        return querySecret.wasFound && querySecret.remainder.isEmpty
+    }
+
+    private func scanQuery(_ head: borrowing RequestHead, _ bytes: RawSpan) {
+        let query = head.query ?? Cut(offset: 0, count: 0)
+        querySecret.scan(bytes.extracting(query.offset..<query.end))
+    }
+
+    // MARK: - The request: one callback, one event
+
+    package func receivedRequest(
+        _ head: borrowing RequestHead, bytes: RawSpan, body: RawSpan, exchange: Exchange, tag: UInt64
+    ) {
+        if tag == Tag.health {
+            let isReady = isReady()
+            metrics.answered(isReady ? .ok : .unavailable)
+            return respond(exchange, isReady ? Answers.healthy : Answers.unavailable)
+        }
+        var account = Tag.account(of: tag)
+        var isLetIn = tag & Tag.letIn != 0
+        if tag & Tag.claimed != 0 {
+            if let owner = owner(head, bytes, body, among: account) {
+                account = owner
+            } else {
+                metrics.failed(.signature)
+                guard !authenticator.isEnforced else {
+                    metrics.answered(.unauthorized)
+                    return respond(exchange, Answers.unauthorized)
+                }
+                isLetIn = true
+            }
+        }
+        if isLetIn { metrics.wasLetIn() }
+        func piece(_ name: StaticString) -> Cut { head.header(name, in: bytes) ?? Cut(offset: 0, count: 0) }
+        let contentType = piece("content-type")
+        let traceparent = piece("traceparent")
+        let tracestate = piece("tracestate")
+        let query = head.query ?? Cut(offset: 0, count: 0)
+        scanQuery(head, bytes)
+        func decode(query: RawSpan) {
+            decoder.decode(
+                method: head.method == .get ? .get : .post, route: Self.type(of: tag),
+                contentType: bytes.extracting(contentType.offset..<contentType.end), query: query, body: body,
+                traceparent: bytes.extracting(traceparent.offset..<traceparent.end),
+                tracestate: bytes.extracting(tracestate.offset..<tracestate.end),
+                account: account ?? authenticator.fallbackAccount, receivedAt: Self.millisecondsSinceEpoch(),
+                into: record)
+        }
+        if querySecret.wasFound {
+            let remainder = querySecret.remainder
+            decode(query: remainder.span.bytes)
+        } else {
+            decode(query: bytes.extracting(query.offset..<query.end))
+        }
+        publish(record, exchange.rawValue)
+    }
+
+    /// The account with whose secret the request is signed. What the head claims is read once more, for other requests have
+    /// come since; the time that it may be off by is measured when the request is whole.
+    private func owner(
+        _ head: borrowing RequestHead, _ bytes: RawSpan, _ body: RawSpan, among account: Int?
+    ) -> Int? {
+        guard let signature = authenticator.signature,
+            let claim = signature.claim(head, bytes, now: Self.millisecondsSinceEpoch())
+        else { return nil }
+        return signature.owner(of: claim, head, bytes, body: body, among: account)
+    }
+
+    private static func type(of tag: UInt64) -> EventType? {
+        tag & Tag.noType != 0 ? nil : EventType.allCases[Int(tag & 0xFF)]
+    }
+
+    /// The publisher says what became of an event.
+    package func published(_ token: UInt64, _ outcome: PublishOutcome) {
+        let exchange = Exchange(rawValue: token)
+        switch outcome {
+        case .durable:
+            metrics.answered(.ok)
+            respond(exchange, Answers.received)
+        case .unavailable:
+            metrics.answered(.unavailable)
+            respond(exchange, Answers.unavailable)
+        }
+    }
+
+    private static func millisecondsSinceEpoch() -> Int64 {
+        var time = timespec()
+        clock_gettime(CLOCK_REALTIME, &time)
+        return Int64(time.tv_sec) * 1_000 + Int64(time.tv_nsec) / 1_000_000
+    }
+}

@@ -1,0 +1,45 @@
+package import SMSBridgeAddresses
+
+/// Who may deliver callbacks, and where.
+package struct IngressConfiguration: Sendable {
+    /// What stands before `/webhooks`, such as `/sms`; empty or beginning with a slash and not ending with one.
+    package var basePath: String = ""
+    package var authentication = AuthenticationConfiguration()
+
+    package init() {}
+}
+
+/// The kinds of proof that a caller must bring. Every kind that is configured is required, and all of them must be of one
+/// account; none means that anyone may deliver, which the settings allow only when it is said aloud.
+package struct AuthenticationConfiguration: Sendable {
+    /// The header that carries a secret.
+    package var headerName: String = "X-Webhook-Secret"
+    /// Whose callbacks are taken, in the decoder's order of accounts.
+    package var accounts = [AccountSecrets()]
+    /// How a caller signs; without effect where no account has a secret for it.
+    package var signature: SignatureScheme?
+    /// From where callers may come; empty: from anywhere.
+    package var addresses: [AddressRange] = []
+    /// Whose `X-Forwarded-For` is believed.
+    package var trustedProxies: [AddressRange] = []
+    /// If not, everybody is let in, and what would have been refused is counted.
+    package var isEnforced = true
+    /// Under whose name a callback goes whose account no proof has told.
+    package var fallbackAccount = 0
+
+    package init() {}
+}
+
+/// The secrets of one account. Each list holds more than one while they are being rotated.
+package struct AccountSecrets: Sendable {
+    /// Secrets that the header may carry.
+    package var header: [[UInt8]] = []
+    /// Secrets that may stand as a segment of the path: `/webhooks/<secret>/<type>`.
+    package var path: [[UInt8]] = []
+    /// Secrets that may stand in the query: `?secret=`.
+    package var query: [[UInt8]] = []
+    /// Keys of signatures.
+    package var signature: [[UInt8]] = []
+
+    package init() {}
+}

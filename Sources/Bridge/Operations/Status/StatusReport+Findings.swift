@@ -1,0 +1,313 @@
+internal import SMSBridgeTelemetry
+
+extension StatusReport {
+    /// What the findings are made of.
+    struct Evidence {
+        let snapshot: MetricSnapshot
+        let history: StatusHistory.View
+        let unmet: [(name: String, reason: String)]
+        let alerts: [String: String]
+        let silence: Double
+        let isKafkaUp: Bool
+        let lanes: [Lane]
+        let spool: Spool?
+        /// UNIX time.
+        let time: Double
+    }
+
+    /// What is past when it is noticed is shown for this long, in seconds.
+    private static let moment = 60.0
+
+    /// Finds what is wrong now, with the figures of deploy/prometheus/alerts.yml but without their patience: who looks at
+    /// the page wants to know what is so, and the alerts only what stays so.
+    static func judge(_ evidence: Evidence, _ findings: inout [StatusFinding]) {
+        func add(_ severity: StatusFinding.Severity, _ alert: String?, _ title: String, _ advice: String) {
+            findings.append(StatusFinding(alert: alert, severity: severity, title: title, advice: advice))
+        }
+        judgeService(evidence, add)
+        judgeKafka(evidence, add)
+        judgeSpool(evidence, add)
+        judgeCallers(evidence, add)
+        judgeFiles(evidence, add)
+        judgeProcess(evidence, add)
+    }
+
+    private typealias Add = (StatusFinding.Severity, String?, String, String) -> Void
+
+    private static func judgeService(_ evidence: Evidence, _ add: Add) {
+        if evidence.silence > 2 {
+            add(
+                .critical, "SmsbridgeLoopStalled",
+                "The public port has stood still for \(Figure.duration(evidence.silence))",
+                "Nothing is answered. A paused machine, or no CPU left: the figures below are as old. At 5 s /healthz "
+                    + "fails, and the supervisor restarts it.")
+        }
+        for (name, reason) in evidence.unmet {
+            switch name {
+            case "starting", "stopping":
+                add(.notice, nil, Figure.sentence(reason), "Nothing is to be done.")
+            default:
+                add(
+                    .critical, "SmsbridgeNotReady", "Callbacks are answered 503: \(reason)",
+                    "Callers must repeat, and the vendor gives up after five attempts. Mend what is named; no restart is "
+                        + "needed.")
+            }
+        }
+        for (reason, count) in evidence.history.grown("smsbridge_events_unavailable_total", over: moment) {
+            add(
+                .critical, "SmsbridgeEventsRefused",
+                "\(Figure.count(count, of: "callback")) answered 503 in the last minute: \(reason)",
+                refusalAdvice[reason] ?? "Callers repeat them.")
+        }
+    }
+
+    private static let refusalAdvice = [
+        "deadline":
+            "Neither Kafka nor the spool's disk was in time (publish.deadline). Look at the brokers, and at the disk.",
+        "in_flight_limit": "Kafka is slower than the callers, and publish.maxInFlight is reached. Look at the brokers.",
+        "failed": "Kafka refused the events, and the spool could not take them. The log names the error.",
+        "spool_full": "Make Kafka take events again, or raise spool.maxBytes.",
+        "spool_failed": "Look at the disk of spool.path: full, read-only, or broken. The log names the error.",
+        "replacing_producer": "It is being replaced after a fatal error, and is back in a moment.",
+        "not_durable": "durability.strict is on, and a topic could lose events: mend the topics below.",
+        "stopping": "The bridge is ending.",
+    ]
+
+    private static func judgeKafka(_ evidence: Evidence, _ add: Add) {
+        let kept =
+            evidence.spool?.takesEvents == true ? " Events go to the spool meanwhile, and callers get their 200." : ""
+        if !evidence.isKafkaUp {
+            add(
+                .critical, "SmsbridgeKafkaDown", "Kafka does not answer",
+                "Look at the brokers, the network, and the login.\(kept)")
+        } else if let reason = evidence.alerts["kafka"] {
+            add(
+                .critical, "SmsbridgeKafkaLate", Figure.sentence(reason),
+                "The cluster answers questions, but takes no events in time. Look at the brokers' load and disks, at the "
+                    + "replicas in sync, and at the rights.\(kept)")
+        }
+        let errors = evidence.history.grown("smsbridge_kafka_errors_total", over: moment)
+        let closed = evidence.lanes.filter { $0.state == 1 }.map(\.topic)
+        if !closed.isEmpty {
+            let named = errors.isEmpty ? "" : " Its last errors: \(errors.map(\.value).joined(separator: ", "))."
+            let cause =
+                evidence.isKafkaUp
+                ? "Events of these types go to the spool. A missing topic, a missing right, or too few replicas in sync, where "
+                    + "other topics go on; else the brokers."
+                : "Events of these types wait in the spool, and go to Kafka by themselves when it is back."
+            add(
+                .critical, "SmsbridgeLaneClosed", "Kafka is not written: \(closed.joined(separator: ", "))",
+                cause + named)
+        } else if !errors.isEmpty {
+            add(
+                .warning, "SmsbridgeKafkaErrors",
+                "Kafka has refused what was sent: \(errors.map(\.value).joined(separator: ", "))",
+                "The error names it: rights, size, a missing topic, too few replicas. The events are in the spool, and are tried "
+                    + "again.")
+        }
+        let minute = evidence.history
+        let spooled = minute.increase("smsbridge_events_spooled_total", over: moment)
+        let acknowledged = minute.increase("smsbridge_events_acknowledged_total", over: moment)
+        if spooled > 0.1 * (spooled + acknowledged), evidence.isKafkaUp, evidence.alerts["kafka"] == nil, closed.isEmpty
+        {
+            add(
+                .warning, "SmsbridgeKafkaLate",
+                "\(Figure.percent(spooled / (spooled + acknowledged))) of the events of the last minute went through the spool",
+                "Kafka is, or was, later than publish.hedge. When it lasts: look at the brokers.")
+        }
+        // A drain of a moment follows every hedge.
+        let draining = evidence.lanes.filter { $0.state == 2 && ($0.oldestAge ?? 0) > 5 }
+        if !draining.isEmpty {
+            add(
+                .notice, nil,
+                "The spool is being drained: \(draining.map(\.topic).joined(separator: ", "))",
+                "\(Figure.count(draining.reduce(0) { $0 + $1.waiting }, of: "event")) to go to Kafka, in order. Nothing is to be done."
+            )
+        }
+        let weak = evidence.lanes.filter { $0.isDurable == false }
+        if !weak.isEmpty {
+            add(
+                .critical, "SmsbridgeTopicNotDurable",
+                "Kafka could lose what it has acknowledged: \(weak.map(\.topic).joined(separator: ", "))",
+                "Replication of 3, min.insync.replicas of 2 and no unclean leader election keep it; the table of topics says "
+                    + "what is not so. Mend the topics; no restart is needed.")
+        }
+        let unknown = evidence.lanes.filter { $0.isDurable == nil }
+        if !unknown.isEmpty, evidence.isKafkaUp {
+            add(
+                .notice, "SmsbridgeTopicDurabilityUnknown",
+                "The cluster does not tell how durable these are: \(unknown.map(\.topic).joined(separator: ", "))",
+                "Right after the start it was not asked yet. Else a topic is missing, or the user needs the ACL operation "
+                    + "DescribeConfigs.")
+        }
+        let replaced = minute.increase("smsbridge_producer_replacements_total", over: 3_600)
+        if replaced > 1 {
+            add(
+                .warning, "SmsbridgeProducerReplaced",
+                "The producer was replaced \(Figure.count(replaced)) times within the hour",
+                "After fatal errors, which the log names. Nothing is lost; it is worth a report.")
+        }
+        if minute.increase("smsbridge_events_refused_by_kafka_total", over: moment) > 0 {
+            add(
+                .warning, "SmsbridgeRefusedByKafka", "Kafka refuses single events for themselves",
+                "They are in the quarantine topic, or parked. Raise max.message.bytes of the topics.")
+        }
+    }
+
+    private static func judgeSpool(_ evidence: Evidence, _ add: Add) {
+        guard let spool = evidence.spool else { return }
+        if !spool.takesEvents, evidence.unmet.allSatisfy({ $0.name != "starting" }) {
+            add(
+                .critical, "SmsbridgeSpoolUnavailable", "The spool takes no events",
+                "With Kafka away, callers now get 503. Its disk is full, read-only, or fails, or spool.maxBytes is reached: the log "
+                    + "says which. It is tried again every second; no restart is needed.")
+        }
+        if spool.setAsideFiles > 0 {
+            add(
+                .critical, "SmsbridgeSpoolSetAside",
+                "The spool was damaged: \(Figure.count(spool.setAsideFiles, of: "file")) set aside",
+                "What is in it was answered 200. What is sound of it goes on by itself where the log says copied; else publish it with "
+                    + "smsbridge spool drain --path FILE. Look at the disk, and only then delete it.")
+        }
+        let bytes = evidence.lanes.map(\.waitingBytes)
+        let share = max(bytes.reduce(0, +), 2 * (bytes.max() ?? 0)) / spool.maxBytes
+        if share > 0.7 {
+            add(
+                .critical, "SmsbridgeSpoolNearlyFull", "The spool is \(Figure.percent(share)) full",
+                "At spool.maxBytes, or half of it for one topic, callbacks are answered 503. Make Kafka take events again, or raise it."
+            )
+        }
+        if spool.diskFreeBytes < 1e9 {
+            add(
+                spool.takesEvents ? .warning : .critical, "SmsbridgeSpoolDiskLow",
+                "The spool's disk has \(Figure.bytes(spool.diskFreeBytes)) left",
+                "Below 128 MiB, or a twentieth of a smaller disk, nothing is spooled. Make room; no restart is needed.")
+        }
+        let late = evidence.lanes.filter { ($0.oldestAge ?? 0) > 900 }
+        if let oldest = late.compactMap(\.oldestAge).max() {
+            add(
+                .critical, "SmsbridgeSpoolOld",
+                "Events have waited for \(Figure.duration(oldest)): \(late.map(\.topic).joined(separator: ", "))",
+                "So late are the consumers. They go to Kafka by themselves as soon as it takes them.")
+        }
+        let waiting = evidence.lanes.reduce(0) { $0 + $1.waiting }
+        if let before = evidence.history.waiting(secondsAgo: 900), waiting > before, before > 0 {
+            add(
+                .warning, "SmsbridgeSpoolGrowing", "The spool has grown for a quarter of an hour",
+                "Kafka takes less than comes in, or nothing.")
+        }
+        if spool.parked > 0 {
+            add(
+                .warning, "SmsbridgeParked", "\(Figure.count(spool.parked, of: "event")) parked: no topic takes them",
+                "They stay in the spool until a person looks: smsbridge spool list and spool export.")
+        }
+    }
+
+    private static func judgeCallers(_ evidence: Evidence, _ add: Add) {
+        let history = evidence.history
+        if history.increase("smsbridge_http_refused_for_memory_total", over: moment) > 0 {
+            add(
+                .critical, "SmsbridgeRefusedForMemory", "Callbacks are answered 503 for want of memory",
+                "Many large bodies at once: http.maxUnfinishedBytes.")
+        }
+        if history.increase("smsbridge_http_connections_refused_total", over: moment) > 0 {
+            add(
+                .critical, "SmsbridgeConnectionsRefused", "More connections than http.maxConnections",
+                "Those beyond are answered 503. Find who holds them, or raise it.")
+        }
+        if history.increase("smsbridge_http_accept_pauses_total", over: moment) > 0 {
+            add(
+                .critical, "SmsbridgeAcceptPaused", "There are no descriptors left",
+                "Connections wait to be accepted. Raise LimitNOFILE= or ulimit -n.")
+        }
+        let proofs = history.grown("smsbridge_authentication_failures_total", over: moment)
+        let turnedAway = proofs.reduce(0) { $0 + $1.by }
+        let names = proofs.map(\.value).joined(separator: ", ")
+        let accepted =
+            history.increase("smsbridge_events_acknowledged_total", over: moment)
+            + history.increase("smsbridge_events_spooled_total", over: moment)
+        if turnedAway > 0, accepted == 0 {
+            add(
+                .critical, "SmsbridgeAllTurnedAway",
+                "Nobody gets in: \(Figure.count(turnedAway, of: "request")) answered 401 in the last minute (\(names))",
+                "The vendor has another secret than this bridge: compare the Control Panel with the settings auth.*.")
+        } else if turnedAway > 0 {
+            add(
+                turnedAway > 60 ? .warning : .notice, "SmsbridgeUnauthenticated",
+                "\(Figure.count(turnedAway, of: "request")) answered 401 in the last minute (\(names))",
+                "A secret was changed on one side only, or somebody tries.")
+        }
+        let quarantined =
+            history.increase("smsbridge_events_acknowledged_total", "quarantine", over: 900)
+            + history.increase("smsbridge_events_spooled_total", "quarantine", over: 900)
+        let all =
+            history.increase("smsbridge_events_acknowledged_total", over: 900)
+            + history.increase("smsbridge_events_spooled_total", over: 900)
+        if quarantined > 0.01 * all {
+            add(
+                .warning, "SmsbridgeQuarantine",
+                "\(Figure.percent(quarantined / all)) of the callbacks are not understood",
+                "The vendor has changed something, or a URL is wrong: smsbridge quarantine list names the reasons.")
+        }
+        if let p99 = history.average(over: moment).p99, p99 > 0.5 {
+            add(
+                .warning, "SmsbridgeSlow",
+                "One event in a hundred takes longer than \(Figure.duration(p99)) to be durable",
+                "The brokers and the spool's disk are slow; at publish.deadline callbacks are answered 503.")
+        }
+        for lane in evidence.lanes where lane.topic == "delivery-status" || lane.topic == "reply" {
+            guard let age = lane.lastEventAge, age > 21_600 else { continue }
+            add(
+                .warning, "SmsbridgeSilence", "No event of type \(lane.topic) for \(Figure.duration(age))",
+                "The vendor has stopped calling, or something in front turns it away.")
+        }
+    }
+
+    /// Files that are read again when they change, and what stands in for them for a time only.
+    private static func judgeFiles(_ evidence: Evidence, _ add: Add) {
+        if let end = evidence.snapshot.value("smsbridge_tls_certificate_expiry_seconds"), end > 0,
+            end - evidence.time < 14 * 86_400
+        {
+            let left = end - evidence.time
+            add(
+                .warning, "SmsbridgeCertificateExpires",
+                left > 0 ? "The certificate expires in \(Figure.duration(left))" : "The certificate has expired",
+                "Put a new one in its place: it is taken into use without a restart.")
+        }
+        if let reason = evidence.alerts["tls"] {
+            add(
+                .warning, "SmsbridgeCertificateNotTaken", Figure.sentence(reason),
+                "Mend the files that are named.")
+        }
+        if let reason = evidence.alerts["secrets"] {
+            add(
+                .warning, "SmsbridgeSecretsNotTaken", Figure.sentence(reason), "Mend the file that is named.")
+        }
+        if let reason = evidence.alerts["authentication"] {
+            add(
+                .warning, "SmsbridgeEverybodyLetIn", Figure.sentence(reason),
+                "For a trial or a cut-over only: give secrets, and let auth.mode be enforce.")
+        }
+    }
+
+    private static func judgeProcess(_ evidence: Evidence, _ add: Add) {
+        if let open = evidence.snapshot.value("process_open_fds"),
+            let most = evidence.snapshot.value("process_max_fds"),
+            most > 0, open > 0.8 * most
+        {
+            add(
+                .warning, "SmsbridgeDescriptors", "\(Figure.percent(open / most)) of the descriptors are in use",
+                "Raise LimitNOFILE= or ulimit -n, or find who holds the connections.")
+        }
+        if let bytes = evidence.snapshot.value("process_resident_memory_bytes"), bytes > 512e6 {
+            add(
+                .warning, "SmsbridgeMemory", "The process takes \(Figure.bytes(bytes))",
+                "Look at the events in flight and the connections; without a reason there, it is worth a report.")
+        }
+        if evidence.history.increase("smsbridge_log_dropped_total", over: moment) > 0 {
+            add(
+                .notice, "SmsbridgeLogDropped", "Lines of the log are lost",
+                "Whoever reads its standard error is too slow.")
+        }
+    }
+}

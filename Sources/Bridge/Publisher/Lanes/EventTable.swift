@@ -1,0 +1,109 @@
+internal import SMSBridgeSpool
+
+/// An event on its way: handed to librdkafka, to the spool, or to both.
+struct PendingEvent {
+    enum Stored {
+        /// Not in the spool.
+        case no
+        /// Given to the spool; whether it is on disk is not known yet.
+        case pending
+        /// On disk.
+        case yes
+        /// Given to the spool, and so is the order to delete it again.
+        case obsolete
+    }
+
+    /// The caller's; nil once the caller has been answered, and for events that come out of the spool.
+    var token: UInt64?
+    /// Nanoseconds of the loop's clock.
+    var accepted: UInt64
+    var record: SpoolRecord
+    /// The place in the order of acceptance.
+    var number: Int64
+    /// Whether librdkafka has it and its delivery report is not in.
+    var isSent = false
+    var stored = Stored.no
+
+    var lane: Int { record.lane }
+}
+
+/// The events on their way, each in a slot.
+///
+/// What travels through librdkafka and through the spool is the slot's number and generation, so that a report that
+/// comes when its event is long forgotten finds nothing.
+struct EventTable {
+    private struct Slot {
+        var event: PendingEvent?
+        var generation: UInt32 = 0
+    }
+
+    private var slots: [Slot] = []
+    private var free: [UInt32] = []
+    private(set) var count = 0
+    private(set) var bytes = 0
+
+    mutating func insert(_ event: PendingEvent) -> UInt64 {
+        let index: UInt32
+        if let reused = free.popLast() {
+            index = reused
+        } else {
+            index = UInt32(slots.count)
+            slots.append(Slot())
+        }
+        count += 1
+        bytes += event.record.size
+        slots[Int(index)].event = event
+        return UInt64(slots[Int(index)].generation) << 32 | UInt64(index)
+    }
+
+    /// The event, as long as it is on its way. Setting changes it; it cannot be set to nil.
+    subscript(opaque: UInt64) -> PendingEvent? {
+        get { index(of: opaque).flatMap { slots[$0].event } }
+        set {
+            guard let index = index(of: opaque), slots[index].event != nil, let newValue else { return }
+            slots[index].event = newValue
+        }
+    }
+
+    @discardableResult
+    mutating func remove(_ opaque: UInt64) -> PendingEvent? {
+        guard let index = index(of: opaque), let event = slots[index].event else { return nil }
+        slots[index].event = nil
+        slots[index].generation &+= 1
+        free.append(UInt32(index))
+        count -= 1
+        bytes -= event.record.size
+        return event
+    }
+
+    /// Moves all events on in the order of acceptance.
+    mutating func renumber(by offset: Int64) {
+        for index in slots.indices { slots[index].event?.number += offset }
+    }
+
+    /// Whether `isWanted` holds for any of them.
+    func contains(where isWanted: (PendingEvent) -> Bool) -> Bool {
+        slots.contains { $0.event.map(isWanted) ?? false }
+    }
+
+    /// Visits all of them, in no order.
+    func forEach(_ body: (PendingEvent) -> Void) {
+        for slot in slots { if let event = slot.event { body(event) } }
+    }
+
+    /// Those for which `isWanted` holds, in the order of acceptance.
+    func all(where isWanted: (PendingEvent) -> Bool) -> [UInt64] {
+        var found: [(number: Int64, opaque: UInt64)] = []
+        for index in slots.indices {
+            guard let event = slots[index].event, isWanted(event) else { continue }
+            found.append((event.number, UInt64(slots[index].generation) << 32 | UInt64(index)))
+        }
+        return found.sorted { $0.number < $1.number }.map(\.opaque)
+    }
+
+    private func index(of opaque: UInt64) -> Int? {
+        let index = Int(opaque & 0xffff_ffff)
+        guard index < slots.count, slots[index].generation == UInt32(opaque >> 32) else { return nil }
+        return index
+    }
+}

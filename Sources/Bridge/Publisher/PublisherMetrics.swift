@@ -1,0 +1,194 @@
+internal import SMSBridgeKafka
+internal import SMSBridgeSpool
+package import SMSBridgeTelemetry
+internal import SMSPortalEvents
+
+#if canImport(Glibc)
+internal import Glibc
+#else
+internal import Darwin
+#endif
+
+/// What the publisher counts. docs/operate.md says what to do when a figure moves.
+package struct PublisherMetrics: Sendable {
+    private let acknowledged: [Counter]
+    private let spooled: [Counter]
+    private let drained: [Counter]
+    private let unavailable: [[Counter]]
+    private let answer: Histogram
+    private let lastEvent: [Gauge]
+    private let laneState: [Gauge]
+    private let rows: [Gauge]
+    private let bytes: [Gauge]
+    private let oldest: [Gauge]
+    private let parked: Gauge
+    private let freeBytes: Gauge
+    private let takesEvents: Gauge
+    private let laneInFlight: [Gauge]
+    let maxSpoolBytes: Gauge
+    let spoolOpen: Gauge
+    let filesSetAside: Gauge
+    private let inFlight: Gauge
+    private let inFlightBytes: Gauge
+    private let hedged: Counter
+    private let closed: Counter
+    private let quarantined: Counter
+    private let overtaking: Counter
+    private let lateAcknowledged: Counter
+    private let lateFailed: Counter
+    let replacements: Counter
+    private let registry: MetricRegistry
+
+    package init(_ registry: MetricRegistry) {
+        self.registry = registry
+        func perTopic<Instrument>(_ make: ([(String, String)]) -> Instrument) -> [Instrument] {
+            EventTopic.allCases.map { make([("topic", $0.suffix)]) }
+        }
+        acknowledged = perTopic {
+            registry.counter(
+                "smsbridge_events_acknowledged_total", help: "Events answered 200 because Kafka has acknowledged them.",
+                labels: $0)
+        }
+        spooled = perTopic {
+            registry.counter(
+                "smsbridge_events_spooled_total", help: "Events answered 200 because the spool has them on disk.",
+                labels: $0)
+        }
+        drained = perTopic {
+            registry.counter(
+                "smsbridge_spool_drained_total", help: "Events of the spool that Kafka has acknowledged.", labels: $0)
+        }
+        unavailable = EventTopic.allCases.map { topic in
+            PublishOutcome.Reason.allCases.map {
+                registry.counter(
+                    "smsbridge_events_unavailable_total",
+                    help: "Events that could not be made durable and were answered 503, by topic and reason.",
+                    labels: [("topic", topic.suffix), ("reason", $0.rawValue)])
+            }
+        }
+        answer = registry.histogram(
+            "smsbridge_durable_seconds",
+            help: "From an event's last byte until it was durable, in Kafka or in the spool.",
+            buckets: Histogram.latencyBounds)
+        lastEvent = perTopic {
+            registry.gauge(
+                "smsbridge_last_event_timestamp_seconds",
+                help: "When the last event of a topic became durable, UNIX time; 0 when none did since the start.",
+                labels: $0)
+        }
+        laneState = perTopic {
+            registry.gauge(
+                "smsbridge_lane_state",
+                help: "Which way events of a topic go: 0 to Kafka, 1 to the spool, 2 to the spool while it is drained.",
+                labels: $0)
+        }
+        rows = perTopic { registry.gauge("smsbridge_spool_events", help: "Events in the spool.", labels: $0) }
+        bytes = perTopic { registry.gauge("smsbridge_spool_bytes", help: "Bytes of records in the spool.", labels: $0) }
+        oldest = perTopic {
+            registry.gauge(
+                "smsbridge_spool_oldest_timestamp_seconds",
+                help: "When the oldest event in the spool was received, UNIX time; 0 when there is none.", labels: $0)
+        }
+        parked = registry.gauge(
+            "smsbridge_spool_parked_events",
+            help: "Events that Kafka refuses for themselves, kept in the spool for a person.")
+        freeBytes = registry.gauge("smsbridge_spool_disk_free_bytes", help: "Free space on the spool's disk.")
+        takesEvents = registry.gauge(
+            "smsbridge_spool_takes_events",
+            help: "Whether the spool can store an event now, its disk and its bound permitting: 1 or 0.")
+        laneInFlight = perTopic {
+            registry.gauge(
+                "smsbridge_lane_in_flight_events", help: "Events of a topic that Kafka has not acknowledged yet.",
+                labels: $0)
+        }
+        maxSpoolBytes = registry.gauge(
+            "smsbridge_spool_max_bytes",
+            help: "The most that the records in the spool may take, half of it for one topic; 0 without a spool.")
+        spoolOpen = registry.gauge(
+            "smsbridge_spool_open",
+            help: "1 while the spool's file is open; at 0 the other figures of the spool are those of when it last was."
+        )
+        filesSetAside = registry.gauge(
+            "smsbridge_spool_set_aside_files",
+            help: "Damaged files in the spool's folder that were set aside; what is in them is not published.")
+        inFlight = registry.gauge(
+            "smsbridge_in_flight_events", help: "Events on their way to Kafka or to the spool.")
+        inFlightBytes = registry.gauge(
+            "smsbridge_in_flight_bytes", help: "Bytes of the records on their way to Kafka or to the spool.")
+        hedged = registry.counter(
+            "smsbridge_events_hedged_total", help: "Events that Kafka was late with and that were spooled meanwhile.")
+        closed = registry.counter("smsbridge_lanes_closed_total", help: "Times that a lane was closed.")
+        quarantined = registry.counter(
+            "smsbridge_events_refused_by_kafka_total",
+            help: "Events that Kafka refused for themselves; they went to the quarantine topic, or are parked.")
+        overtaking = registry.counter(
+            "smsbridge_events_overtook_refused_total",
+            help:
+                "Events acknowledged while an earlier one of their topic, refused for itself, waited to be tried alone."
+        )
+        let lateHelp = "Delivery reports that came after the caller had been answered 503, by result."
+        lateAcknowledged = registry.counter(
+            "smsbridge_late_reports_total", help: lateHelp, labels: [("result", "acknowledged")])
+        lateFailed = registry.counter("smsbridge_late_reports_total", help: lateHelp, labels: [("result", "failed")])
+        replacements = registry.counter(
+            "smsbridge_producer_replacements_total", help: "Producers that were replaced after a fatal error.")
+    }
+
+    func durable(_ lane: Int, after nanoseconds: UInt64) {
+        answer.observe(nanoseconds: nanoseconds)
+    }
+
+    func refused(_ lane: Int, _ reason: PublishOutcome.Reason) {
+        guard let position = PublishOutcome.Reason.allCases.firstIndex(of: reason) else { return }
+        unavailable[lane][position].increment()
+    }
+
+    /// What the spool's file holds.
+    func spool(_ totals: [SpoolTotals], oldest times: [Int64?], parked count: Int64, disk: SpoolDisk) {
+        for lane in totals.indices {
+            rows[lane].set(Double(totals[lane].rows))
+            bytes[lane].set(Double(totals[lane].bytes))
+            oldest[lane].set(Double(times[lane] ?? 0) / 1_000)
+        }
+        parked.set(Double(count))
+        freeBytes.set(Double(disk.freeBytes))
+        filesSetAside.set(Double(disk.setAsideFiles))
+    }
+
+    /// The core counts in plain integers on the loop; they are carried over from time to time.
+    func update(from core: borrowing PublisherCore, now: UInt64) {
+        inFlight.set(Double(core.events.count))
+        inFlightBytes.set(Double(core.events.bytes))
+        takesEvents.set(core.hasSpoolRoom(now: now) ? 1 : 0)
+        var time = timespec()
+        clock_gettime(CLOCK_REALTIME, &time)
+        let seconds = Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
+        for lane in core.lanes.indices {
+            let before = acknowledged[lane].value + spooled[lane].value
+            acknowledged[lane].raise(to: UInt64(core.counters.acknowledged[lane]))
+            spooled[lane].raise(to: UInt64(core.counters.spooled[lane]))
+            if acknowledged[lane].value + spooled[lane].value > before { lastEvent[lane].set(seconds) }
+            drained[lane].raise(to: UInt64(core.counters.drained[lane]))
+            laneInFlight[lane].set(Double(core.lanes[lane].sent))
+            switch core.lanes[lane].phase {
+            case .open: laneState[lane].set(0)
+            case .closed: laneState[lane].set(1)
+            case .draining: laneState[lane].set(2)
+            }
+        }
+        hedged.raise(to: UInt64(core.counters.hedged))
+        closed.raise(to: UInt64(core.counters.closed))
+        quarantined.raise(to: UInt64(core.counters.quarantined + core.counters.parked))
+        overtaking.raise(to: UInt64(core.counters.overtaking))
+        lateAcknowledged.raise(to: UInt64(core.counters.lateAcknowledged))
+        lateFailed.raise(to: UInt64(core.counters.lateFailed))
+    }
+
+    /// Kafka's errors are a closed set of a hundred names; each is registered when it is first met.
+    func kafkaError(_ code: KafkaError.Code, kind: String) {
+        registry.counter(
+            "smsbridge_kafka_errors_total", help: "Errors of Kafka and librdkafka, by kind and name.",
+            labels: [("kind", kind), ("error", code.description)]
+        ).increment()
+    }
+}

@@ -1,0 +1,192 @@
+internal import CSMSBridgeSystem
+
+#if canImport(Glibc)
+internal import Glibc
+#else
+internal import Darwin
+#endif
+
+/// The folder of a spool: made if it is missing, judged, and held against a second process.
+final class SpoolDirectory: Sendable {
+    let path: String
+    private let lock: Int32
+
+    var file: String { path + "/spool.db" }
+    private var ballast: String { path + "/ballast" }
+    /// What is sound of a damaged file, complete and synced, about to take that one's place.
+    private var copy: String { Self.copy(in: path) }
+    static func copy(in path: String) -> String { path + "/spool-copied.db" }
+    /// The same before it is complete.
+    var unfinishedCopy: String { path + "/spool-copying.db" }
+
+    /// Bytes that are kept in a file of their own, to be given up when the disk is full: deleting rows needs room, too.
+    private static let ballastBytes = 16 << 20
+
+    /// - Parameter allowsAnyFileSystem: whether memory and network file systems are taken.
+    /// - Throws: `SpoolError`, `.locked` when another process has the folder.
+    init(_ path: String, allowsAnyFileSystem: Bool) throws(SpoolError) {
+        self.path = path
+        if mkdir(path, 0o700) != 0, errno != EEXIST {
+            throw SpoolError(.directory, "spool.path: cannot make \(path): \(Self.reason)")
+        }
+        if !allowsAnyFileSystem, let name = Self.unsafeFileSystem(of: path) {
+            throw SpoolError(
+                .fileSystem,
+                "spool.path: \(path) is on \(name), which keeps nothing over a crash or cannot be relied on to; "
+                    + "spool.anyFileSystem: true takes it all the same")
+        }
+        let descriptor = open(path + "/lock", O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+        guard descriptor >= 0 else {
+            throw SpoolError(.directory, "spool.path: cannot write to \(path): \(Self.reason)")
+        }
+        guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
+            close(descriptor)
+            throw SpoolError(.locked, "spool.path: another process holds \(path)")
+        }
+        // From here on the end of this object closes it.
+        lock = descriptor
+        discard(unfinishedCopy)
+        if access(copy, F_OK) != 0 { try makeFile() }
+    }
+
+    /// Makes an empty file where there is none, for its owner only: SQLite gives its log the same permissions.
+    func makeFile(_ name: String? = nil) throws(SpoolError) {
+        let descriptor = open(name ?? file, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+        guard descriptor >= 0 else {
+            throw SpoolError(.directory, "spool.path: cannot write to \(path): \(Self.reason)")
+        }
+        close(descriptor)
+    }
+
+    /// A copy is complete: from now on it, and not the damaged file, is the spool, whenever this process ends.
+    func finishCopy() throws(SpoolError) {
+        try move(unfinishedCopy, to: copy)
+    }
+
+    /// Puts the copy, if there is one, in the place of the spool's own file, which is set aside. May be called again after it
+    /// has failed, or after the process has ended in the middle of it.
+    ///
+    /// - Returns: the new name of the file; nil when there was nothing to set aside.
+    func takeCopy() throws(SpoolError) -> String? {
+        guard access(copy, F_OK) == 0 else { return nil }
+        let aside = try setAside()
+        try move(copy, to: file)
+        return aside
+    }
+
+    private func move(_ old: String, to new: String) throws(SpoolError) {
+        guard rename(old, new) == 0 else { throw SpoolError(.io, "cannot rename \(old): \(Self.reason)") }
+        let folder = open(path, O_RDONLY | O_CLOEXEC)
+        guard folder >= 0 else { return }
+        fsync(folder)
+        close(folder)
+    }
+
+    deinit {
+        close(lock)
+    }
+
+    private static var reason: String { String(cString: strerror(errno)) }
+
+    private static func unsafeFileSystem(of path: String) -> String? {
+        fileSystemName(ofType: UInt32(truncatingIfNeeded: csystem_file_system_type(path)))
+    }
+
+    /// The file system's name when it is one of memory, of the network or shared with a host; by its magic number (statfs(2),
+    /// the kernel's magic.h, and the sources of those that are not in it).
+    static func fileSystemName(ofType type: UInt32) -> String? {
+        switch type {
+        case 0x0102_1994: "tmpfs"
+        case 0x8584_58F6: "ramfs"
+        case 0x6969: "NFS"
+        case 0xFF53_4D42, 0xFE53_4D42, 0x517B: "SMB"
+        case 0x0102_1997: "9p"
+        case 0x6573_5546: "FUSE"
+        case 0x00C3_6400: "CephFS"
+        case 0x0BD0_0BD0: "Lustre"
+        case 0x4750_4653: "GPFS"
+        case 0x5346_414F, 0x6B41_4653: "AFS"
+        case 0x1983_0326: "BeeGFS"
+        case 0x786F_4256: "a folder shared by VirtualBox"
+        default: nil
+        }
+    }
+
+    /// Whether the folder is in the writable layer of a container, which goes with it.
+    var isInContainerLayer: Bool {
+        csystem_file_system_type(path) == 0x794C_7630
+    }
+
+    /// Free and whole size of the disk for this process, in bytes.
+    var space: (free: Int64, total: Int64) {
+        var status = statvfs()
+        guard statvfs(path, &status) == 0 else { return (0, 0) }
+        let block = Int64(status.f_frsize)
+        return (Int64(status.f_bavail) * block, Int64(status.f_blocks) * block)
+    }
+
+    /// Whether this process may still write there: a disk with errors is often made read-only under it.
+    var isWritable: Bool { access(path, W_OK) == 0 }
+
+    /// Takes the ballast on board when there is plenty of room.
+    func loadBallast(reserve: Int64) {
+        guard access(ballast, F_OK) != 0, space.free > reserve + 4 * Int64(Self.ballastBytes) else { return }
+        let descriptor = open(ballast, O_WRONLY | O_CREAT | O_CLOEXEC, 0o600)
+        guard descriptor >= 0 else { return }
+        let failed = posix_fallocate(descriptor, 0, off_t(Self.ballastBytes)) != 0
+        close(descriptor)
+        if failed { unlink(ballast) }
+    }
+
+    /// - Returns: whether there was any.
+    func dropBallast() -> Bool { unlink(ballast) == 0 }
+
+    /// The file first: should the process end in between, its log stands beside none, which is found to be wrong, and not
+    /// beside a file that looks whole without it.
+    private static let suffixes = ["", "-wal", "-shm", "-journal"]
+
+    /// Removes a file that is not needed, and what belongs to it.
+    func discard(_ aside: String) {
+        for suffix in Self.suffixes { unlink(aside + suffix) }
+    }
+
+    /// Whether there certainly is nothing in it.
+    private static func isEmpty(_ path: String) -> Bool {
+        var status = stat()
+        return stat(path, &status) == 0 ? status.st_size == 0 : errno == ENOENT
+    }
+
+    /// Renames a damaged file and its log, so that a new one can take their place. What has been set aside before is
+    /// never overwritten: the folder's lock keeps everybody else from choosing the same name. Nothing may have the file open.
+    ///
+    /// - Returns: the new name, nil when there was nothing to rename.
+    /// - Throws: `SpoolError`, `.io` when it cannot be renamed.
+    func setAside() throws(SpoolError) -> String? {
+        if Self.isEmpty(file), Self.isEmpty(file + "-wal") {
+            discard(file)
+            return nil
+        }
+        let base = "\(path)/spool-damaged-\(time(nil))-\(getpid())"
+        var aside = base + ".db"
+        var count = 1
+        while Self.suffixes.contains(where: { Self.isTaken(aside + $0) }) {
+            count += 1
+            aside = "\(base)-\(count).db"
+        }
+        var isAny = false
+        for suffix in Self.suffixes {
+            if rename(file + suffix, aside + suffix) == 0 {
+                isAny = true
+            } else if errno != ENOENT {
+                throw SpoolError(.io, "cannot rename \(file + suffix): \(Self.reason)")
+            }
+        }
+        return isAny ? aside : nil
+    }
+
+    /// Anything counts but the certainty that there is nothing.
+    private static func isTaken(_ path: String) -> Bool {
+        var status = stat()
+        return lstat(path, &status) == 0 || errno != ENOENT
+    }
+}

@@ -1,0 +1,43 @@
+internal import SMSBridgeKafka
+internal import SMSBridgeReplaying
+
+/// A partition that this member reads.
+struct AssignedPartition {
+    let topic: String
+    let partition: Int32
+    let assignment: AssignmentID
+    /// The offset that reading began at, where it was one.
+    let start: Int64?
+    var committed: Int64?
+    var isPausedForSpan = false
+    /// Of a replay: what is read of it.
+    var planned: ReplayPlan.Partition?
+    /// Of a replay: the next offset to read.
+    var place: Int64 = 0
+
+    /// Whether a replay has read all that it wants of it.
+    var isRead: Bool { planned.map { place >= $0.offsets.upperBound } ?? false }
+
+    /// - Parameter isCommitted: whether it begins at the group's committed offset.
+    init(_ place: TopicPartition, assignment: AssignmentID, isCommitted: Bool = true) {
+        topic = place.topic
+        partition = place.partition
+        self.assignment = assignment
+        start = place.offset.flatMap { $0 >= 0 ? $0 : nil }
+        committed = isCommitted ? start : nil
+    }
+
+    init(_ planned: ReplayPlan.Partition, assignment: AssignmentID) {
+        self.init(
+            TopicPartition(planned.topic, planned.partition, offset: planned.offsets.lowerBound), assignment: assignment
+        )
+        self.planned = planned
+        place = planned.offsets.lowerBound
+    }
+
+    var topicPartition: TopicPartition { TopicPartition(topic, partition) }
+}
+
+extension TopicPartition {
+    var eventPartition: EventPartition { EventPartition(topic: topic, partition: partition) }
+}

@@ -1,0 +1,398 @@
+import SMSBridgeEventLoop
+import SMSBridgeHTTPServer
+import SMSBridgeIngress
+import SMSBridgeKafka
+import SMSBridgeOperations
+import SMSBridgePublisher
+import SMSBridgeSettings
+import SMSBridgeSpool
+import SMSBridgeTelemetry
+import SMSBridgeThreads
+import SMSPortalEvents
+import Synchronization
+
+#if canImport(Glibc)
+import Glibc
+#else
+import Darwin
+#endif
+
+/// A running bridge: the path of an event put together, from its socket to its topic.
+///
+/// `run` blocks: the calling thread becomes the public loop's. Around it live librdkafka's own threads, the loop of the
+/// private port, and the thread that asks Kafka whether it is there.
+final class Bridge {
+    /// Where the bridge is reached once it serves, and how another thread ends it.
+    struct Running: Sendable {
+        let port: UInt16
+        let adminPort: UInt16
+        private let signals: Mailbox<Void>
+
+        fileprivate init(port: UInt16, adminPort: UInt16, signals: Mailbox<Void>) {
+            self.port = port
+            self.adminPort = adminPort
+            self.signals = signals
+        }
+
+        /// As SIGTERM does.
+        func stop() { signals.post(()) }
+    }
+
+    private let settings: BridgeSettings
+    private let logger: Logger
+    private let registry: MetricRegistry
+    private let preparesTopics: Bool
+    private let notifier: ServiceNotifier?
+
+    // Made by `run`, in the order of the path, on the loop's thread.
+    private var loop: EventLoop!
+    private var publisher: Publisher!
+    private var ingress: Ingress!
+    private var server: HTTPServer!
+    private let readiness = ServiceReadiness()
+    private var monitor: KafkaMonitor?
+    private var topics: BackgroundTask?
+    private var secrets: BackgroundTask?
+    private var certificates: CertificateWatch?
+    private var operations: OperationsServer?
+    private var isListening = false
+    private var shutdown = Shutdown.serving
+    /// When the process is to have ended; nil before anyone has asked for its end.
+    private var endsBy: ContinuousClock.Instant?
+
+    /// Whether threads of librdkafka's were still at work when `run` returned or threw: the process is then to end without
+    /// its exit handlers, which take away what those threads use.
+    private(set) var leavesThreads = false
+
+    private enum Shutdown {
+        case serving
+        /// Not ready any more, and serving all the same until balancers have seen it.
+        case announced
+        /// Nobody new is let in; requests in flight are answered.
+        case finishing
+        /// Everything is being taken down.
+        case ended
+    }
+
+    /// - Parameter preparesTopics: whether the topics are looked at, and made, before the bridge serves; a mock cluster
+    ///   can do neither.
+    /// - Parameter notifier: tells the service manager how the bridge is.
+    init(
+        _ settings: BridgeSettings, logger: Logger, registry: MetricRegistry, preparesTopics: Bool = true,
+        notifier: ServiceNotifier? = nil
+    ) {
+        self.settings = settings
+        self.logger = logger
+        self.registry = registry
+        self.preparesTopics = preparesTopics
+        self.notifier = notifier
+    }
+
+    /// Serves until SIGTERM, SIGINT or `Running.stop()`.
+    ///
+    /// - Parameter onRunning: called once, on this thread, when callbacks are taken.
+    /// - Throws: whatever keeps the bridge from serving, fit to be shown as it is.
+    func run(onRunning: (Running) -> Void = { _ in }) throws {
+        let configuration = settings.publisher
+        var said: Set<String>?
+        let topicWatch = preparesTopics ? TopicWatch(settings, logger: logger, registry: registry) : nil
+        // The producer connects and gets its id from the cluster while the topics are looked at.
+        let client = try Publisher.makeClient(configuration)
+        do {
+            // With a spool nothing waits for Kafka; without one there is no use in serving before it answers.
+            if settings.spool.none { said = try topicWatch?.prepare() }
+            loop = try EventLoop()
+            publisher = try Publisher(
+                loop: loop, configuration: configuration, client: client, metrics: PublisherMetrics(registry),
+                logger: logger.labelled("kafka")
+            ) { [unowned self] token, outcome in ingress.published(token, outcome) }
+        } catch {
+            client.destroy()
+            throw error
+        }
+        defer { tearDown() }
+        let answers = try loop.makeMailbox(of: Void.self) { [unowned self] _ in updateReadiness() }
+        monitor = try KafkaMonitor(
+            settings.kafkaClient, topic: configuration.topicName(.quarantine), registry: registry,
+            logger: logger.labelled("kafka"), onChange: { _ = answers.post(()) })
+        ingress = Ingress(
+            configuration: settings.ingress, decoder: try CallbackDecoder(settings.decoder),
+            metrics: IngressMetrics(registry),
+            isReady: { [readiness] in readiness.isReady },
+            publish: { [unowned self] in publisher.publish($0, token: $1) },
+            respond: { [unowned self] in server.respond(to: $0, with: $1) })
+        let budget = shareOutDescriptors()
+        var httpConfiguration = settings.httpServer
+        httpConfiguration.maxConnections = budget.publicConnections
+        httpConfiguration.maxSurplusConnections = budget.surplusConnections
+        server = HTTPServer(loop: loop, configuration: httpConfiguration, handler: ingress)
+        certificates = try CertificateWatch.start(
+            settings, server: server, loop: loop, logger: logger, registry: registry,
+            alert: { [readiness] in readiness.alert("tls", $0) })
+
+        let heartbeat = Heartbeat(now: loop.now)
+        try heartbeat.follow(loop)
+        var operationsConfiguration = settings.operations
+        operationsConfiguration.maxConnections = budget.privateConnections
+        let operations = OperationsServer(
+            configuration: operationsConfiguration, registry: registry, readiness: readiness, heartbeat: heartbeat)
+        let adminPort = try operations.start()
+        self.operations = operations
+
+        let signals = try loop.makeMailbox(of: Void.self) { [unowned self] _ in stopRequested() }
+        for signal in [SIGTERM, SIGINT] { _ = try loop.onSignal(signal) { [unowned self] in stopRequested() } }
+
+        guard try openSpool() else { return }
+        if let topicWatch { topics = try watchTopics(topicWatch, after: said) }
+        try watchSecrets(topicWatch)
+        let port = try server.listen()
+        isListening = true
+        let httpMetrics = HTTPMetrics(registry)
+        let repeats = RepeatGuard(interval: .seconds(10))
+        var acceptPauses: UInt64 = 0
+        _ = try loop.timer(after: 0, repeating: 1_000_000_000) { [unowned self] in
+            httpMetrics.update(from: server)
+            if server.counters.acceptPauses > acceptPauses {
+                acceptPauses = server.counters.acceptPauses
+                logger.log(
+                    .warning, onceIn: repeats, key: "accept",
+                    "no descriptors left, accepting connections pauses: raise LimitNOFILE= (systemd) or ulimit -n",
+                    ["limit": DescriptorBudget.limit, "connections": server.openConnections])
+            }
+            publisher.updateGauges()
+            updateReadiness()
+            notifier?.show(readiness.summary)
+        }
+        readiness.set("starting", unmet: nil)
+        try notify()
+        logger.info(
+            "serving",
+            ["address": "\(settings.http.host):\(port)", "admin": "\(settings.admin.host):\(adminPort)"])
+        onRunning(Running(port: port, adminPort: adminPort, signals: signals))
+        loop.run()
+    }
+
+    /// Signs of life come from this loop: one that hangs is silent, and the service manager ends it.
+    private func notify() throws {
+        guard let notifier else { return }
+        notifier.ready()
+        let interval = (notifier.watchdogInterval ?? .seconds(1)).nanoseconds
+        _ = try loop.timer(after: interval, repeating: interval) { notifier.tick() }
+    }
+
+    /// Connections get what librdkafka and the spool can spare.
+    private func shareOutDescriptors() -> DescriptorBudget {
+        let wanted = settings.http.maxConnections
+        let limit = DescriptorBudget.limit
+        let budget = DescriptorBudget(limit: limit, wanted: wanted)
+        if budget.publicConnections < wanted {
+            logger.warning(
+                "http.maxConnections is lowered to what the limit of open descriptors allows: "
+                    + "raise LimitNOFILE= (systemd) or ulimit -n, or set http.maxConnections lower",
+                ["http.maxConnections": wanted, "lowered to": budget.publicConnections, "limit": limit])
+        }
+        return budget
+    }
+
+    /// Lets the loop turn until the spool's file is open, or cannot be opened for now: what it holds goes first. A disk may
+    /// take its time, so the private port and signals are served already.
+    ///
+    /// - Returns: whether to go on; not when the end was asked for meanwhile.
+    /// - Throws: what no waiting mends: a file system that keeps no promise, a file of another version.
+    private func openSpool() throws -> Bool {
+        guard !settings.spool.none else { return true }
+        readiness.set("starting", unmet: "the spool is being opened")
+        publisher.onSpoolSettled = { [unowned self] in loop.stop() }
+        loop.run()
+        if let failure = publisher.spoolFailure, failure.isLasting { throw failure }
+        if case .serving = shutdown { return true } else { return false }
+    }
+
+    /// Ready means that this instance can give a 2xx now. Kafka away is an alert where a spool has room: all replicas
+    /// going red together would be the outage.
+    private func updateReadiness() {
+        guard let publisher, let monitor else { return }
+        let reason = monitor.isKafkaAnswering ? publisher.kafkaTrouble : "Kafka does not answer"
+        let hasSpoolRoom = publisher.hasSpoolRoom
+        readiness.set("kafka", unmet: hasSpoolRoom ? nil : reason)
+        readiness.alert("kafka", hasSpoolRoom ? reason : nil)
+        readiness.set("spool", unmet: spoolMistake)
+        readiness.alert("spool", settings.spool.none || hasSpoolRoom ? nil : "the spool takes no events")
+        let closed = publisher.closedTopics
+        readiness.alert("topics", closed.isEmpty ? nil : "events go to the spool: \(closed.joined(separator: ", "))")
+        let aside = publisher.filesSetAside
+        readiness.alert(
+            "setAside", aside > 0 ? "damaged files of the spool were set aside and wait for a person: \(aside)" : nil)
+        let waiting = publisher.spooledEvents
+        readiness.alert("spooled", waiting > 0 ? "\(waiting) events wait in the spool" : nil)
+    }
+
+    /// Why the spool cannot be had by this instance, as it was set up: another one holds it, or no waiting mends it. A disk
+    /// that fails is an alert as long as Kafka answers.
+    private var spoolMistake: String? {
+        guard let failure = publisher.spoolFailure, failure.code == .locked || failure.isLasting else { return nil }
+        return failure.message
+    }
+
+    /// Begins to judge the topics from time to time. With a spool the first look is still to come, and where durability is
+    /// insisted on nothing is handed to Kafka before it.
+    private func watchTopics(_ watch: TopicWatch, after said: Set<String>?) throws -> BackgroundTask {
+        let verdicts = try loop.makeMailbox(of: TopicWatch.Verdict.self) { [unowned self] batch in
+            guard let last = batch.last else { return }
+            // Balancers send nothing here while the topics are not what durability.strict asks for.
+            readiness.set("durability", unmet: last.refusal)
+            publisher.set(last.gate)
+        }
+        if settings.durability.strict, said == nil { publisher.set(.unjudged) }
+        return try watch.start(after: said) { verdicts.post($0) }
+    }
+
+    /// Begins to read files of secrets again. What is new takes effect in one step of the loop.
+    private func watchSecrets(_ topicWatch: TopicWatch?) throws {
+        if settings.auth.mode == .log, settings.auth.isConfigured {
+            readiness.alert("authentication", "auth.mode is log: everybody is let in, refusals are only counted")
+        } else if settings.auth.none {
+            readiness.alert("authentication", "auth.none is true: everybody is let in")
+        }
+        guard settings.hasSecretFiles else { return }
+        var kafka = settings.kafka
+        let changes = try loop.makeMailbox(of: BridgeSettings.self) { [unowned self] batch in
+            guard let new = batch.last else { return }
+            ingress.replace(Authenticator(new.ingress))
+            guard new.kafka != kafka else { return }
+            kafka = new.kafka
+            do throws(KafkaError) {
+                try publisher.update(new.kafkaClient)
+                try monitor?.update(new.kafkaClient)
+                topicWatch?.update(new.kafkaClient)
+            } catch {
+                logger.error("Kafka's new user name and password take effect at the next start", ["reason": "\(error)"])
+            }
+        }
+        secrets = try SecretWatch(settings, logger: logger, registry: registry).start(
+            alert: { [readiness] in readiness.alert("secrets", $0) }, apply: { changes.post($0) })
+    }
+
+    // MARK: - The end
+
+    /// The first request to stop is orderly, the second ends at once.
+    private func stopRequested() {
+        guard case .serving = shutdown else {
+            logger.warning("stopping at once", ["unanswered": server.requestsInFlight])
+            endsBy = .now
+            return loop.stop()
+        }
+        shutdown = .announced
+        notifier?.stopping()
+        endsBy = .now + settings.shutdown.deadline - closingTime / 5
+        // Nobody has been let in yet, and nothing is to be finished.
+        guard isListening else { return loop.stop() }
+        server.drainConnections()
+        readiness.set("stopping", unmet: "the bridge is stopping")
+        let begin = loop.now
+        let time = settings.shutdown.deadline - closingTime
+        let delay = min(settings.shutdown.delay, time).nanoseconds
+        let deadline = begin + time.nanoseconds
+        logger.info("stopping", ["serving on for": "\(settings.shutdown.delay)"])
+        do {
+            _ = try loop.timer(after: delay) { [unowned self] in finish(by: deadline) }
+        } catch {
+            loop.stop()
+        }
+    }
+
+    private func finish(by deadline: UInt64) {
+        guard case .announced = shutdown else { return }
+        shutdown = .finishing
+        server.stopListening()
+        server.closeIdle()
+        do {
+            _ = try loop.timer(after: 0, repeating: 10_000_000) { [unowned self] in
+                guard case .finishing = shutdown else { return }
+                server.closeIdle()
+                // A connection that is still open is one whose request is not whole, or whose answer is not read.
+                // The spool is drained as long as that gets anywhere: Kafka may be away, and then it waits for the next start.
+                let isDrained =
+                    publisher.isIdle
+                    || (!settings.spool.none && (monitor?.isKafkaAnswering == false || publisher.isHeldBack))
+                let isDone = server.openConnections == 0 && !publisher.hasWaitingCallers && isDrained
+                if !isDone, loop.now < deadline { return }
+                if !isDone {
+                    logger.warning(
+                        "shutdown.deadline is near",
+                        ["connections": server.openConnections, "inFlight": publisher.eventsInFlight])
+                }
+                let left = publisher.spooledEvents
+                if left > 0 { logger.warning("events stay in the spool until the next start", ["events": left]) }
+                loop.stop()
+            }
+        } catch {
+            loop.stop()
+        }
+    }
+
+    /// What of `shutdown.deadline` is kept for taking everything down; the last fifth of it for the process's own end.
+    private var closingTime: Duration { min(.seconds(1), settings.shutdown.deadline / 4) }
+
+    /// Ends everything that `run` has made. What may block on the disk or on librdkafka is waited for until the process is
+    /// to have ended, or somebody asks for its end once more; the spool gets its time to close its file in any case.
+    private func tearDown() {
+        shutdown = .ended
+        let waitsUntil = endsBy ?? .now + settings.shutdown.deadline
+        endsBy = waitsUntil
+        // Whoever still waits is told so, and only then are the connections closed. The spool writes what it was given.
+        let unanswered = server?.requestsInFlight ?? 0
+        let remains = publisher.close()
+        if unanswered > 0 { logger.warning("requests were answered 503 at the end", ["requests": unanswered]) }
+        server?.close()
+        operations?.stop()
+        certificates?.stop()
+        let closesBy = ContinuousClock.now + closingTime * 4 / 5
+        leavesThreads = !ends(by: waitsUntil, once: { remains.hasSpoolEnded || .now >= closesBy }) {
+            [monitor, topics, secrets] in
+            remains.endSpool()
+            topics?.stop()
+            secrets?.stop()
+            monitor?.stop()
+            remains.destroy()
+        }
+        if !remains.hasSpoolEnded {
+            // Nobody was answered 200 for what is still to be written.
+            logger.error("the spool's disk does not answer: the process ends without closing the spool")
+        } else if leavesThreads {
+            logger.warning("librdkafka's threads had not ended, the process ends without them")
+        }
+        loop.destroy()
+        logger.info("stopped")
+    }
+
+    /// Does what may block on a thread of its own.
+    ///
+    /// - Parameter mayEnd: what must be so, too, before an end without it.
+    /// - Returns: whether it was done in time. The loop turns meanwhile, for the sake of signals.
+    private func ends(
+        by instant: ContinuousClock.Instant, once mayEnd: @escaping () -> Bool, _ work: @escaping @Sendable () -> Void
+    ) -> Bool {
+        var isDone = false
+        do {
+            let done = try loop.makeMailbox(of: Void.self) { [unowned self] _ in
+                isDone = true
+                loop.stop()
+            }
+            defer { done.close() }
+            _ = try NamedThread("shutdown") {
+                work()
+                done.post(())
+            }
+            // The loop's own time is from before what has blocked until here; it is read again in its next turn.
+            let clock = try loop.timer(after: 0, repeating: 10_000_000) { [unowned self] in
+                if ContinuousClock.now >= min(instant, endsBy ?? instant), mayEnd() { loop.stop() }
+            }
+            loop.run()
+            clock.cancel()
+        } catch {
+            logger.error("cannot end in order", ["reason": "\(error)"])
+        }
+        return isDone
+    }
+}

@@ -1,0 +1,75 @@
+import SMSBridgeSettings
+
+/// What `smsbridge help` explains besides commands and settings.
+enum HelpTopics {
+    static let all = [
+        HelpTopic("exit-codes", summary: "what a process ends with", text: exitCodes),
+        HelpTopic("output", summary: "how commands speak: streams, JSON, units, colours", text: output),
+        HelpTopic("connections", summary: "connect to a Kafka with TLS, SASL and ACLs", text: connections),
+        HelpTopic("control-panel", summary: "connect SMSPortal's Control Panel", text: controlPanel),
+    ]
+
+    private static let exitCodes = """
+        Every command ends with one of these:
+
+          0    done. serve: ended as asked; check: every promise holds as far as the cluster tells
+          1    not done, and why is on standard error. serve: it could not serve; check: a promise does not hold;
+               simulate: a callback was given up, refused for good or abandoned
+          2    the command line or the settings are wrong: every problem is named at once, and nothing was begun
+          3    a part of a file is damaged; what can be read of it was (spool)
+          4    ended early, or rows stay: run it again to go on (spool drain, replay, dlt redrive, quarantine redecode);
+               parked rows go with spool drain --parked or spool discard
+          130  ended at once by Ctrl-C, 143 by SIGTERM. What runs for long ends in order at the first of them, and so at
+               the second; serve with 0
+          141  whoever read standard output has gone (| head)
+        """
+
+    private static let output = """
+        Results go to standard output; progress, warnings and errors to standard error. So `smsbridge … --json | jq` and
+        `smsbridge … > file` are safe.
+
+          --json      an object a line, of fixed names; texts for people may change, names do not without a word in the changelog
+          durations   10s, 250ms, 1h30m: units d, h, m, s, ms, us
+          sizes       10MiB, 512KiB, 1GiB, or 10MB, 500kB, or plain bytes
+          colours     none at all, so NO_COLOR has nothing to turn off
+          bars        on a terminal only; elsewhere a plain line now and then
+
+        Numbers of subscribers, texts and secrets are shown only where a flag asks for them (--show-content, --show-keys,
+        --show-secrets), and never in a log line or an error.
+        """
+
+    private static let connections = """
+        Everything about the way to Kafka is a property of librdkafka under kafka.properties:
+
+          kafka:
+            bootstrapServers: [kafka-1:9093, kafka-2:9093]
+            properties:
+              security.protocol: sasl_ssl           # plaintext, ssl, sasl_plaintext, sasl_ssl
+              ssl.ca.location: /etc/smsbridge/ca.pem
+              sasl.mechanism: PLAIN                 # SCRAM-SHA-512 takes librdkafka 2.6.1 or later with Kafka 4
+              sasl.username: smsbridge
+            propertyFiles:
+              sasl.password: /run/secrets/kafka-password
+
+        Mutual TLS: security.protocol: ssl, and ssl.certificate.location, ssl.key.location (perhaps ssl.key.password).
+
+        The least that the user needs, with topics that others make (topics.create: false):
+
+          kafka-acls --bootstrap-server kafka-1:9093 --command-config admin.properties --add --allow-principal User:smsbridge \\
+            --operation Write --operation DescribeConfigs --topic smsportal. --resource-pattern-type prefixed
+
+        Create in addition, where the bridge makes them; IdempotentWrite on the cluster before Kafka 2.8.
+        `smsbridge check` tries all of it, and names what is missing with the command. docs/connect.md has the mechanisms
+        and the managed Kafkas.
+        """
+
+    private static let controlPanel = """
+        1. smsbridge templates --url https://your-host --show-secrets
+        2. In the Control Panel, make a webhook for each type with the method, address, header and body that it prints.
+        3. Press Test: the vendor sends an event of its sample number, 27000000001, which goes to the topic smsportal.test:
+           smsbridge tail --type test --from-beginning
+        4. Send yourself a message, answer it with `He said "no" & 100%`, and look: smsbridge tail --type reply --show-content
+
+        A webhook can be saved only once its test has been answered 2xx: serve first. docs/control-panel.md has the rest.
+        """
+}

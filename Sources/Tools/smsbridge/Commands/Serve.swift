@@ -1,0 +1,67 @@
+import SMSBridgeKafka
+import SMSBridgeOperations
+import SMSBridgePublisher
+import SMSBridgeSettings
+import SMSBridgeTelemetry
+
+#if canImport(Glibc)
+import Glibc
+#else
+import Darwin
+#endif
+
+/// `smsbridge serve`
+enum Serve {
+    static let command = Command(
+        "serve", summary: "Take callbacks and publish them to Kafka",
+        discussion: """
+            Callbacks come to /webhooks/<type> (delivery-status, reply, short-code, url-preview, url-click) or to
+            /webhooks, where the fields tell the type. Each is answered 200 once its event is in Kafka or synced in the
+            spool. SIGTERM ends it in order, a second one at once.
+            """,
+        settings: .init(needs: .serve),
+        examples: [
+            .init(
+                "with everything on the command line but the secret",
+                "SMSBRIDGE_AUTH_HEADER_SECRETS_FILE=/run/secrets/webhook smsbridge serve "
+                    + "--kafka-bootstrap-servers kafka:9092"),
+            .init("from a file", "smsbridge serve --config /etc/smsbridge.yaml"),
+        ])
+
+    static func run(_ loaded: LoadedSettings) -> Int32 {
+        let registry = MetricRegistry()
+        let logger = Output.logger(loaded.settings.log, registry: registry)
+        defer { _ = logger.sink.flush(timeout: .seconds(2)) }
+        registry.addProcessMetrics()
+        registry.addBuildInfo(Version.labels)
+        logger.info("smsbridge \(Version.number)", ["librdkafka": Version.librdkafka])
+        DescriptorBudget.raiseLimit()
+        for warning in loaded.warnings { logger.warning(warning) }
+        if let trouble = loaded.settings.topicPlan.access.scramTrouble { logger.warning(trouble) }
+        for setting in loaded.effective where setting.source != .standard {
+            logger.info("setting", ["key": setting.key, "value": setting.value, "source": "\(setting.source)"])
+        }
+        var notifier: ServiceNotifier?
+        do {
+            notifier = try ServiceNotifier { name in getenv(name).map { String(cString: $0) } }
+        } catch {
+            logger.warning("the service manager cannot be told anything", ["reason": "\(error)"])
+        }
+        let bridge = Bridge(loaded.settings, logger: logger, registry: registry, notifier: notifier)
+        var exitCode = ExitCode.success
+        do {
+            try bridge.run()
+        } catch let error as KafkaError {
+            logger.error("cannot serve", ["reason": loaded.settings.topicPlan.access.explain(error.description)])
+            exitCode = ExitCode.failure
+        } catch {
+            logger.error("cannot serve", ["reason": "\(error)"])
+            exitCode = ExitCode.failure
+        }
+        if bridge.leavesThreads {
+            _ = logger.sink.flush(timeout: .seconds(2))
+            _exit(exitCode)
+        }
+        return exitCode
+    }
+}

@@ -1,0 +1,95 @@
+import SMSBridgeSettings
+import SMSBridgeSpool
+import SMSPortalEvents
+
+/// `smsbridge spool`: what is common to its subcommands.
+enum SpoolCommands {
+    static let command = Command(
+        "spool", summary: "Look into a spool, export it, or publish what a stopped bridge has left",
+        subcommands: [
+            SpoolShow.statusCommand, SpoolShow.listCommand, SpoolExport.command, SpoolDrain.command,
+            SpoolDiscard.command,
+        ])
+
+    static let path = CommandOption<String>(
+        "--path", "PATH", .anyText("path"),
+        help: "A spool's folder, or a file that was set aside. Default: the setting spool.path.")
+    static let json = CommandOption<Bool>("--json", help: "Write JSON to standard output.")
+    static let types = CommandOption<String>(
+        "--type", "TYPE", .anyText("type"), repeats: true,
+        help:
+            "Only this topic: delivery-status, reply, short-code, url-preview, url-click, test or quarantine. May be repeated."
+    )
+
+    static func run(_ invocation: Invocation, _ settings: BridgeSettings) -> Int32 {
+        let name = "smsbridge \(invocation.command)"
+        do throws(SpoolError) {
+            let place = try SpoolPlace(invocation.value(of: path) ?? settings.spool.path)
+            switch invocation.command {
+            case "spool status": return try SpoolShow.status(invocation, place)
+            case "spool list": return try SpoolShow.list(invocation, settings, place)
+            case "spool export": return try SpoolExport.run(invocation, settings, place)
+            case "spool discard": return try SpoolDiscard.run(invocation, place)
+            default: return try SpoolDrain.run(invocation, settings, place)
+            }
+        } catch {
+            Output.error("\(name): \(error.message)\n")
+            if error.code == .damaged {
+                Output.error("\(name): nothing of it can be read; 'sqlite3 FILE .recover' may find more\n")
+                return ExitCode.damaged
+            }
+            return ExitCode.failure
+        }
+    }
+
+    /// The running bridge that holds the place, or its file.
+    static func source(_ place: SpoolPlace) throws(SpoolError) -> any SpoolSource {
+        place.isHeld ? RunningSpool(folder: place.folder) : try SpoolFile(place.file)
+    }
+
+    /// Says what could not be read.
+    ///
+    /// - Returns: the exit code.
+    static func finish(_ invocation: Invocation, _ source: any SpoolSource) -> Int32 {
+        guard let file = source as? SpoolFile, !file.damage.isEmpty else { return ExitCode.success }
+        for part in file.damage { Output.error("smsbridge \(invocation.command): cannot be read: \(part)\n") }
+        return ExitCode.damaged
+    }
+
+    /// The lanes and the parked rows, and what is in each.
+    static func lanes(_ source: any SpoolSource) throws(SpoolError) -> [(id: Int64, name: String)] {
+        if let file = source as? SpoolFile { return file.lanes }
+        return try source.status().lanes.map { ($0.id, $0.name) }
+    }
+
+    /// Visits rows in order: lane by lane, then those that are parked, until `body` says that it has enough.
+    static func forEach(
+        _ source: any SpoolSource, types: [String] = [],
+        _ body: (_ topic: String, InspectedRow) throws(SpoolError) -> Bool
+    ) throws(SpoolError) {
+        let lanes = try lanes(source)
+        let tables =
+            lanes.filter { types.isEmpty || types.contains($0.name) }.map { SpoolTable.lane($0.id) } + [.parked]
+        for table in tables {
+            var last = Int64.min
+            while true {
+                let rows = try source.rows(of: table, after: last, count: 500)
+                guard let end = rows.last else { break }
+                last = end.number
+                for row in rows {
+                    let name = lanes.first { $0.id == row.lane }?.name ?? "lane_\(row.lane)"
+                    guard types.isEmpty || types.contains(name) else { continue }
+                    guard try body(name, row) else { return }
+                }
+            }
+        }
+    }
+
+    /// - Returns: nil when every type exists; else what is wrong.
+    static func wrongType(_ asked: [String]) -> String? {
+        let names = EventTopic.allCases.map(\.suffix)
+        guard let wrong = asked.first(where: { !names.contains($0) }) else { return nil }
+        let near = nearestName(to: wrong, among: names).map { ": did you mean \($0)?" }
+        return "--type: there is no type '\(wrong)'\(near ?? "; there are: \(names.joined(separator: ", "))")"
+    }
+}

@@ -1,0 +1,53 @@
+import FoundationEssentials
+import SMSBridgeSettings
+import SMSBridgeTelemetry
+
+#if canImport(Glibc)
+import Glibc
+#else
+import Darwin
+#endif
+
+ignoreSIGPIPE()
+openStandardDescriptors()
+unblockSignals([SIGTERM, SIGINT])
+
+let tool = CommandLineTool(
+    name: "smsbridge", summary: "Takes SMSPortal's callbacks and publishes them to Kafka", version: Version.text,
+    commands: [
+        Serve.command, Check.command, TopicsCommand.command, Demo.command, Simulate.command, Tail.command,
+        ReplayCommand.command, DeadLettersCommand.command,
+        QuarantineCommand.command, SpoolCommands.command, TemplatesCommand.command,
+    ], topics: HelpTopics.all)
+
+switch tool.parse(Array(CommandLine.arguments.dropFirst()), environment: ProcessInfo.processInfo.environment) {
+case .print(let text):
+    Output.text(text)
+case .fail(let text, let exitCode):
+    Output.error(text)
+    exit(exitCode)
+case .run(let invocation):
+    guard let loaded = invocation.settings else { exit(ExitCode.usage) }
+    var problems = loaded.settings.problems(loaded.sources)
+    // Only who is to serve needs to be able to read the key.
+    if ["serve", "check"].contains(invocation.command), let problem = TLSFiles.problem(loaded.settings) {
+        problems.append(problem)
+    }
+    if !problems.isEmpty {
+        for problem in problems { Output.error("smsbridge \(invocation.command): \(problem)\n") }
+        exit(ExitCode.usage)
+    }
+    switch invocation.command {
+    case "serve": exit(Serve.run(loaded))
+    case "check": exit(Check.run(invocation, loaded))
+    case "topics create": exit(TopicsCommand.run(loaded.settings))
+    case "demo": exit(Demo.run(invocation, loaded))
+    case "simulate": exit(Simulate.run(invocation, loaded.settings))
+    case "templates": exit(TemplatesCommand.run(invocation, loaded.settings))
+    case "tail": exit(Tail.run(invocation, loaded.settings))
+    case "replay": exit(ReplayCommand.run(invocation, loaded.settings))
+    case let name where name.hasPrefix("dlt "): exit(DeadLettersCommand.run(invocation, loaded.settings))
+    case let name where name.hasPrefix("quarantine "): exit(QuarantineCommand.run(invocation, loaded.settings))
+    default: exit(SpoolCommands.run(invocation, loaded.settings))
+    }
+}
