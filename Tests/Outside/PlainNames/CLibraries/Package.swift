@@ -1,0 +1,11 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// Modules of C libraries under plain names; `Tests/Outside/run` writes all but CSQLite.
+let plainNames = ["CCurl", "COpenSSL", "CRDKafka", "CSQLite", "CSystem", "CUV", "CYAML"]
+
+let package = Package(
+    name: "CLibraries",
+    products: plainNames.map { .library(name: $0, targets: [$0]) },
+    targets: plainNames.map { .systemLibrary(name: $0, path: $0) }
+)
