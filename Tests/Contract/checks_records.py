@@ -128,7 +128,7 @@ def examples(suite):
                 equal(moment(value.get("occurredAt")), moment(example.time), "occurredAt")
             else:
                 check("occurredAt" not in value or value["occurredAt"] is None, f"occurredAt {value.get('occurredAt')!r}")
-            equal(value.get("msisdn"), example.key, "msisdn")
+            equal(value.get("msisdn"), example.number or example.key, "msisdn")
             for path, expected in example.expect.items():
                 got = member(value, path)
                 if expected is False and got is None:

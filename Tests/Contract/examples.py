@@ -26,6 +26,7 @@ class Example:
     time: str | None = None  # occurredAt, if the callback has one
     expect: dict = field(default_factory=dict)
     text: str | None = None
+    number: str | None = None  # msisdn, where it is not the key because it is no number
 
 
 def get(name, topic, type, key, basis, query, **more):
@@ -185,6 +186,7 @@ def all_examples():
             f"{v1_delivery(id=15, number=n + '125')}&Extra=1&Extra=2&Empty=&Bare", route=D, time="2021-01-01T12:04:22Z",
             expect=delivery),
     ]
+    examples += numbers()
     for index, (status, state) in enumerate(
             [("UNDELIV", "failed"), ("EXPIRED", "failed"), ("BLIST", "failed"), ("SUBMITD", "pending"), ("STAGED", "pending"),
              ("CANCELLED", "failed"), ("NOROUTE", "failed"), ("SOMETHINGNEW", "unknown")]):
@@ -207,6 +209,49 @@ def all_examples():
                      {"phoneNumber": number, "incomingData": text, "id": 700 + index, "incomingUtc": 1735711200, "sc": "40001"},
                      route=S, time="2025-01-01T06:00:00Z", expect=expect))
     return examples
+
+
+def numbers():
+    """One subscriber's number in the ways that it is written, and what only looks like a number."""
+    D, R = "delivery-status", "reply"
+    written = [
+        # As text: (msisdn as sent, key or None).
+        ("27001000401.0", "27001000401"), ("27001000402.00", "27001000402"), ("+27001000403", "27001000403"),
+        ("0027001000404", "27001000404"), ("+27 (0)82 100 0405", "27821000405"), ("27(0)821000406", "27821000406"),
+        ("+27 82-100 0407.0", "27821000407"), ("(082) 100-0408", "0821000408"), ("+27.821000409", "27821000409"),
+        ("+91 98765 43210", "919876543210"), ("27.82.100.0411", "27821000411"),
+        ("2782123 2783456", None), ("27001000413.5", None), ("-27001000414", None), ("27001000415-", None), ("27.000", None),
+        ("+0821000417", None), ("000821000418", None), ("+27 (082) 100 0419", None), ("27001000420;27001000421", None),
+        ("27.821000422", None), ("27001000423e3", None), ("27,001,000,424", None), ("27.82.100.0425.0", None),
+    ]
+    for index, (text, key) in enumerate(written):
+        yield post(f"the number {text!r}", D, D, key, "vendor", {"id": 800 + index, "phoneNumber": text, "status": "DELIVRD"},
+                   route=D, number=None if key else text)
+        yield get(f"the number {text!r} in a query", D, D, key, "vendor",
+                  f"id={840 + index}&phoneNumber={quote_plus(text)}&status=DELIVRD", route=D, number=None if key else text)
+    for index, (source, key) in enumerate(
+            [("27001000431", "27001000431"), ("27001000432.0", "27001000432"), ("27001000433.000", "27001000433"),
+             ("27001000434.5", None), ("27.001000435", None), ("-27001000436", None), ("2.7001000437e10", None)]):
+        yield post(f"the JSON number {source}", D, D, key, "vendor",
+                   f'{{"id":{880 + index},"phoneNumber":{source},"status":"DELIVRD"}}'.encode(), route=D,
+                   number=None if key else source)
+    yield post("an opt-out of a number with a fraction of zeros", R, R, "27001000440", "vendor",
+               b'{"id":890,"sourcePhoneNumber":27001000440.0,"incomingData":"Stop"}', route=R,
+               expect={"optOut": True, "msisdn": "27001000440"})
+    for index, (source, time) in enumerate(
+            [("1735718400.0", "2025-01-01T08:00:00Z"), ('"1735718400.00"', "2025-01-01T08:00:00Z"), ("1735718400.5", None),
+             ("1.7357184e9", None), ("-1735718400", None), ('"31/Feb/2025 10:00:00"', None)]):
+        number = f"270010004{50 + index}"
+        yield post(f"the time {source}", D, D, number, "vendor",
+                   f'{{"id":{900 + index},"phoneNumber":"{number}","status":"DELIVRD","receivedUtc":{source}}}'.encode(), route=D,
+                   time=time)
+    for index, (source, parts) in enumerate([("2", 2), ("2.0", 2), ("2.5", None), ("-2", None)]):
+        number = f"270010004{60 + index}"
+        yield post(f"{source} parts", D, D, number, "vendor",
+                   f'{{"id":{910 + index},"phoneNumber":"{number}","status":"DELIVRD","msgCount":{source}}}'.encode(), route=D,
+                   expect={"parts": parts})
+    yield post("an id with a fraction is no id", D, D, "27001000470", "reception",
+               b'{"id":9120243.0,"phoneNumber":"27001000470","status":"DELIVRD"}', route=D, expect={"messageId": "9120243.0"})
 
 
 def pairs():

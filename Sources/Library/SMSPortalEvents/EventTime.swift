@@ -155,11 +155,11 @@ enum VendorTime {
     /// From this number on, digits are milliseconds: as seconds it would be the year 5138, as milliseconds it is 1973.
     static let leastMilliseconds = 100_000_000_000
 
-    /// Reads UNIX seconds (or milliseconds), or `dd/MMM/yyyy HH:mm:ss` in South African time.
+    /// Reads UNIX seconds (or milliseconds), or `dd/MMM/yyyy HH:mm:ss` in South African time. A fraction of zeros is dropped.
     ///
     /// - Returns: Milliseconds since the epoch; nil for anything else, for impossible dates and for times out of ``bounds``.
     static func milliseconds(_ text: Bytes) -> Int64? {
-        let text = text.trimmed
+        let text = text.trimmed.withoutZeroFraction
         guard let milliseconds = text.isDigits ? unix(text) : southAfrican(text), bounds.contains(milliseconds) else {
             return nil
         }

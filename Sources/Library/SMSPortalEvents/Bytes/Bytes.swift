@@ -142,6 +142,18 @@ extension Bytes {
         return self[start..<end]
     }
 
+    /// Without a decimal point and zeros at the end, as middleware adds them that takes integers for floating-point numbers:
+    /// `27821234567.0` without its `.0`. Anything else stays as it is.
+    @inline(__always)
+    var withoutZeroFraction: Bytes {
+        guard count > 2, base[count &- 1] == 0x30 else { return self }
+        var end = count &- 1
+        while end > 0, base[end] == 0x30 { end &-= 1 }
+        guard end > 0, base[end] == 0x2E, isDigit(base[end &- 1]) else { return self }
+        for index in 0..<end where base[index] == 0x2E { return self }
+        return self[0..<end]
+    }
+
     /// One digit at least, and nothing but ASCII digits.
     @inline(__always)
     var isDigits: Bool {

@@ -254,8 +254,9 @@ struct DecoderState: ~Copyable {
             draft.sentAt = time
             draft.mark(field)
         case .parts:
-            guard value.isDigits, value.count <= 9 else { return false }
-            draft.parts = value.reduceDigits()
+            let number = value.withoutZeroFraction
+            guard number.isDigits, number.count <= 9 else { return false }
+            draft.parts = number.reduceDigits()
             draft.mark(field)
         case .flash:
             draft.isFlash = value.equalsIgnoringCase("true")
