@@ -46,6 +46,37 @@ import Glibc
         let ended = Atomic(false)
     }
 
+    /// A broker that is suspended keeps its connections and answers nothing: librdkafka's own waits for it have no bound.
+    @Test func noCallWaitsLongerForASilentBrokerThanItMay() throws {
+        let cluster = try MockCluster()
+        defer { cluster.close() }
+        try cluster.createTopic("t", partitions: 1)
+        try fill("t", 10, bootstrapServers: cluster.bootstrapServers)
+        let consumer = try Consumer(
+            ConsumerConfiguration(
+                client: ClientConfiguration(bootstrapServers: cluster.bootstrapServers), group: "g"))
+        try consumer.assign([TopicPartition("t", 0, offset: TopicPartition.beginning)])
+        var isRead = false
+        while !isRead { if case .message = consumer.poll(timeout: 1_000) { isRead = true } }
+        try consumer.commit([TopicPartition("t", 0, offset: 1, metadata: "kept")], timeout: 20_000)
+        let committed = try consumer.committed([TopicPartition("t", 0)], timeout: 20_000)
+        #expect(committed.first?.offset == 1 && committed.first?.metadata == "kept")
+        #expect(consumer.client.clusterID != nil)
+        let isAsked = Mutex(false)
+        try cluster.setRoundTripTime(30_000, of: 1)
+        let began = monotonicMilliseconds()
+        #expect(throws: KafkaError(.timedOut, "no answer to a commit of offsets within 300 ms")) {
+            try consumer.commit([TopicPartition("t", 0, offset: 2)], timeout: 300)
+        }
+        consumer.runInBackground { client in
+            isAsked.withLock { $0 = true }
+            _ = try? client.watermarks(topic: "t", partition: 0, timeout: 5_000)
+        }
+        while isAsked.withLock({ !$0 }) { usleep(1_000) }
+        consumer.close(timeout: 300)
+        #expect(monotonicMilliseconds() - began < 3_000)
+    }
+
     @Test func unknownTopicsAndDeadClustersAreErrorsNotTraps() throws {
         let consumer = try Consumer(
             ConsumerConfiguration(

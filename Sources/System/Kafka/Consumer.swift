@@ -1,4 +1,5 @@
 internal import CSMSBridgeRDKafka
+internal import SMSBridgeThreads
 internal import Synchronization
 
 /// How a consumer reads.
@@ -65,6 +66,8 @@ package final class Consumer {
     private let callbacks: Callbacks
     private let membership = GroupMembership()
     private var isClosed = false
+    /// Runs blocking calls on the client, so that the owner's thread goes on polling.
+    private var calls: SerialThread?
     /// What the owner has not answered yet.
     private var unanswered: Rebalance?
 
@@ -251,10 +254,23 @@ package final class Consumer {
         return nil
     }
 
-    /// Commits the offsets of the next records to read, and waits for the broker.
-    package func commit(_ offsets: [TopicPartition]) throws(KafkaError) {
-        let list = TopicPartitionList(offsets)
-        try check(list.withPointer { rd_kafka_commit(client.handle, $0, 0) })
+    /// Commits the offsets of the next records to read, and waits for the broker. May be called from any thread.
+    ///
+    /// - Parameter timeout: How long to wait, in milliseconds. A commit that was given up may still arrive.
+    /// - Throws: `KafkaError`, with the code `.timedOut` when the broker did not answer in time.
+    package func commit(_ offsets: [TopicPartition], timeout: Int32 = 10_000) throws(KafkaError) {
+        try client.commit(offsets, timeout: timeout)
+    }
+
+    /// Runs a blocking call on a thread of its own, after those that were given before. `close` waits for it before it
+    /// ends the client, and never on the caller's time.
+    ///
+    /// - Returns: false when the consumer is closed or the system has no thread left; the call is then dropped.
+    @discardableResult
+    package func runInBackground(_ call: @escaping @Sendable (Client) -> Void) -> Bool {
+        guard !isClosed else { return false }
+        if calls == nil { calls = try? SerialThread("kafka-calls") }
+        return calls?.run { [client] in call(client) } ?? false
     }
 
     /// Commits the offsets of the next records to read; the result is not waited for.
@@ -268,9 +284,7 @@ package final class Consumer {
     /// - Throws: also when Kafka does not tell it of one of them (a right that was taken away): that it is not known must
     ///   not be taken for that there is none.
     package func committed(_ partitions: [TopicPartition], timeout: Int32) throws(KafkaError) -> [TopicPartition] {
-        let list = TopicPartitionList(partitions)
-        try check(list.withPointer { rd_kafka_committed(client.handle, $0, timeout) })
-        return try TopicPartition.withoutErrors(list.elements)
+        try client.committed(partitions, timeout: timeout)
     }
 
     /// Stops fetching these partitions, keeping them assigned.
@@ -284,9 +298,16 @@ package final class Consumer {
         try check(list.withPointer { rd_kafka_resume_partitions(client.handle, $0) })
     }
 
-    /// Leaves the group and ends the client; blocks. What was assigned is given up without a commit.
-    package func close() {
-        guard !isClosed else { return }
+    /// Leaves the group and ends the client. What was assigned is given up without a commit.
+    ///
+    /// librdkafka waits for the coordinator and for its own threads here, without a bound. What has not ended in time goes
+    /// on ending on another thread.
+    ///
+    /// - Parameter timeout: How long this may block, in milliseconds.
+    /// - Returns: Whether everything has ended.
+    @discardableResult
+    package func close(timeout: Int32 = 10_000) -> Bool {
+        guard !isClosed else { return true }
         isClosed = true
         // librdkafka would wait for an answer without end.
         for rebalance in [unanswered].compactMap({ $0 }) + callbacks.rebalances {
@@ -296,18 +317,49 @@ package final class Consumer {
             }
         }
         callbacks.isClosing = true
-        waker.close()
-        _ = rd_kafka_consumer_close(client.handle)
-        guard membership.hasJoined, !callbacks.hasBeenAssigned, rd_kafka_version() < Self.survivesEarlyEnd else {
-            return client.destroy()
+        calls?.close()
+        let end = End(client: client, waker: waker, callbacks: callbacks, membership: membership, calls: calls)
+        guard let hasEnded = try? StopSignal(),
+            (try? NamedThread(
+                "kafka-end",
+                {
+                    end.run()
+                    hasEnded.set()
+                })) != nil
+        else {
+            end.run()
+            return true
         }
-        _ = Unmanaged.passRetained(callbacks)
-        client.abandon(keeping: membership)
+        return hasEnded.wait(milliseconds: timeout)
+    }
+
+    /// The end of a consumer, on a thread that may block.
+    ///
+    /// `@unchecked Sendable`: the owner does not touch the callbacks any more once it has handed them over.
+    private struct End: @unchecked Sendable {
+        let client: Client
+        let waker: ConsumerWaker
+        let callbacks: Callbacks
+        let membership: GroupMembership
+        let calls: SerialThread?
+
+        func run() {
+            calls?.join()
+            waker.close()
+            _ = rd_kafka_consumer_close(client.handle)
+            guard membership.hasJoined, !callbacks.hasBeenAssigned, rd_kafka_version() < Consumer.survivesEarlyEnd
+            else {
+                client.destroy()
+                return withExtendedLifetime((callbacks, membership)) {}
+            }
+            _ = Unmanaged.passRetained(callbacks)
+            client.abandon(keeping: membership)
+        }
     }
 
     /// Before version 2.3, librdkafka aborts the process when a member of a group ends that has joined and not been
     /// assigned anything yet (librdkafka#4312).
-    private static let survivesEarlyEnd: Int32 = 0x0203_0000
+    fileprivate static let survivesEarlyEnd: Int32 = 0x0203_0000
 
     private func check(_ error: rd_kafka_resp_err_t) throws(KafkaError) {
         guard error == RD_KAFKA_RESP_ERR_NO_ERROR else { throw KafkaError(error) }
