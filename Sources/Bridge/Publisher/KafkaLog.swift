@@ -96,6 +96,10 @@ struct KafkaLog {
             "fatal producer error: the producer is replaced", ["error": reason, "repeated": suppressed])
     }
 
+    func recreating() {
+        logger.info("recreating the producer with the changed configuration")
+    }
+
     func replaced() {
         guard let suppressed = repeats.admit("replaced") else { return }
         logger.info("the producer has been replaced", ["repeated": suppressed])

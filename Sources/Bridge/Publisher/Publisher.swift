@@ -44,6 +44,8 @@ package final class Publisher {
     private var retryTimer: LoopTimer?
     private var replacements: Mailbox<Result<Client, KafkaError>>?
     private var replacementDelay: UInt64 = 0
+    /// Whether the configuration has changed since the producer that is being made was begun.
+    private var isReplacementOutdated = false
     /// Producers that have ended, until a thread has taken them.
     private(set) var remains: [Remains] = []
     /// How threads are started; tests let it fail.
@@ -375,9 +377,17 @@ package final class Publisher {
         poll()
     }
 
-    private func beginReplacement() {
+    /// Recreates the producer from this configuration: for what a client reads only once, such as certificate files.
+    package func recreateProducer(with client: ClientConfiguration) {
+        configuration.kafka = client
+        isReplacementOutdated = true
+        replacementDelay = 0
+        beginReplacement(isPlanned: true)
+    }
+
+    private func beginReplacement(isPlanned: Bool = false) {
         guard case .running = state, let producer else { return }
-        log.replacing(producer.fatalError)
+        if isPlanned { log.recreating() } else { log.replacing(producer.fatalError) }
         metrics.replacements.increment()
         state = .purging(since: loop.now)
         core.producerLost(now: loop.now)
@@ -445,6 +455,7 @@ package final class Publisher {
     private func makeReplacement() {
         let configuration = configuration.producer
         guard let mailbox = replacements else { return }
+        isReplacementOutdated = false
         do {
             let old = remains
             try startThread("kafka-replace") {
@@ -466,6 +477,10 @@ package final class Publisher {
         guard case .replacing = state else {
             if case .success(let client) = result { remains.append(Remains(client: client, records: [])) }
             return destroyElsewhere()
+        }
+        if isReplacementOutdated {
+            if case .success(let client) = result { remains.append(Remains(client: client, records: [])) }
+            return makeReplacement()
         }
         do {
             let client = try result.get()
