@@ -83,6 +83,7 @@ let package = Package(
         system("CSystem"),
 
         module("Addresses", in: .system),
+        module("Files", in: .system),
         module("Threads", in: .system, uses: ["CSystem"]),
         module("Kafka", in: .system, uses: ["CRDKafka", "Threads"]),
         module("EventLoop", in: .system, uses: ["CUV"]),
@@ -91,7 +92,7 @@ let package = Package(
 
         // The path of an event.
         module("SMSPortalEvents", in: .library, uses: ["COpenSSL"]),
-        module("Spool", in: .bridge, uses: ["COpenSSL", "CSQLite", "CSystem", "Threads"]),
+        module("Spool", in: .bridge, uses: ["COpenSSL", "CSQLite", "CSystem", "Files", "Threads"]),
         module(
             "Publisher", in: .bridge, uses: ["EventLoop", "Kafka", "SMSPortalEvents", "Spool", "Telemetry", "Threads"]),
         module(
@@ -119,13 +120,13 @@ let package = Package(
 
         // Beside the path.
         module("Operations", in: .bridge, uses: ["Addresses", "EventLoop", "HTTPServer", "Telemetry", "Threads"]),
-        module("Settings", in: .bridge, uses: ["Addresses", "CYAML"]),
+        module("Settings", in: .bridge, uses: ["Addresses", "CYAML", "Files"]),
         module("SMSPortalSimulator", in: .tools, uses: ["CCurl", "COpenSSL", "SMSPortalEvents", "Threads"]),
         executable(
             "smsbridge", at: "Sources/Tools/smsbridge",
             uses: [
-                "Addresses", "EventLoop", "HTTPServer", "Ingress", "Kafka", "Operations", "Publisher", "Replaying",
-                "Settings", "SMSPortalEvents", "SMSPortalSimulator", "Spool", "Telemetry", "Threads",
+                "Addresses", "EventLoop", "Files", "HTTPServer", "Ingress", "Kafka", "Operations", "Publisher",
+                "Replaying", "Settings", "SMSPortalEvents", "SMSPortalSimulator", "Spool", "Telemetry", "Threads",
             ]),
 
         // Measures the consumer library; `scripts/bench consumer` runs it.
@@ -151,6 +152,7 @@ let package = Package(
             swiftSettings: settings),
 
         tests(of: "Addresses"),
+        tests(of: "Files"),
         tests(of: "Threads"),
         tests(of: "Kafka", uses: ["Threads"]),
         tests(of: "Replaying", uses: ["Kafka"]),

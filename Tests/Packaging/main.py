@@ -21,6 +21,8 @@ import yaml
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BINARY = sys.argv[1]
+# The overlays of deploy/kubernetes as Kustomize renders them; none where there is no Kustomize.
+RENDERED = [pathlib.Path(path) for path in sys.argv[2:]]
 REPLY = b'{"Message":"Yes","Msisdn":"27123456789","Id":"1"}'
 UNIT = ROOT / "deploy/systemd/smsbridge.service"
 
@@ -141,31 +143,34 @@ class Deployment:
             check(f"{self.name}: ends within its grace", "killed")
 
 
-def kubernetes() -> None:
-    folder = "deploy/kubernetes"
-    parts = {}
-    kustomization = documents(f"{folder}/kustomization.yaml")[0]
-    for name in kustomization["resources"]:
-        for document in documents(f"{folder}/{name}"):
-            parts[document["kind"], document["metadata"]["name"]] = document
+KUBERNETES = "deploy/kubernetes"
+
+
+def check_manifests(name: str, parts: dict[tuple[str, str], dict]) -> None:
+    """What every installation on Kubernetes must have: of the plain manifests and of each rendered overlay."""
     pod_template = parts["StatefulSet", "smsbridge"]["spec"]["template"]
     pod = pod_template["spec"]
     container = pod["containers"][0]
-    mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
     volumes = {volume["name"]: volume for volume in pod["volumes"]}
-    secret = documents(f"{folder}/secret.example.yaml")[0]
-    files = {}
-    for name, volume in volumes.items():
-        if "configMap" in volume:
-            data = parts["ConfigMap", volume["configMap"]["name"]]["data"]
-        else:
-            check(
-                "kubernetes: the Secret of the example is the one that is mounted",
-                None if volume["secret"]["secretName"] == secret["metadata"]["name"] else "it is another",
-            )
-            data = secret["stringData"]
-        files |= {f"{mounts[name]}/{key}": text for key, text in data.items()}
-    ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+    check(
+        f"{name}: applying it writes no Secret, so none is overwritten",
+        None if "Secret" not in {kind for kind, _ in parts} else "it has one",
+    )
+    secret_name = documents(f"{KUBERNETES}/examples/secret.yaml")[0]["metadata"]["name"]
+    mounted = volumes["secrets"]["secret"]["secretName"]
+    check(f"{name}: the Secret of the example is the one that is mounted", None if mounted == secret_name else mounted)
+    # Without fsGroup, which podman does not know, the files belong to root.
+    mode = volumes["secrets"]["secret"]["defaultMode"]
+    check(f"{name}: the secrets are readable without fsGroup", None if mode & 0o004 else f"defaultMode is {mode:04o}")
+    settings = volumes["settings"]["configMap"]["name"]
+    check(f"{name}: the settings are mounted", None if ("ConfigMap", settings) in parts else f"no ConfigMap {settings}")
+    liveness = container["livenessProbe"]
+    grace = liveness.get("terminationGracePeriodSeconds", pod["terminationGracePeriodSeconds"])
+    away = liveness["periodSeconds"] * liveness["failureThreshold"] + liveness["timeoutSeconds"] + grace
+    check(f"{name}: a frozen instance is killed within 25 s", None if away <= 25 else f"it takes {away} s")
+    spread = {constraint["topologyKey"] for constraint in pod["topologySpreadConstraints"]}
+    wanted = {"kubernetes.io/hostname", "topology.kubernetes.io/zone"}
+    check(f"{name}: instances are spread over nodes and zones", None if spread == wanted else f"{spread}")
     labels = pod_template["metadata"]["labels"].items()
     selectors = [
         ("Service smsbridge", parts["Service", "smsbridge"]["spec"]["selector"]),
@@ -174,31 +179,81 @@ def kubernetes() -> None:
         ("NetworkPolicy", parts["NetworkPolicy", "smsbridge"]["spec"]["podSelector"]["matchLabels"]),
     ]
     for what, selector in selectors:
-        check(f"kubernetes: {what} selects the pods", None if selector.items() <= labels else f"{selector}")
-    monitor = documents(f"{folder}/servicemonitor.yaml")[0]["spec"]
-    service = parts["Service", "smsbridge-private"]
-    monitored = monitor["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
-    check("kubernetes: the ServiceMonitor selects the private Service", None if monitored else "it does not")
-    named = {port["name"] for port in service["spec"]["ports"]} >= {end["port"] for end in monitor["endpoints"]}
-    check("kubernetes: the ServiceMonitor's port is the Service's", None if named else "it is not")
-    job = service["metadata"]["labels"].get(monitor["jobLabel"])
-    check("kubernetes: the job of the ServiceMonitor is the alert rules'", None if job == "smsbridge" else f"it is {job}")
-    for (kind, name), document in parts.items():
+        check(f"{name}: {what} selects the pods", None if selector.items() <= labels else f"{selector}")
+    ports = {port["name"] for port in container["ports"]}
+    for (kind, service), document in parts.items():
         if kind == "Service":
             targets = {port["targetPort"] for port in document["spec"]["ports"]}
-            check(f"kubernetes: Service {name} leads to a port", None if targets <= set(ports) else f"{targets}")
+            check(f"{name}: Service {service} leads to a port", None if targets <= ports else f"{targets}")
+    scalers = {kind for kind, _ in parts if "Autoscaler" in kind}
+    check(f"{name}: nothing removes instances by itself", None if not scalers else f"{scalers}")
 
+
+def check_monitors(parts: dict[tuple[str, str], dict]) -> None:
+    """Both kinds of metrics job select what they are to scrape, under the job name of the alert rules."""
+    service = parts["Service", "smsbridge-private"]
+    pod_template = parts["StatefulSet", "smsbridge"]["spec"]["template"]
+    pod_ports = {port["name"] for port in pod_template["spec"]["containers"][0]["ports"]}
+    for kind, endpoints, labels, ports in (
+        ("ServiceMonitor", "endpoints", service["metadata"]["labels"], {p["name"] for p in service["spec"]["ports"]}),
+        ("PodMonitor", "podMetricsEndpoints", pod_template["metadata"]["labels"], pod_ports),
+    ):
+        monitor = documents(f"{KUBERNETES}/components/{kind.lower()}/{kind.lower()}.yaml")[0]["spec"]
+        selects = monitor["selector"]["matchLabels"].items() <= labels.items()
+        check(f"kubernetes: the {kind} selects the instances", None if selects else "it does not")
+        named = ports >= {end["port"] for end in monitor[endpoints]}
+        check(f"kubernetes: the {kind} scrapes the private port", None if named else "it does not")
+        job = labels.get(monitor["jobLabel"])
+        check(f"kubernetes: the job of the {kind} is the alert rules'", None if job == "smsbridge" else f"it is {job}")
+
+
+def by_kind(listed: list[dict]) -> dict[tuple[str, str], dict]:
+    return {(document["kind"], document["metadata"]["name"]): document for document in listed}
+
+
+def kubernetes() -> None:
+    files = sorted((ROOT / KUBERNETES / "base/manifests").glob("*.yaml"))
+    parts = by_kind([document for file in files for document in documents(str(file.relative_to(ROOT)))])
+    check_manifests("kubernetes", parts)
+    check_monitors(parts)
+    base = {f"{KUBERNETES}/base/{name}" for name in documents(f"{KUBERNETES}/base/kustomization.yaml")[0]["resources"]}
+    left_out = {str(file.relative_to(ROOT)) for file in files} - base
+    # The overlays bring settings of their own.
+    expected = {f"{KUBERNETES}/base/manifests/configmap.yaml"}
+    check("kubernetes: the overlays have every manifest", None if left_out == expected else f"without {left_out}")
+    for path in RENDERED:
+        name = f"overlay {path.name.split('.')[0]}"
+        overlay = by_kind(documents(str(path)))
+        check_manifests(name, overlay)
+        # The settings' name ends with a digest of them: changed settings change the pods.
+        settings = next(key[1] for key in overlay if key[0] == "ConfigMap")
+        check(f"{name}: changed settings restart the pods", None if settings != "smsbridge" else "they do not")
+        run_pod(name, overlay, is_probed=False)
+    run_pod("kubernetes", parts)
+
+
+def run_pod(name: str, parts: dict[tuple[str, str], dict], is_probed: bool = True) -> None:
+    pod = parts["StatefulSet", "smsbridge"]["spec"]["template"]["spec"]
+    container = pod["containers"][0]
+    mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+    secret = documents(f"{KUBERNETES}/examples/secret.yaml")[0]["stringData"]
+    files = {}
+    for volume in pod["volumes"]:
+        data = parts["ConfigMap", volume["configMap"]["name"]]["data"] if "configMap" in volume else secret
+        files |= {f"{mounts[volume['name']]}/{key}": text for key, text in data.items()}
+    ports = {port["name"]: port["containerPort"] for port in container["ports"]}
     environment = {entry["name"]: entry["value"] for entry in container.get("env", [])}
     # A text that is no certificate would end it: the system's own take its place.
     files[f"{mounts['secrets']}/kafka-ca.pem"] = CERTIFICATES
-    deployment = Deployment("kubernetes", container["args"], environment, files)
+    deployment = Deployment(name, container["args"], environment, files)
     deployment.serves()
-    deployment.listens("address", ports["http"])
-    deployment.listens("admin", ports["admin"])
-    for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
-        target = container[probe]["httpGet"]
-        deployment.answers(probe, ports[target["port"]], target["path"])
-    deployment.takes(ports["http"], secret["stringData"]["webhook-secret"])
+    if is_probed:
+        deployment.listens("address", ports["http"])
+        deployment.listens("admin", ports["admin"])
+        for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+            target = container[probe]["httpGet"]
+            deployment.answers(probe, ports[target["port"]], target["path"])
+    deployment.takes(ports["http"], secret["webhook-secret"])
     deployment.knows_its_variables()
     deployment.ends(pod["terminationGracePeriodSeconds"])
 
@@ -217,6 +272,11 @@ def compose() -> None:
     for name, other in services.items():
         for port in other.get("ports", []):
             check(f"compose: {port} of {name} is on loopback", None if port.startswith("127.0.0.1:") else "it is not")
+    for name, other in services.items():
+        # A crash is one thing, a restart of the engine another: both start it again, `docker compose stop` does not.
+        policy = other.get("restart", "no")
+        back = None if policy in ("unless-stopped", "always") else f"restart is {policy}"
+        check(f"compose: {name} comes back after a restart of the engine", back)
     url = re.fullmatch(r"http://127\.0\.0\.1:(\d+)(/.*)", service["healthcheck"]["test"][-1])
     deployment.answers("healthcheck", int(url.group(1)), url.group(2))
     deployment.takes(8080, environment["SMSBRIDGE_AUTH_HEADER_SECRETS"])

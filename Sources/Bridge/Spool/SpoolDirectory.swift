@@ -1,4 +1,5 @@
 internal import CSMSBridgeSystem
+internal import SMSBridgeFiles
 
 #if canImport(Glibc)
 internal import Glibc
@@ -27,7 +28,7 @@ final class SpoolDirectory: Sendable {
     init(_ path: String, allowsAnyFileSystem: Bool) throws(SpoolError) {
         self.path = path
         if mkdir(path, 0o700) != 0, errno != EEXIST {
-            throw SpoolError(.directory, "spool.path: cannot make \(path): \(Self.reason)")
+            throw SpoolError(.directory, "spool.path: cannot make \(path): \(accessFailure(path, errno))")
         }
         if !allowsAnyFileSystem, let name = Self.unsafeFileSystem(of: path) {
             throw SpoolError(
@@ -37,7 +38,7 @@ final class SpoolDirectory: Sendable {
         }
         let descriptor = open(path + "/lock", O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
         guard descriptor >= 0 else {
-            throw SpoolError(.directory, "spool.path: cannot write to \(path): \(Self.reason)")
+            throw Self.notWritable(path + "/lock", in: path, errno)
         }
         guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
             close(descriptor)
@@ -49,11 +50,17 @@ final class SpoolDirectory: Sendable {
         if access(copy, F_OK) != 0 { try makeFile() }
     }
 
+    /// Events are still published while Kafka answers, so the text says how to repair it before Kafka's next outage.
+    private static func notWritable(_ file: String, in path: String, _ code: Int32) -> SpoolError {
+        let remedy = code == EACCES ? "; chown -R \(geteuid()):\(getegid()) \(path)" : ""
+        return SpoolError(.directory, "spool.path: cannot write to \(file): \(accessFailure(file, code))\(remedy)")
+    }
+
     /// Makes an empty file where there is none, for its owner only: SQLite gives its log the same permissions.
     func makeFile(_ name: String? = nil) throws(SpoolError) {
         let descriptor = open(name ?? file, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
         guard descriptor >= 0 else {
-            throw SpoolError(.directory, "spool.path: cannot write to \(path): \(Self.reason)")
+            throw Self.notWritable(name ?? file, in: path, errno)
         }
         close(descriptor)
     }

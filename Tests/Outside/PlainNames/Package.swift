@@ -8,14 +8,15 @@ import PackageDescription
 /// Programs and libraries; `Tests/Outside/run` writes a file for each.
 let plainNames = [
     "Addresses", "CampaignStatistics", "ConsumerBench", "ConsumerProbe", "CustomerRecords", "DocumentationSamples",
-    "EventLoop", "ExampleSupport", "FollowUps", "HTTPServer", "Ingress", "Kafka", "Operations", "OptOuts",
+    "EventLoop", "ExampleSupport", "Files", "FollowUps", "HTTPServer", "Ingress", "Kafka", "Operations", "OptOuts",
     "ParserProbe",
     "PositiveReplies", "Publisher", "Replaying", "Settings", "Spool", "Telemetry", "Threads",
 ]
 
 /// Tests, likewise.
 let plainTestNames = [
-    "AddressesTests", "CommandTests", "EventLoopTests", "ExampleTests", "HTTPServerTests", "IngressTests", "KafkaTests",
+    "AddressesTests", "CommandTests", "EventLoopTests", "ExampleTests", "FilesTests", "HTTPServerTests", "IngressTests",
+    "KafkaTests",
     "OperationsTests", "PublisherTests", "ReplayingTests", "SMSPortalConsumerSQLiteTests", "SMSPortalConsumerTests",
     "SMSPortalEventsTests", "SMSPortalSimulatorTests", "SMSPortalTestingTests", "SettingsTests", "SpoolTests",
     "TelemetryTests", "ThreadsTests",

@@ -1,3 +1,5 @@
+internal import SMSBridgeFiles
+
 #if canImport(Glibc)
 internal import Glibc
 #elseif canImport(Musl)
@@ -16,7 +18,7 @@ package struct FileFailure: Error, Equatable {
     let limit = 1 << 20
     // Not to wait for the other end of a pipe that nobody opens.
     let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
-    guard descriptor >= 0 else { return .failure(FileFailure(reason: String(cString: strerror(errno)))) }
+    guard descriptor >= 0 else { return .failure(FileFailure(reason: accessFailure(path, errno))) }
     defer { close(descriptor) }
     var status = stat()
     guard fstat(descriptor, &status) == 0 else {

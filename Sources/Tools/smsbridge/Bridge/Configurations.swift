@@ -1,4 +1,5 @@
 import SMSBridgeAddresses
+import SMSBridgeFiles
 import SMSBridgeHTTPServer
 import SMSBridgeIngress
 import SMSBridgeKafka
@@ -44,7 +45,7 @@ extension BridgeSettings {
                 return nil
             }
             let place = sources["kafka.properties.\(name)"].map { " (\($0))" } ?? ""
-            return "kafka.properties.\(name)\(place): cannot read \(path): \(String(cString: strerror(errno)))"
+            return "kafka.properties.\(name)\(place): cannot read \(path): \(accessFailure(path, errno))"
         }
     }
 

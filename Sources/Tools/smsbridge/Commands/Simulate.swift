@@ -1,3 +1,4 @@
+import SMSBridgeFiles
 import SMSBridgeSettings
 import SMSPortalEvents
 import SMSPortalSimulator
@@ -99,7 +100,7 @@ enum Simulate {
         configuration.caFile = invocation.value(of: certificates)
         configuration.progressInterval = .milliseconds(250)
         if let file = configuration.caFile, access(file, R_OK) != 0 {
-            Output.error("smsbridge simulate: --ca: cannot read \(file): \(String(cString: strerror(errno)))\n")
+            Output.error("smsbridge simulate: --ca: cannot read \(file): \(accessFailure(file, errno))\n")
             return ExitCode.usage
         }
         let (count, duration) = (configuration.count, configuration.duration)

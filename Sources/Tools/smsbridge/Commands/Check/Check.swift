@@ -1,3 +1,4 @@
+import SMSBridgeFiles
 import SMSBridgeKafka
 import SMSBridgePublisher
 import SMSBridgeSettings
@@ -118,7 +119,7 @@ struct Check {
         }
         guard access(place + "/.", W_OK) == 0 else {
             return tell(
-                .failed, "spool", "\(place) cannot be written by this user: \(String(cString: strerror(errno)))")
+                .failed, "spool", "\(place) cannot be written: \(accessFailure(place, errno))")
         }
         var status = statvfs()
         guard statvfs(place, &status) == 0 else {
