@@ -39,6 +39,25 @@ struct HTTPServerTests {
         server.stop()
     }
 
+    @Test("every answer has a request id of its own, the server's own answers too", arguments: Wire.allCases)
+    func requestIDs(wire: Wire) throws {
+        let server = try TestServer(wire) { $0.headTimeout = .milliseconds(100) }
+        var ids: [String] = []
+        for text in [
+            get + get, post("/later", "x"), "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", "GET / HTTP/1.1\r\n\r\n", "GET",
+        ] {
+            let client = try server.connect()
+            client.send(text)
+            for _ in 0..<(text == get + get ? 2 : 1) {
+                ids.append(try #require(try client.answer().header("x-request-id"), "\(text)"))
+            }
+        }
+        #expect(ids.count == 6 && Set(ids).count == 6, "\(ids)")
+        #expect(Set(ids.map { $0.prefix(9) }).count == 1, "one word for the server, and a number: \(ids)")
+        #expect(server.told.now.rejections.map(\.label) == ["host-missing", "head-timeout"])
+        server.stop()
+    }
+
     @Test("a connection serves one request after another, answered now or later", arguments: Wire.allCases)
     func keepAlive(wire: Wire) throws {
         let server = try TestServer(wire)
@@ -244,6 +263,9 @@ struct HTTPServerTests {
         #expect(server.told.now.requests == [])
         let counters = server.counters
         #expect(RequestRule.allCases.map(counters.refused(by:)).reduce(0, +) == 1)
+        let rejections = server.told.now.rejections
+        #expect(rejections.map(\.status) == [status])
+        #expect(rejections.first.map { $0.count > 0 } == true, "the handler is given what has come")
         server.stop()
     }
 

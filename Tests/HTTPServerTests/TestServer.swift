@@ -19,6 +19,8 @@ final class Told: Sendable {
         var bodies: [[UInt8]] = []
         var peers: [PeerAddress] = []
         var left = 0
+        /// What the server itself has rejected: status, label, and how many bytes of the request were there.
+        var rejections: [(status: Int, label: String, count: Int)] = []
     }
 
     private let state = Mutex(State())
@@ -50,17 +52,25 @@ final class TestHandler: RequestHandler {
     private final class Relay: RequestHandler {
         weak var handler: TestHandler?
 
-        func receivedHead(_ head: borrowing RequestHead, bytes: RawSpan, from peer: PeerAddress) -> HeadVerdict {
-            handler?.receivedHead(head, bytes: bytes, from: peer) ?? .refuse(PreparedResponse(status: 500))
+        func receivedHead(
+            _ head: borrowing RequestHead, bytes: RawSpan, from peer: PeerAddress, exchange: Exchange
+        ) -> HeadVerdict {
+            handler?.receivedHead(head, bytes: bytes, from: peer, exchange: exchange)
+                ?? .refuse(PreparedResponse(status: 500))
         }
 
         func receivedRequest(
-            _ head: borrowing RequestHead, bytes: RawSpan, body: RawSpan, exchange: Exchange, tag: UInt64
+            _ head: borrowing RequestHead, bytes: RawSpan, body: RawSpan, from peer: PeerAddress, exchange: Exchange,
+            tag: UInt64
         ) {
-            handler?.receivedRequest(head, bytes: bytes, body: body, exchange: exchange, tag: tag)
+            handler?.receivedRequest(head, bytes: bytes, body: body, from: peer, exchange: exchange, tag: tag)
         }
 
         func clientLeft(_ exchange: Exchange) { handler?.clientLeft(exchange) }
+
+        func rejected(_ rejection: ServerRejection, bytes: RawSpan, from peer: PeerAddress, exchange: Exchange) {
+            handler?.rejected(rejection, bytes: bytes, from: peer, exchange: exchange)
+        }
     }
 
     init(loop: EventLoop, configuration: HTTPServerConfiguration, told: Told) {
@@ -80,7 +90,9 @@ final class TestHandler: RequestHandler {
         bytes.withUnsafeBytes { String(decoding: $0[cut.offset..<cut.end], as: UTF8.self) }
     }
 
-    func receivedHead(_ head: borrowing RequestHead, bytes: RawSpan, from peer: PeerAddress) -> HeadVerdict {
+    func receivedHead(
+        _ head: borrowing RequestHead, bytes: RawSpan, from peer: PeerAddress, exchange: Exchange
+    ) -> HeadVerdict {
         let target = text(head.target, bytes)
         told.note {
             $0.heads.append(target)
@@ -90,7 +102,8 @@ final class TestHandler: RequestHandler {
     }
 
     func receivedRequest(
-        _ head: borrowing RequestHead, bytes: RawSpan, body: RawSpan, exchange: Exchange, tag: UInt64
+        _ head: borrowing RequestHead, bytes: RawSpan, body: RawSpan, from peer: PeerAddress, exchange: Exchange,
+        tag: UInt64
     ) {
         let target = text(head.target, bytes)
         let copy = body.withUnsafeBytes { Array($0) }
@@ -113,6 +126,11 @@ final class TestHandler: RequestHandler {
             // Once is once.
             server.respond(to: exchange, with: late)
         }
+    }
+
+    func rejected(_ rejection: ServerRejection, bytes: RawSpan, from peer: PeerAddress, exchange: Exchange) {
+        let count = bytes.byteCount
+        told.note { $0.rejections.append((rejection.status, rejection.label, count)) }
     }
 
     func clientLeft(_ exchange: Exchange) {

@@ -33,6 +33,7 @@ final class GuardedServer: Sendable {
 
     private final class Records: Sendable {
         let all = Mutex<[(source: String, value: String)]>([])
+        let log = Mutex<[String]>([])
     }
 
     private struct Started: Sendable {
@@ -80,14 +81,17 @@ final class GuardedServer: Sendable {
         var server: HTTPServer?
         let made = Ingress(
             configuration: configuration, decoder: try CallbackDecoder(DecoderConfiguration(accounts: accounts)),
-            metrics: metrics, isReady: { true },
+            metrics: metrics,
+            logger: Logger(sink: LogSink(format: .json) { line in records.log.withLock { $0.append(line) } }),
+            isReady: { true },
             publish: { record, token in
                 var source = ""
                 record.forEachHeader { if "\($0)" == "ce_source" { source = String(decoding: $1, as: UTF8.self) } }
                 let value = record.withValue { String(decoding: $0, as: UTF8.self) }
                 records.all.withLock { $0.append((source, value)) }
                 ingress?.published(token, .durable)
-            }, respond: { server?.respond(to: $0, with: $1) })
+            }, respond: { server?.respond(to: $0, with: $1) },
+            requestID: { server?.requestID(of: $0) ?? "" })
         ingress = made
         var http = HTTPServerConfiguration()
         http.host = "127.0.0.1"
@@ -97,6 +101,7 @@ final class GuardedServer: Sendable {
         let ends = try loop.makeMailbox(of: Void.self) { _ in loop.stop() }
         onStart(Started(port: try listening.listen(), replacements: replacements, ends: ends))
         loop.run()
+        made.logRejections(all: true)
         listening.close()
         // They hold each other.
         (ingress, server) = (nil, nil)
@@ -116,6 +121,12 @@ final class GuardedServer: Sendable {
         let sources = records.all.withLock { $0[before...].map(\.source) }
         return Outcome(statuses: Self.statuses(answers), sources: sources)
     }
+
+    /// What is logged so far, each line a JSON object.
+    var logLines: [String] { records.log.withLock { $0 } }
+
+    /// Sends the bytes on a connection of their own, and returns all that comes.
+    func answers(_ bytes: [UInt8]) throws -> String { try exchange(bytes) }
 
     /// The values of all events so far.
     var values: [String] { records.all.withLock { $0.map(\.value) } }

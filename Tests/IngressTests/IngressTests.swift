@@ -56,14 +56,16 @@ private final class Desk {
         let event = parser.next(bytes.span.bytes)
         try #require(event == .head, "\(text)")
         let peer = PeerAddress(high: 0, low: 0xffff_7f00_0001, port: 1)
-        switch ingress.receivedHead(parser.head, bytes: bytes.span.bytes, from: peer) {
+        switch ingress.receivedHead(
+            parser.head, bytes: bytes.span.bytes, from: peer, exchange: Exchange(rawValue: 7))
+        {
         case .refuse(let response):
             #expect(answers.count == before)
             return response.status
         case .accept(let tag):
             ingress.receivedRequest(
-                parser.head, bytes: bytes.span.bytes, body: content.span.bytes, exchange: Exchange(rawValue: 7),
-                tag: tag)
+                parser.head, bytes: bytes.span.bytes, body: content.span.bytes, from: peer,
+                exchange: Exchange(rawValue: 7), tag: tag)
             try #require(answers.count == before + 1, "a request is answered once")
             return answers[before].status
         }

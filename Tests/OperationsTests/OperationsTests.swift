@@ -72,6 +72,11 @@ final class Subject {
         return Answer(status: status, headers: headers, body: parts.count > 1 ? String(parts[1]) : "")
     }
 
+    /// The history begins with its first sample; what is counted before it is no news.
+    func waitForSample() throws {
+        for _ in 0..<100 where try ask("GET", "/status").status != 200 { usleep(10_000) }
+    }
+
     struct NotConnected: Error { var reason: String }
 
     static func exchange(_ port: UInt16, _ text: String) throws -> [UInt8] {
@@ -160,6 +165,7 @@ final class Subject {
 
     @Test func readinessSaysWhyNot() throws {
         let subject = try Subject()
+        subject.registry.gauge("smsbridge_kafka_up", help: "x").set(1)
         let starting = try subject.ask("GET", "/readyz")
         #expect(starting.status == 503)
         #expect(starting.headers["content-type"] == "application/json")
@@ -169,13 +175,44 @@ final class Subject {
         subject.readiness.alert("kafka", "say \"no\"\n\\ é")
         let ready = try subject.ask("GET", "/readyz")
         #expect(ready.status == 200 && subject.readiness.isReady)
-        #expect(ready.body == #"{"ready":true,"unmet":{},"alerts":{"kafka":"say \"no\"\u000a\\ é"}}"# + "\n")
+        #expect(
+            ready.body == #"{"ready":true,"unmet":{},"alerts":{"SmsbridgeKafkaLate":"Say \"no\"\u000a\\ é"}}"# + "\n")
         subject.readiness.set("b", unmet: "2")
         subject.readiness.set("a", unmet: "1")
         subject.readiness.alert("kafka", nil)
         subject.readiness.set("b", unmet: nil)
         #expect(subject.readiness.unmet.map(\.name) == ["a"])
-        #expect(try subject.ask("GET", "/readyz").body == #"{"ready":false,"unmet":{"a":"1"},"alerts":{}}"# + "\n")
+        #expect(
+            try subject.ask("GET", "/readyz").body
+                == #"{"ready":false,"unmet":{"a":"1"},"alerts":{"SmsbridgeNotReady":"Callbacks are answered 503: 1"}}"#
+                + "\n"
+        )
+    }
+
+    /// Probe and page agree.
+    @Test func readinessNamesTheAlertsOfThePage() throws {
+        let subject = try Subject()
+        subject.readiness.set("starting", unmet: nil)
+        subject.readiness.alert("tls", "http.tls.key: it is no key")
+        subject.registry.gauge("smsbridge_spool_max_bytes", help: "x").set(1_000_000)
+        subject.registry.gauge("smsbridge_spool_disk_free_bytes", help: "x").set(1e6)
+        let rejected = subject.registry.counter(
+            "smsbridge_callbacks_rejected_total", help: "x", labels: [("status", "404"), ("secret", "valid")])
+        try subject.waitForSample()
+        rejected.increment(by: 3)
+        let page = try subject.ask("GET", "/").body
+        let readiness = try subject.ask("GET", "/readyz")
+        let alerts = [
+            "SmsbridgeKafkaDown", "SmsbridgeSpoolUnavailable", "SmsbridgeSpoolDiskLow", "SmsbridgeCertificateNotTaken",
+            "SmsbridgeCallbacksRejected", "SmsbridgeAllCallbacksRejected",
+        ]
+        for alert in alerts {
+            #expect(page.contains(alert), "the page lacks \(alert)")
+            #expect(readiness.body.contains("\"\(alert)\":\""), "/readyz lacks \(alert)")
+        }
+        #expect(page.ranges(of: /<code>Smsbridge/).count == alerts.count)
+        #expect(readiness.body.ranges(of: /"Smsbridge/).count == alerts.count)
+        #expect(readiness.status == 200)
     }
 
     @Test func metricsAreRenderedAtEveryRequest() throws {

@@ -75,7 +75,8 @@ extension StatusReport {
         "SmsbridgeRefusedByKafka", "SmsbridgeSpoolUnavailable", "SmsbridgeSpoolSetAside", "SmsbridgeSpoolNearlyFull",
         "SmsbridgeSpoolDiskLow", "SmsbridgeSpoolOld", "SmsbridgeSpoolGrowing", "SmsbridgeParked",
         "SmsbridgeEventsRefused", "SmsbridgeRefusedForMemory", "SmsbridgeConnectionsRefused", "SmsbridgeAcceptPaused",
-        "SmsbridgeAllTurnedAway", "SmsbridgeUnauthenticated", "SmsbridgeQuarantine", "SmsbridgeSlow",
+        "SmsbridgeAllCallbacksRejected", "SmsbridgeCallbacksRejected", "SmsbridgeUnauthenticated",
+        "SmsbridgeQuarantine", "SmsbridgeSlow",
         "SmsbridgeSilence", "SmsbridgeDescriptors", "SmsbridgeMemory", "SmsbridgeLogDropped", "SmsbridgeNotReady",
         "SmsbridgeLoopStalled", "SmsbridgeCertificateExpires", "SmsbridgeCertificateNotTaken",
         "SmsbridgeEverybodyLetIn", "SmsbridgeSecretsNotTaken",
@@ -116,8 +117,14 @@ extension StatusReport {
             case "SmsbridgeRefusedForMemory": figures.counter("smsbridge_http_refused_for_memory_total").increment()
             case "SmsbridgeConnectionsRefused": figures.counter("smsbridge_http_connections_refused_total").increment()
             case "SmsbridgeAcceptPaused": figures.counter("smsbridge_http_accept_pauses_total").increment()
-            case "SmsbridgeAllTurnedAway":
+            case "SmsbridgeAllCallbacksRejected":
+                figures.counter("smsbridge_callbacks_rejected_total", [("status", "401"), ("secret", "invalid")])
+                    .increment()
                 figures.counter("smsbridge_authentication_failures_total", [("proof", "header")]).increment()
+            case "SmsbridgeCallbacksRejected":
+                acknowledged().increment(by: 1_000)
+                figures.counter("smsbridge_callbacks_rejected_total", [("status", "404"), ("secret", "valid")])
+                    .increment()
             case "SmsbridgeUnauthenticated":
                 acknowledged().increment()
                 figures.counter("smsbridge_authentication_failures_total", [("proof", "header")]).increment(by: 61)

@@ -36,8 +36,9 @@ AFTERMATH = {"SmsbridgeKafkaLate", "SmsbridgeKafkaErrors", "SmsbridgeSlow", "Sms
 class Traffic:
     """A caller that goes on at a rate, one connection, whatever the answers are."""
 
-    def __init__(self, bridge, rate, secret=SECRET):
-        self.port, self.rate, self.secret = int(bridge.url.rpartition(":")[2]), rate, secret
+    def __init__(self, bridge, rate, secret=SECRET, paths=("/webhooks/delivery-status", "/webhooks/reply"), headers=None):
+        self.port, self.rate = int(bridge.url.rpartition(":")[2]), rate
+        self.paths, self.headers = paths, {"X-Webhook-Secret": secret, "Content-Type": "application/json", **(headers or {})}
         self.ending, self.statuses = threading.Event(), {}
         self.thread = threading.Thread(target=self._run, daemon=True)
         self.thread.start()
@@ -46,11 +47,11 @@ class Traffic:
         connection, count = None, 0
         while not self.ending.wait(1 / self.rate):
             count += 1
-            path = "/webhooks/reply" if count % 2 else "/webhooks/delivery-status"
+            path = self.paths[count % len(self.paths)]
             body = BODY % count if count % 2 == 0 else b'{"Id":%d,"To":"1","Message":"x","Msisdn":"27123456789"}' % count
             try:
                 connection = connection or http.client.HTTPConnection("127.0.0.1", self.port, timeout=12)
-                connection.request("POST", path, body, {"X-Webhook-Secret": self.secret, "Content-Type": "application/json"})
+                connection.request("POST", path, body, self.headers)
                 answer = connection.getresponse()
                 answer.read()
                 status = answer.status
@@ -215,14 +216,14 @@ class Stand:
 
     # ---- a fault
 
-    def fault(self, title, name, expected, break_it, mend_it, *, rules=None, ready=None, alert=None, words="", lasting=(),
-              within=60, mended_within=90, meanwhile=None):
+    def fault(self, title, name, expected, break_it, mend_it, *, rules=None, ready=None, unmet=None, words="", lasting=(),
+              within=60, mended_within=90, during=None):
         """Breaks, waits for everybody to say so, mends, waits for nobody to say so.
 
         - expected: the alerts that the page must show. rules: those that must fire, where they differ.
-        - ready: whether /readyz must be 200 meanwhile. alert: a name among its alerts, or what is unmet.
+        - ready: whether /readyz must be 200 meanwhile. unmet: a name among what is unmet there.
         - words: what the page must say in its text.
-        - meanwhile: what else is done while it lasts.
+        - during: what else is done while it lasts.
         - lasting: of the expected, what goes away only a minute later; the end of the run sees to it.
         """
         if self.only not in title:
@@ -250,19 +251,21 @@ class Stand:
                         return f"/status lacks {sorted(expected - machine)}"
                     if rules - firing:
                         return f"the rules lack {sorted(rules - firing)} and fire {sorted(firing)}"
-                    if ready is not None or alert:
+                    if shown is not None:
                         code, said = self.readyz(name)
                         if ready is not None and (code == 200) != ready:
                             return f"/readyz says {code}: {said}"
-                        if alert and alert not in said["alerts"] and alert not in said["unmet"]:
-                            return f"/readyz does not name {alert}: {said}"
+                        if unmet and unmet not in said["unmet"]:
+                            return f"/readyz does not name {unmet}: {said}"
+                        if set(said["alerts"]) != shown:
+                            return f"/readyz names {sorted(said['alerts'])} and the page {sorted(shown)}"
                     if words and words not in self.page(name)[1]:
                         return f"the page does not say {words!r}"
                     return None
                 self.wait("told", within, told)
                 print(f"      told after {time.monotonic() - began:.1f} s", flush=True)
-            if meanwhile:
-                meanwhile()
+            if during:
+                during()
         finally:
             with report.case(f"{title}: mended, nobody says so any more"):
                 mend_it()
@@ -314,12 +317,20 @@ def in_sync(stand, topic, replicas):
     stand.cluster.admin.incremental_alter_configs([change])[change].result(30)
 
 
-def quiet_faults(stand):
-    """Faults of callers, on the bridge that nobody else calls."""
+def quiet_faults(stand, rejected):
+    """Faults of callers: on the bridge without other traffic, and on one with it."""
+    lost = []
+    stand.fault("a wrong path in the Control Panel", "calm", {"SmsbridgeCallbacksRejected"},
+                lambda: lost.append(Traffic(stand.bridges["calm"], 1, paths=["/webhook/reply"])), lambda: lost[0].stop(),
+                lasting={"SmsbridgeCallbacksRejected"}, ready=True, words="with a valid secret rejected", within=100)
+    stand.fault("a proxy that sends what no HTTP is", "quiet", {"SmsbridgeCallbacksRejected", "SmsbridgeAllCallbacksRejected"},
+                lambda: lost.append(Traffic(stand.bridges["quiet"], 1, headers={"Host ": "a"})), lambda: lost[1].stop(),
+                lasting={"SmsbridgeCallbacksRejected", "SmsbridgeAllCallbacksRejected"}, ready=True, words="400", within=100,
+                during=rejected)
     intruder = []
-    stand.fault("a wrong secret on the caller's side", "quiet", {"SmsbridgeAllTurnedAway"},
+    stand.fault("a wrong secret on the caller's side", "quiet", {"SmsbridgeAllCallbacksRejected"},
                 lambda: intruder.append(Traffic(stand.bridges["quiet"], 10, "another-secret")), lambda: intruder[0].stop(),
-                lasting={"SmsbridgeAllTurnedAway"}, ready=True, words="Nobody gets in")
+                lasting={"SmsbridgeAllCallbacksRejected"}, ready=True, words="none accepted in the last minute")
     crowd = contextlib.ExitStack()
     port = int(stand.bridges["quiet"].url.rpartition(":")[2])
 
@@ -355,7 +366,7 @@ def stuttering(cluster):
         cluster.resume_all()
 
 
-def kafka_faults(stand, meanwhile):
+def kafka_faults(stand, during):
     cluster, slow = stand.cluster, contextlib.ExitStack()
     stand.fault("the brokers are slow", "calm", {"SmsbridgeKafkaLate"}, lambda: slow.enter_context(stuttering(cluster)), slow.close,
                 ready=True, lasting={"SmsbridgeKafkaLate"})
@@ -364,16 +375,16 @@ def kafka_faults(stand, meanwhile):
         return lambda: [action(node) for node in (1, 2, 3)]
 
     stand.fault("the brokers hang; a bridge without a spool", "bare", {"SmsbridgeNotReady", "SmsbridgeEventsRefused"},
-                all_nodes(cluster.pause), all_nodes(cluster.resume), ready=False, alert="kafka",
+                all_nodes(cluster.pause), all_nodes(cluster.resume), ready=False, unmet="kafka",
                 words="Not ready", lasting={"SmsbridgeEventsRefused"})
     stand.fault("the brokers hang", "calm", {"SmsbridgeKafkaDown", "SmsbridgeLaneClosed"}, all_nodes(cluster.pause),
-                all_nodes(cluster.resume), ready=True, alert="kafka", words="Kafka does not answer", meanwhile=meanwhile)
+                all_nodes(cluster.resume), ready=True, words="Kafka does not answer", during=during)
     if stand.long:
         kill = all_nodes(lambda node: cluster.stop(kill=True, node=node))
         stand.fault("the brokers are killed", "calm", {"SmsbridgeKafkaDown", "SmsbridgeLaneClosed"}, kill, cluster.start,
-                    ready=True, alert="kafka")
+                    ready=True)
         stand.fault("the brokers are stopped", "calm", {"SmsbridgeKafkaDown", "SmsbridgeLaneClosed"}, cluster.stop, cluster.start,
-                    ready=True, alert="kafka")
+                    ready=True)
 
         def too_few():
             in_sync(stand, "reply", 3)
@@ -383,7 +394,7 @@ def kafka_faults(stand, meanwhile):
             cluster.start()
             in_sync(stand, "reply", 2)
 
-        stand.fault("too few replicas in sync", "calm", {"SmsbridgeLaneClosed"}, too_few, enough, ready=True, alert="topics",
+        stand.fault("too few replicas in sync", "calm", {"SmsbridgeLaneClosed"}, too_few, enough, ready=True,
                     words="too few replicas in sync")
 
     topic = f"{PREFIX}.reply"
@@ -401,7 +412,7 @@ def kafka_faults(stand, meanwhile):
                 time.sleep(0.1)
 
     stand.fault("a topic is deleted", "calm", {"SmsbridgeLaneClosed", "SmsbridgeTopicDurabilityUnknown"}, delete, make_again,
-                ready=True, alert="topics", words="reply")
+                ready=True, words="reply")
     stand.fault("a topic is made weak", "calm", {"SmsbridgeTopicNotDurable"},
                 lambda: in_sync(stand, "delivery-status", 1),
                 lambda: in_sync(stand, "delivery-status", 2), ready=True, words="min.insync 1")
@@ -410,7 +421,7 @@ def kafka_faults(stand, meanwhile):
 def spool_faults(stand):
     if stand.disk:
         stand.fault("the spool's disk is full", "calm", {"SmsbridgeSpoolUnavailable", "SmsbridgeSpoolDiskLow"}, stand.disk.fill,
-                    stand.disk.free, ready=True, alert="spool", words="The spool takes no events")
+                    stand.disk.free, ready=True, words="The spool takes no events")
     bridge = stand.bridges["calm"]
     spool, ports = stand.spool, tuple(int(url.rpartition(":")[2]) for url in (bridge.url, bridge.admin))
 
@@ -422,7 +433,7 @@ def spool_faults(stand):
 
     if stand.disk:
         stand.fault("the spool's disk is read-only", "calm", {"SmsbridgeSpoolUnavailable"}, read_only,
-                    lambda: stand.disk.read_only(False), ready=True, alert="spool")
+                    lambda: stand.disk.read_only(False), ready=True)
 
     def damage():
         stand.bridges["calm"].end()
@@ -448,7 +459,7 @@ def spool_faults(stand):
                 stand.cluster.pause(node)
 
         stand.fault("the spool's file is deleted while Kafka hangs: what comes is kept all the same", "calm",
-                    {"SmsbridgeKafkaDown", "SmsbridgeLaneClosed"}, delete, stand.cluster.resume_all, ready=True, alert="kafka")
+                    {"SmsbridgeKafkaDown", "SmsbridgeLaneClosed"}, delete, stand.cluster.resume_all, ready=True)
         with stand.report.case("a deleted file has a successor, and nobody is called for it"):
             check(os.path.exists(os.path.join(spool, "spool.db")), "there is none")
             check("SmsbridgeSpoolUnavailable" not in stand.alerts("calm")[0], "the spool takes nothing")
@@ -480,17 +491,18 @@ def run(report, browser, binary, folder, long, only):
             stand.traffic[name] = Traffic(stand.bridges[name], 20)
         with report.case("at the start all is calm: pages, /readyz and rules"):
             stand.calm(180)
-        def look(state):
+        def look(state, name="calm"):
             # Its pictures take their time: the short form has those of the calm page.
             pictures = long or state == "calm"
-            return lambda: browser and browsers.look(report, browser, stand.bridges["calm"].admin, folder, state, pictures)
+            return lambda: browser and browsers.look(report, browser, stand.bridges[name].admin, folder, state, pictures)
 
         look("calm")()
-        quiet_faults(stand)
-        kafka_faults(stand, meanwhile=look("broken"))
+        quiet_faults(stand, rejected=look("rejected", "quiet"))
+        kafka_faults(stand, during=look("broken"))
         spool_faults(stand)
         with report.case("at the end all is calm again, without anybody's help"):
-            stand.calm(180)
+            # A rejected request with a valid secret is shown for five minutes.
+            stand.calm(360)
         with report.case("callers of a bridge with a spool got their 200 meanwhile"):
             # Not each: of a disk that stands still for a second scripts/chaos keeps account.
             statuses = stand.traffic["calm"].statuses

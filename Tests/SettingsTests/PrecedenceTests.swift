@@ -42,7 +42,7 @@ import Testing
             "spool.maxBytes": "10GiB", "spool.anyFileSystem": "false", "durability.strict": "false",
             "durability.interval": "5m",
             "shutdown.delay": "5s", "shutdown.deadline": "25s",
-            "log.level": "info", "log.format": "auto",
+            "log.level": "info", "log.format": "auto", "log.accessSample": "0",
         ]
         #expect(shown == agreed)
     }
@@ -94,7 +94,7 @@ import Testing
         ("spool.none", "true", "TRUE"), ("spool.maxBytes", "1TiB", "1TiB"), ("spool.anyFileSystem", "true", "true"),
         ("durability.strict", "true", "true"), ("durability.interval", "90s", "1m30s"),
         ("shutdown.delay", "0s", "0s"), ("shutdown.deadline", "1m", "60s"), ("log.level", "trace", "trace"),
-        ("log.format", "json", "json"),
+        ("log.format", "json", "json"), ("log.accessSample", "100", "100"),
     ]
 
     @Test func everySettingIsReadFromEverySource() throws {

@@ -162,8 +162,8 @@ def replace(report, binary, folder, authority, rounds):
             with report.case("wrong files: the old certificate is served, with an alert and a metric"):
                 good = files[0].read_bytes()
                 os.replace(shutil.copy(issued[0][1], folder / "wrong"), files[1])
-                check(wait(lambda: "tls" in bridge.alerts()), "no alert")
-                check("http.tls.key" in bridge.alerts()["tls"], f"the alert says {bridge.alerts()}")
+                check(wait(lambda: "SmsbridgeCertificateNotTaken" in bridge.alerts()), "no alert")
+                check("http.tls.key" in bridge.alerts()["SmsbridgeCertificateNotTaken"], f"the alert says {bridge.alerts()}")
                 equal(served(bridge), before, "certificate")
                 failed = bridge.metrics()['smsbridge_tls_certificate_reloads_total{result="failed"}']
                 check(failed >= 1, "no metric")
@@ -173,11 +173,11 @@ def replace(report, binary, folder, authority, rounds):
             with report.case("right files again: taken, and the alert is gone"):
                 renamed(issued[3])
                 check(wait(lambda: served(bridge) == fingerprint(issued[3][0])), "it is not served after 30 s")
-                check(wait(lambda: "tls" not in bridge.alerts()), "the alert stays")
+                check(wait(lambda: "SmsbridgeCertificateNotTaken" not in bridge.alerts()), "the alert stays")
             with report.case("files that are gone: the old certificate is served"):
                 os.remove(files[0])
-                check(wait(lambda: "tls" in bridge.alerts()), "no alert")
-                check("No such file" in bridge.alerts()["tls"], f"the alert says {bridge.alerts()}")
+                check(wait(lambda: "SmsbridgeCertificateNotTaken" in bridge.alerts()), "no alert")
+                check("No such file" in bridge.alerts()["SmsbridgeCertificateNotTaken"], f"the alert says {bridge.alerts()}")
                 equal(served(bridge), fingerprint(issued[3][0]), "certificate")
         with report.case("no request has failed, and no connection that was kept was closed"):
             equal(load.failures[:5], [], "failures")

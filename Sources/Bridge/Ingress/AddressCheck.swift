@@ -10,7 +10,7 @@ struct AddressCheck: Sendable {
     private let allowed: [AddressRange]
     private let trusted: [AddressRange]
 
-    private static let header = Array("x-forwarded-for".utf8)
+    static let header = Array("x-forwarded-for".utf8)
 
     /// - Returns: nil when callers may come from anywhere.
     init?(allowed: [AddressRange], trusted: [AddressRange]) {
@@ -21,16 +21,22 @@ struct AddressCheck: Sendable {
 
     func admits(_ peer: PeerAddress, _ head: borrowing RequestHead, _ bytes: RawSpan) -> Bool {
         guard trusted.contain(peer) else { return allowed.contain(peer) }
-        return client(behind: peer, head, bytes).map { allowed.contain($0) } ?? false
-    }
-
-    /// Who has spoken to the first of our proxies; the leftmost proxy where the list holds nobody else, as for a probe of its
-    /// own. Nil when something on the way there is no address.
-    private func client(behind peer: PeerAddress, _ head: borrowing RequestHead, _ bytes: RawSpan) -> PeerAddress? {
         var lines: [Cut] = []
         head.forEachHeader { name, value in
             if bytes.matches(name, lowercase: Self.header) { lines.append(value) }
         }
+        return admits(peer, lines, bytes)
+    }
+
+    /// - Parameter lines: the values of all `X-Forwarded-For` headers.
+    func admits(_ peer: PeerAddress, _ lines: [Cut], _ bytes: RawSpan) -> Bool {
+        client(behind: peer, lines, bytes).map { allowed.contain($0) } ?? false
+    }
+
+    /// The client of the first of our proxies; the leftmost proxy where the list holds no other address, as for a probe of
+    /// its own. Nil when something on the way there is no address.
+    func client(behind peer: PeerAddress, _ lines: [Cut], _ bytes: RawSpan) -> PeerAddress? {
+        guard trusted.contain(peer) else { return peer }
         var client = peer
         for line in lines.reversed() {
             var end = line.end

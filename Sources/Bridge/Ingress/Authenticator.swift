@@ -1,3 +1,5 @@
+internal import SMSBridgeAddresses
+
 /// What callers are asked for, ready to be compared. It holds no state: another takes its place in one step when secrets
 /// change.
 package final class Authenticator: Sendable {
@@ -7,6 +9,8 @@ package final class Authenticator: Sendable {
     let query: SecretSet?
     let signature: SignatureCheck?
     let addresses: AddressCheck?
+    /// Where callbacks come from, whether or not callers are asked for it: for diagnosis only.
+    let origins: AddressCheck?
     let isEnforced: Bool
     let fallbackAccount: Int
 
@@ -21,6 +25,11 @@ package final class Authenticator: Sendable {
             authentication.signature, secrets: accounts.map(\.signature),
             baseSegments: configuration.basePath.split(separator: "/").count)
         addresses = AddressCheck(allowed: authentication.addresses, trusted: authentication.trustedProxies)
+        origins =
+            addresses
+            ?? AddressCheck(
+                allowed: VendorAddresses.texts.compactMap { try? AddressRange($0) },
+                trusted: authentication.trustedProxies)
         isEnforced = authentication.isEnforced
         fallbackAccount = authentication.fallbackAccount
     }

@@ -1,6 +1,7 @@
 package import SMSBridgeAddresses
 package import SMSBridgeHTTPServer
 package import SMSBridgePublisher
+package import SMSBridgeTelemetry
 package import SMSPortalEvents
 
 #if canImport(Glibc)
@@ -19,6 +20,8 @@ internal import Darwin
 /// | no such route | 404 |
 /// | another method than GET and POST | 405 with `Allow`; OPTIONS 204 |
 ///
+/// Every request that is rejected, by the HTTP server too, is counted and logged with its reason, never with its content.
+///
 /// It lives on the public loop. A request is authenticated when its head is there, before its body is read; what
 /// cannot be understood is published all the same, to the quarantine.
 package final class Ingress: RequestHandler {
@@ -32,6 +35,9 @@ package final class Ingress: RequestHandler {
     private var authenticator: Authenticator
     private var router: Router
     private var querySecret = QuerySecret()
+    private var rejections: RejectionLog
+    private var accessLog: AccessLog
+    private let requestID: (Exchange) -> String
 
     /// What a request's tag says: in its lowest byte the type's position, and from `account` on one more than the account
     /// that the proofs in the head have told, or 0.
@@ -51,16 +57,21 @@ package final class Ingress: RequestHandler {
     ///   - isReady: whether this instance can give a 2xx now and is not stopping.
     ///   - publish: hands an event on; `published` is told with the same token what became of it.
     ///   - respond: sends an answer.
+    ///   - requestID: the `X-Request-Id` of a request's answer.
     package init(
         configuration: IngressConfiguration, decoder: CallbackDecoder, metrics: IngressMetrics,
-        isReady: @escaping () -> Bool, publish: @escaping (RecordBuffer, _ token: UInt64) -> Void,
-        respond: @escaping (Exchange, PreparedResponse) -> Void
+        logger: Logger = Logger(sink: .discarding), isReady: @escaping () -> Bool,
+        publish: @escaping (RecordBuffer, _ token: UInt64) -> Void,
+        respond: @escaping (Exchange, PreparedResponse) -> Void, requestID: @escaping (Exchange) -> String = { _ in "" }
     ) {
         self.decoder = decoder
         self.metrics = metrics
         self.isReady = isReady
         self.publish = publish
         self.respond = respond
+        self.requestID = requestID
+        rejections = RejectionLog(logger)
+        accessLog = AccessLog(logger, every: configuration.accessSample)
         authenticator = Authenticator(configuration)
         router = Router(basePath: configuration.basePath)
         metrics.asks(authenticator.isEnforced && authenticator.asksAnything)
@@ -75,28 +86,33 @@ package final class Ingress: RequestHandler {
     // MARK: - The head: who is it, and what do they want
 
     package func receivedHead(
-        _ head: borrowing RequestHead, bytes: RawSpan, from peer: PeerAddress
+        _ head: borrowing RequestHead, bytes: RawSpan, from peer: PeerAddress, exchange: Exchange
     ) -> HeadVerdict {
         let authenticator = authenticator
         let route = router.route(
             head, bytes, secrets: authenticator.path, isEnforced: authenticator.isEnforced)
-        metrics.received(IngressMetrics.Endpoint(route))
+        let endpoint = IngressMetrics.Endpoint(route)
+        metrics.received(endpoint)
+        func reject(_ status: IngressMetrics.Status, _ answer: PreparedResponse) -> HeadVerdict {
+            noteRejected(head, bytes, peer, exchange, status)
+            return .refuse(answer)
+        }
         switch route {
         case .notFound:
             if router.lacksSecret { metrics.failed(.path) }
-            return refuse(.notFound, Answers.notFound)
+            return reject(.notFound, Answers.notFound)
         case .unauthorized:
             metrics.failed(.path)
-            return refuse(.unauthorized, Answers.unauthorized)
+            return reject(.unauthorized, Answers.unauthorized)
         case .health:
             guard head.method == .get || head.method == .head else {
-                return refuse(.methodNotAllowed, Answers.healthMethodNotAllowed)
+                return reject(.methodNotAllowed, Answers.healthMethodNotAllowed)
             }
             return .accept(tag: Tag.health)
         case .webhook(let type):
             let proof = prove(head, bytes, peer, authenticator)
             guard proof.isRight || !authenticator.isEnforced else {
-                return refuse(.unauthorized, Answers.unauthorized)
+                return reject(.unauthorized, Answers.unauthorized)
             }
             switch head.method {
             case .get, .post:
@@ -105,15 +121,12 @@ package final class Ingress: RequestHandler {
                 if let account = proof.account { tag |= UInt64(account + 1) << Tag.account }
                 if !proof.isRight { tag |= Tag.letIn }
                 return .accept(tag: tag)
-            case .options: return refuse(.noContent, Answers.options)
-            default: return refuse(.methodNotAllowed, Answers.methodNotAllowed)
+            case .options:
+                metrics.answered(.noContent)
+                return .refuse(Answers.options)
+            default: return reject(.methodNotAllowed, Answers.methodNotAllowed)
             }
         }
-    }
-
-    private func refuse(_ status: IngressMetrics.Status, _ answer: PreparedResponse) -> HeadVerdict {
-        metrics.answered(status)
-        return .refuse(answer)
     }
 
     private static func position(of type: EventType) -> Int? { EventType.allCases.firstIndex(of: type) }
@@ -181,12 +194,14 @@ package final class Ingress: RequestHandler {
     // MARK: - The request: one callback, one event
 
     package func receivedRequest(
-        _ head: borrowing RequestHead, bytes: RawSpan, body: RawSpan, exchange: Exchange, tag: UInt64
+        _ head: borrowing RequestHead, bytes: RawSpan, body: RawSpan, from peer: PeerAddress, exchange: Exchange,
+        tag: UInt64
     ) {
+        if accessLog.isOn { beginAccess(head, bytes, body, peer, exchange) }
         if tag == Tag.health {
             let isReady = isReady()
-            metrics.answered(isReady ? .ok : .unavailable)
-            return respond(exchange, isReady ? Answers.healthy : Answers.unavailable)
+            return answer(
+                exchange, isReady ? .ok : .unavailable, isReady ? Answers.healthy : Answers.unavailable)
         }
         var account = Tag.account(of: tag)
         var isLetIn = tag & Tag.letIn != 0
@@ -196,7 +211,7 @@ package final class Ingress: RequestHandler {
             } else {
                 metrics.failed(.signature)
                 guard !authenticator.isEnforced else {
-                    metrics.answered(.unauthorized)
+                    noteRejected(head, bytes, peer, exchange, .unauthorized, signature: .wrong)
                     return respond(exchange, Answers.unauthorized)
                 }
                 isLetIn = true
@@ -246,13 +261,91 @@ package final class Ingress: RequestHandler {
     package func published(_ token: UInt64, _ outcome: PublishOutcome) {
         let exchange = Exchange(rawValue: token)
         switch outcome {
-        case .durable:
-            metrics.answered(.ok)
-            respond(exchange, Answers.received)
-        case .unavailable:
-            metrics.answered(.unavailable)
-            respond(exchange, Answers.unavailable)
+        case .durable: answer(exchange, .ok, Answers.received)
+        case .unavailable: answer(exchange, .unavailable, Answers.unavailable)
         }
+    }
+
+    private func answer(_ exchange: Exchange, _ status: IngressMetrics.Status, _ answer: PreparedResponse) {
+        metrics.answered(status)
+        if accessLog.isOn { accessLog.end(exchange, status: status.rawValue, requestID: requestID) }
+        respond(exchange, answer)
+    }
+
+    // MARK: - Rejected requests and the access log
+
+    package func rejected(
+        _ rejection: ServerRejection, bytes: RawSpan, from peer: PeerAddress, exchange: Exchange
+    ) {
+        guard let status = IngressMetrics.Status(rawValue: rejection.status) else { return }
+        noteRejected(status, rejection.label, bytes, peer, exchange, signature: nil)
+    }
+
+    /// Logs what has been counted of rejected requests and is not in the log yet.
+    ///
+    /// - Parameter all: at the end of the process.
+    package func logRejections(all: Bool = false) {
+        rejections.flush(at: RejectionLog.now, all: all)
+    }
+
+    private func noteRejected(
+        _ head: borrowing RequestHead, _ bytes: RawSpan, _ peer: PeerAddress, _ exchange: Exchange,
+        _ status: IngressMetrics.Status, signature: ShownProofs.State? = nil
+    ) {
+        let rule =
+            switch status {
+            case .unauthorized: "unauthorized"
+            case .methodNotAllowed: "method-not-allowed"
+            default: "no-route"
+            }
+        noteRejected(
+            status, rule, bytes, peer, exchange, signature: signature ?? signatureState(head, bytes))
+    }
+
+    private func noteRejected(
+        _ status: IngressMetrics.Status, _ rule: String, _ bytes: RawSpan, _ peer: PeerAddress, _ exchange: Exchange,
+        signature: ShownProofs.State?
+    ) {
+        metrics.answered(status)
+        let head = LooseHead(bytes)
+        let proofs = ShownProofs(head, bytes, from: peer, authenticator, signature: signature)
+        let isCallback = proofs.isGenuine || proofs.isFromVendor || Router.isCallback(head, bytes)
+        if isCallback { metrics.rejectedCallback(status, hasValidSecret: proofs.isGenuine) }
+        func summary() -> RequestSummary { RequestSummary(head, bytes, from: peer, router, authenticator.origins) }
+        rejections.note(
+            RejectionLog.Key(status: status.rawValue, rule: rule, proof: proofs.text, isCallback: isCallback),
+            at: RejectionLog.now
+        ) { RejectionLog.Sample(request: summary(), requestID: requestID(exchange)) }
+        if accessLog.isOn, accessLog.chooses() {
+            let request = AccessLog.Request(summary: summary(), bytes: bytes.byteCount, receivedAt: RejectionLog.now)
+            accessLog.write(request, status: status.rawValue, requestID: requestID(exchange))
+        }
+    }
+
+    /// What the signature of a request comes to whose head is whole.
+    private func signatureState(_ head: borrowing RequestHead, _ bytes: RawSpan) -> ShownProofs.State? {
+        guard let signature = authenticator.signature else { return nil }
+        guard let claim = signature.claim(head, bytes, now: Self.millisecondsSinceEpoch()) else { return .wrong }
+        var end = head.byteCount
+        switch head.framing {
+        case .none: break
+        case .length(let count): end += count
+        case .chunked: return .unverified
+        }
+        guard end <= bytes.byteCount else { return .unverified }
+        let body = bytes.extracting(head.byteCount..<end)
+        return signature.owner(of: claim, head, bytes, body: body, among: nil) == nil ? .wrong : .valid
+    }
+
+    private func beginAccess(
+        _ head: borrowing RequestHead, _ bytes: RawSpan, _ body: RawSpan, _ peer: PeerAddress, _ exchange: Exchange
+    ) {
+        guard accessLog.chooses() else { return }
+        accessLog.begin(
+            exchange,
+            AccessLog.Request(
+                summary: RequestSummary(LooseHead(bytes), bytes, from: peer, router, authenticator.origins),
+                bytes: head.byteCount + body.byteCount, receivedAt: RejectionLog.now))
     }
 
     private static func millisecondsSinceEpoch() -> Int64 {

@@ -5,6 +5,8 @@ package struct IngressConfiguration: Sendable {
     /// What stands before `/webhooks`, such as `/sms`; empty or beginning with a slash and not ending with one.
     package var basePath: String = ""
     package var authentication = AuthenticationConfiguration()
+    /// One of this many requests is logged with its status; 0 for none.
+    package var accessSample = 0
 
     package init() {}
 }

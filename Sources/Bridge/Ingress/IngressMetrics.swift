@@ -35,29 +35,46 @@ package struct IngressMetrics: Sendable {
         }
     }
 
-    /// The statuses that the ingress answers.
+    /// The statuses of answers on the public port.
     enum Status: Int, CaseIterable {
         case ok = 200
         case noContent = 204
+        case badRequest = 400
         case unauthorized = 401
         case notFound = 404
         case methodNotAllowed = 405
+        case requestTimeout = 408
+        case contentTooLarge = 413
+        case uriTooLong = 414
+        case expectationFailed = 417
+        case headerFieldsTooLarge = 431
         case unavailable = 503
 
         fileprivate var position: Int {
             switch self {
             case .ok: 0
             case .noContent: 1
-            case .unauthorized: 2
-            case .notFound: 3
-            case .methodNotAllowed: 4
-            case .unavailable: 5
+            case .badRequest: 2
+            case .unauthorized: 3
+            case .notFound: 4
+            case .methodNotAllowed: 5
+            case .requestTimeout: 6
+            case .contentTooLarge: 7
+            case .uriTooLong: 8
+            case .expectationFailed: 9
+            case .headerFieldsTooLarge: 10
+            case .unavailable: 11
             }
         }
+
+        /// Whether the request itself is rejected: it will not be accepted by coming again.
+        var isRejection: Bool { (400..<500).contains(rawValue) }
     }
 
     private let requests: [Counter]
     private let responses: [Counter]
+    /// By the position of the status: those with a valid secret, then the others.
+    private let rejections: [[Counter]]
     private let authentication: [Counter]
     private let letIn: Counter
     private let enforced: Gauge
@@ -79,9 +96,17 @@ package struct IngressMetrics: Sendable {
         responses = Status.allCases.map {
             registry.counter(
                 "smsbridge_http_responses_total",
-                help:
-                    "Answers given by the public routes, by status. Refusals by the HTTP server itself are counted apart.",
-                labels: [("status", String($0.rawValue))])
+                help: "Answers on the public port, by status.", labels: [("status", String($0.rawValue))])
+        }
+        rejections = Status.allCases.map { status in
+            guard status.isRejection else { return [] }
+            return ["valid", "invalid"].map {
+                registry.counter(
+                    "smsbridge_callbacks_rejected_total",
+                    help:
+                        "Requests rejected with 4xx that are callbacks by their path, secret or address, by status and by whether they carry a valid secret.",
+                    labels: [("status", String(status.rawValue)), ("secret", $0)])
+            }
         }
         authentication = Proof.allCases.map {
             registry.counter(
@@ -104,6 +129,11 @@ package struct IngressMetrics: Sendable {
 
     func answered(_ status: Status) {
         responses[status.position].increment()
+    }
+
+    func rejectedCallback(_ status: Status, hasValidSecret: Bool) {
+        guard status.isRejection else { return }
+        rejections[status.position][hasValidSecret ? 0 : 1].increment()
     }
 
     func asks(_ isEnforced: Bool) {

@@ -75,6 +75,49 @@ struct Router {
         }
     }
 
+    // MARK: - For the log
+
+    /// Whether the path names a route of callbacks, right or not.
+    static func isCallback(_ head: LooseHead, _ bytes: RawSpan) -> Bool {
+        head.segments.contains { PercentEncoding.matches($0, in: bytes, "webhooks", ignoringCase: true) }
+    }
+
+    /// The path with `…` for every segment that is neither one of ours nor a misspelling of one: it might be a secret.
+    func shown(_ head: LooseHead, _ bytes: RawSpan) -> String {
+        guard !head.segments.isEmpty else { return "/" }
+        let known = base.map { String(decoding: $0, as: UTF8.self) } + Self.names
+        return head.segments.map { cut in
+            let text = bytes.extracting(cut.offset..<cut.end).withUnsafeBytes { String(decoding: $0, as: UTF8.self) }
+            let isPlain = text.utf8.allSatisfy { byte in
+                (byte | 0x20) &- UInt8(ascii: "a") < 26 || byte == UInt8(ascii: "-") || byte == UInt8(ascii: "_")
+            }
+            guard isPlain, text.utf8.count <= Self.longestShown, known.contains(where: { Self.isNear(text, $0) }) else {
+                return "/…"
+            }
+            return "/" + text
+        }.joined()
+    }
+
+    private static let names = ["webhooks", "healthz"] + EventType.allCases.map(\.rawValue)
+    private static let longestShown = 32
+
+    /// Whether at most two letters differ.
+    private static func isNear(_ text: String, _ name: String) -> Bool {
+        let text = Array(text.lowercased().utf8)
+        let name = Array(name.lowercased().utf8)
+        guard abs(text.count - name.count) <= 2 else { return false }
+        var last = Array(0...name.count)
+        for (row, byte) in text.enumerated() {
+            var current = [row + 1]
+            for (column, other) in name.enumerated() {
+                current.append(min(current[column] + 1, last[column + 1] + 1, last[column] + (byte == other ? 0 : 1)))
+            }
+            last = current
+        }
+        // Of short names two letters are too much.
+        return last[name.count] <= (name.count > 4 ? 2 : 1)
+    }
+
     private mutating func decode(_ cut: Cut, _ bytes: RawSpan) -> Bool {
         segment.removeAll(keepingCapacity: true)
         return PercentEncoding.decode(cut, in: bytes, into: &segment)

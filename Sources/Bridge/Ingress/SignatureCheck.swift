@@ -17,7 +17,7 @@ struct SignatureCheck: Sendable {
     }
 
     private let keys: [(key: HMACKey, account: Int)]
-    private let header: [UInt8]
+    let header: [UInt8]
     private let timestampHeader: [UInt8]?
     private let value: Template<ValuePlace>
     private let signed: Template<SignedPlace>

@@ -74,7 +74,9 @@ final class OperationsHandler: RequestHandler {
         }
     }
 
-    func receivedHead(_ head: borrowing RequestHead, bytes: RawSpan, from peer: PeerAddress) -> HeadVerdict {
+    func receivedHead(
+        _ head: borrowing RequestHead, bytes: RawSpan, from peer: PeerAddress, exchange: Exchange
+    ) -> HeadVerdict {
         for route in Route.allCases where PercentEncoding.matches(head.path, in: bytes, route.path) {
             var route = route
             if case .index = route, let query = head.query, PercentEncoding.matches(query, in: bytes, "refresh=never") {
@@ -86,7 +88,8 @@ final class OperationsHandler: RequestHandler {
     }
 
     func receivedRequest(
-        _ head: borrowing RequestHead, bytes: RawSpan, body: RawSpan, exchange: Exchange, tag: UInt64
+        _ head: borrowing RequestHead, bytes: RawSpan, body: RawSpan, from peer: PeerAddress, exchange: Exchange,
+        tag: UInt64
     ) {
         let answer =
             switch Route(rawValue: tag) {
@@ -148,7 +151,7 @@ final class OperationsHandler: RequestHandler {
     }
 
     private func readinessReport() -> PreparedResponse {
-        let (isReady, json) = readiness.report()
-        return PreparedResponse(status: isReady ? 200 : 503, headers: Self.json, body: json)
+        let report = report()
+        return PreparedResponse(status: report.isReady ? 200 : 503, headers: Self.json, body: report.readinessJSON())
     }
 }

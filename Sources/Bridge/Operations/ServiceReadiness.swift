@@ -50,17 +50,4 @@ package final class ServiceReadiness: Sendable {
 
     /// What is unmet and what is alerted, of one moment.
     var conditions: (unmet: [String: String], alerts: [String: String]) { state.withLock { ($0.unmet, $0.alerts) } }
-
-    /// `{"ready":false,"unmet":{"starting":"…"},"alerts":{}}`, and whether it says ready: both of one moment.
-    func report() -> (isReady: Bool, json: [UInt8]) {
-        let (unmet, alerts) = conditions
-        var json = "{\"ready\":\(unmet.isEmpty),\"unmet\":"
-        json += Self.object(unmet) + ",\"alerts\":" + Self.object(alerts) + "}\n"
-        return (unmet.isEmpty, Array(json.utf8))
-    }
-
-    private static func object(_ members: [String: String]) -> String {
-        let pairs = members.sorted { $0.key < $1.key }.map { "\(JSONText.string($0.key)):\(JSONText.string($0.value))" }
-        return "{" + pairs.joined(separator: ",") + "}"
-    }
 }

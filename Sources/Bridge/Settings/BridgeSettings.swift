@@ -265,6 +265,8 @@ package struct BridgeSettings: Sendable, Equatable {
 
         package var level = Level.info
         package var format = Format.auto
+        /// One of this many requests is logged; 0 for none.
+        package var accessSample = 0
     }
 
     package var http = HTTP()

@@ -115,7 +115,7 @@ final class Connection {
             return
         }
         setDeadline(.head, server.headTimeout)
-        if isSurplus { sendOwn(server.prepared.surplus, keepAlive: false) }
+        if isSurplus { reject(.connections, nil, server.prepared.surplus) }
     }
 
     // MARK: Readiness
@@ -243,7 +243,19 @@ final class Connection {
 
     private func refuseForMemory() {
         server.tally.refusedForMemory += 1
-        sendOwn(server.prepared.memory, keepAlive: false)
+        reject(.memory, pending, server.prepared.memory)
+    }
+
+    /// Answers with an error of the server's own, after which the connection ends, and tells the handler.
+    ///
+    /// - Parameter buffer: what holds the bytes of the request that have come.
+    private func reject(_ rejection: ServerRejection, _ buffer: RequestBuffer?, _ response: PreparedResponse) {
+        if let buffer {
+            buffer.withBytes { server.handler.rejected(rejection, bytes: $0, from: peer, exchange: exchange) }
+        } else {
+            server.handler.rejected(rejection, bytes: RawSpan(), from: peer, exchange: exchange)
+        }
+        sendOwn(response, keepAlive: false)
     }
 
     // MARK: Before the first request
@@ -342,7 +354,10 @@ final class Connection {
         server.endedHandshake()
         // Whoever speaks HTTP here is told so in the language that they speak.
         if failure == .plaintext {
-            server.assemble(server.prepared.plaintext, isLast: true, isHead: false, saysKeepAlive: false) {
+            server.handler.rejected(.plaintext, bytes: RawSpan(), from: peer, exchange: exchange)
+            server.assemble(
+                server.prepared.plaintext, to: exchange, isLast: true, isHead: false, saysKeepAlive: false
+            ) {
                 _ = transport.writePlain($0)
             }
         }
@@ -390,7 +405,7 @@ final class Connection {
                 } else {
                     server.countRefusal(by: rule)
                     isHead = buffer.isHead
-                    sendOwn(server.prepared.refusal(by: rule), keepAlive: false)
+                    reject(.rule(rule), buffer, server.prepared.refusal(by: rule))
                 }
             case .body: break
             }
@@ -412,7 +427,7 @@ final class Connection {
             if isForServer {
                 verdict = .accept(tag: 0)
             } else {
-                verdict = server.handler.receivedHead(head, bytes: bytes, from: peer)
+                verdict = server.handler.receivedHead(head, bytes: bytes, from: peer, exchange: exchange)
             }
             // RFC 9110 section 10.1.1: not sent when some of the body has come, nor when there is none.
             expectsContinue = head.expectsContinue && head.framing != .none && bytes.byteCount == head.byteCount
@@ -441,7 +456,8 @@ final class Connection {
                 isOwed = true
                 let exchange = exchange
                 buffer.withRequest { head, bytes, body in
-                    server.handler.receivedRequest(head, bytes: bytes, body: body, exchange: exchange, tag: tag)
+                    server.handler.receivedRequest(
+                        head, bytes: bytes, body: body, from: peer, exchange: exchange, tag: tag)
                 }
             }
         case nil:
@@ -504,8 +520,9 @@ final class Connection {
         server.tally.responses += 1
         isLast = !keepAlive || server.answersAreLast || (hasEnded && pending == nil)
         phase = .flushing
+        let answered = exchange
         exchange = exchange.successor
-        server.assemble(response, isLast: isLast, isHead: isHead, saysKeepAlive: isHTTP10) { write($0) }
+        server.assemble(response, to: answered, isLast: isLast, isHead: isHead, saysKeepAlive: isHTTP10) { write($0) }
         guard phase == .flushing else { return }
         if !hasOutput { finishAnswer() } else { setDeadline(.flush, server.writeTimeout) }
     }
@@ -627,7 +644,7 @@ final class Connection {
                 return
             }
             if awaits == .body { server.tally.bodyTimeouts += 1 } else { server.tally.headTimeouts += 1 }
-            sendOwn(server.prepared.timeout, keepAlive: false)
+            reject(awaits == .body ? .bodyTimeout : .headTimeout, pending, server.prepared.timeout)
         case .flush:
             server.tally.writeTimeouts += 1
             close()

@@ -20,6 +20,7 @@ package final class HTTPServer {
     /// any time: connections that are open keep theirs.
     package var tls: TLSContext?
     let prepared = PreparedAnswers()
+    private let requestIDs = RequestIDs()
 
     let headTimeout: UInt64
     let bodyTimeout: UInt64
@@ -278,9 +279,12 @@ package final class HTTPServer {
         return connection
     }
 
+    /// The `X-Request-Id` of the answer to a request.
+    package func requestID(of exchange: Exchange) -> String { requestIDs.text(of: exchange) }
+
     /// Puts an answer's bytes together, for the call only.
     func assemble(
-        _ response: PreparedResponse, isLast: Bool, isHead: Bool, saysKeepAlive: Bool,
+        _ response: PreparedResponse, to exchange: Exchange, isLast: Bool, isHead: Bool, saysKeepAlive: Bool,
         _ write: (UnsafeRawBufferPointer) -> Void
     ) {
         let second = Int64(time(nil))
@@ -294,6 +298,7 @@ package final class HTTPServer {
         bytes.removeAll(keepingCapacity: true)
         bytes.append(contentsOf: response.bytes[..<response.bodyOffset])
         bytes.append(contentsOf: dateLine)
+        requestIDs.append(exchange, to: &bytes)
         bytes.append(
             contentsOf: isLast ? Self.connectionClose : saysKeepAlive ? Self.connectionKeepAlive : Self.lineEnd)
         if !isHead { bytes.append(contentsOf: response.bytes[response.bodyOffset...]) }
@@ -428,11 +433,14 @@ package final class HTTPServer {
 
 /// What a closed server has in place of its handler.
 private final class NoHandler: RequestHandler {
-    func receivedHead(_ head: borrowing RequestHead, bytes: RawSpan, from peer: PeerAddress) -> HeadVerdict {
+    func receivedHead(
+        _ head: borrowing RequestHead, bytes: RawSpan, from peer: PeerAddress, exchange: Exchange
+    ) -> HeadVerdict {
         .refuse(PreparedResponse(status: 503))
     }
 
     func receivedRequest(
-        _ head: borrowing RequestHead, bytes: RawSpan, body: RawSpan, exchange: Exchange, tag: UInt64
+        _ head: borrowing RequestHead, bytes: RawSpan, body: RawSpan, from peer: PeerAddress, exchange: Exchange,
+        tag: UInt64
     ) {}
 }

@@ -82,6 +82,11 @@ package final class RequestBuffer {
             UnsafeRawBufferPointer(rebasing: bytes[headEnd..<max(headEnd, min(bodyEnd, bytes.count))]).bytes)
     }
 
+    /// What has come of the present request.
+    func withBytes(_ body: (RawSpan) -> Void) {
+        body(UnsafeRawBufferPointer(rebasing: memory[start..<end]).bytes)
+    }
+
     /// Goes on to the request behind the one that has ended.
     package func advance() {
         start = min(end, start + parser.pointee.position)

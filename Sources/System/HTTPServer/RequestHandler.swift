@@ -13,7 +13,13 @@ package enum HeadVerdict {
 /// The bytes that a call is given are valid in that call only; cuts of the head are offsets in them.
 package protocol RequestHandler: AnyObject {
     /// The head is whole; nothing of the body need have come, and `100 Continue` has not been sent.
-    func receivedHead(_ head: borrowing RequestHead, bytes: RawSpan, from peer: PeerAddress) -> HeadVerdict
+    ///
+    /// - Parameters:
+    ///   - bytes: the head, and what has come of the body.
+    ///   - exchange: the request, as `receivedRequest` names it and its answer's `X-Request-Id` does.
+    func receivedHead(
+        _ head: borrowing RequestHead, bytes: RawSpan, from peer: PeerAddress, exchange: Exchange
+    ) -> HeadVerdict
 
     /// The request is whole. It must be answered once, now or later, by `HTTPServer.respond(to:with:)`; until then the
     /// connection's next request waits.
@@ -23,13 +29,25 @@ package protocol RequestHandler: AnyObject {
     ///   - exchange: what to answer.
     ///   - tag: from `receivedHead`.
     func receivedRequest(
-        _ head: borrowing RequestHead, bytes: RawSpan, body: RawSpan, exchange: Exchange, tag: UInt64)
+        _ head: borrowing RequestHead, bytes: RawSpan, body: RawSpan, from peer: PeerAddress, exchange: Exchange,
+        tag: UInt64)
 
     /// The connection was lost before the answer: an answer to this exchange goes nowhere. A client that has only
     /// closed its sending side still gets one and is not told of here.
     func clientLeft(_ exchange: Exchange)
+
+    /// The server itself has rejected a request.
+    ///
+    /// - Parameters:
+    ///   - bytes: what has come of the request and is still there: perhaps not even its first line, and nothing of it need
+    ///     be valid.
+    func rejected(_ rejection: ServerRejection, bytes: RawSpan, from peer: PeerAddress, exchange: Exchange)
 }
 
 extension RequestHandler {
     package func clientLeft(_ exchange: Exchange) {}
+
+    package func rejected(
+        _ rejection: ServerRejection, bytes: RawSpan, from peer: PeerAddress, exchange: Exchange
+    ) {}
 }

@@ -120,7 +120,11 @@ package enum PercentEncoding {
     }
 
     /// Whether the piece, decoded once, is exactly `text`.
-    package static func matches(_ cut: Cut, in bytes: RawSpan, _ text: StaticString) -> Bool {
+    ///
+    /// - Parameter ignoringCase: whether ASCII letters match in either case; `text` is then in lower case.
+    package static func matches(
+        _ cut: Cut, in bytes: RawSpan, _ text: StaticString, ignoringCase: Bool = false
+    ) -> Bool {
         text.withUTF8Buffer { text in
             var index = cut.offset
             var matched = 0
@@ -133,6 +137,7 @@ package enum PercentEncoding {
                     byte = decoded
                     index += 2
                 }
+                if ignoringCase { byte = ByteScan.lowercased(byte) }
                 guard byte == text[matched] else { return false }
                 matched += 1
             }

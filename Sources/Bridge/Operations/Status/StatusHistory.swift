@@ -29,15 +29,17 @@ struct StatusHistory {
         let waiting: Double
     }
 
-    /// The counters that are remembered. Each is summed over all labels but the one named.
-    private static let watched: [(name: String, label: String)] = [
-        ("smsbridge_events_acknowledged_total", "topic"), ("smsbridge_events_spooled_total", "topic"),
-        ("smsbridge_events_unavailable_total", "reason"), ("smsbridge_events_hedged_total", ""),
-        ("smsbridge_events_refused_by_kafka_total", ""), ("smsbridge_producer_replacements_total", ""),
-        ("smsbridge_kafka_errors_total", "error"), ("smsbridge_http_responses_total", "status"),
-        ("smsbridge_http_refused_for_memory_total", ""), ("smsbridge_http_connections_refused_total", ""),
-        ("smsbridge_http_accept_pauses_total", ""), ("smsbridge_authentication_failures_total", "proof"),
-        ("smsbridge_log_dropped_total", ""),
+    /// The counters that are remembered. Each is summed over all labels but those named, whose values make its key,
+    /// with a blank between them.
+    private static let watched: [(name: String, labels: [String])] = [
+        ("smsbridge_events_acknowledged_total", ["topic"]), ("smsbridge_events_spooled_total", ["topic"]),
+        ("smsbridge_events_unavailable_total", ["reason"]), ("smsbridge_events_hedged_total", []),
+        ("smsbridge_events_refused_by_kafka_total", []), ("smsbridge_producer_replacements_total", []),
+        ("smsbridge_kafka_errors_total", ["error"]), ("smsbridge_http_responses_total", ["status"]),
+        ("smsbridge_callbacks_rejected_total", ["secret", "status"]),
+        ("smsbridge_http_refused_for_memory_total", []), ("smsbridge_http_connections_refused_total", []),
+        ("smsbridge_http_accept_pauses_total", []), ("smsbridge_authentication_failures_total", ["proof"]),
+        ("smsbridge_log_dropped_total", []),
     ]
     private static let accepted = ["smsbridge_events_acknowledged_total", "smsbridge_events_spooled_total"]
     private static let refused = [
@@ -77,11 +79,11 @@ struct StatusHistory {
 
     private mutating func read(_ snapshot: MetricSnapshot, at now: UInt64) -> Sample {
         var totals = [Double](repeating: 0, count: positions.count)
-        for (name, label) in Self.watched {
+        for (name, labels) in Self.watched {
             for sample in snapshot[name] {
                 // What is wrong with a connection is no refusal of an event.
                 if sample["kind"] == "client" { continue }
-                let key = Key(name: name, value: label.isEmpty ? "" : sample[label])
+                let key = Key(name: name, value: labels.map { sample[$0] }.joined(separator: " "))
                 if let position = positions[key] {
                     totals[position] += sample.value
                 } else {

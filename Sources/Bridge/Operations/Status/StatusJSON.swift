@@ -47,4 +47,21 @@ extension StatusReport {
         ])
         return Array((text + "\n").utf8)
     }
+
+    /// What `/readyz` tells: `{"ready":false,"unmet":{"starting":"…"},"alerts":{"SmsbridgeKafkaDown":"Kafka does not answer"}}`.
+    /// The alerts are those of the findings, by their names in the alert rules.
+    func readinessJSON() -> [UInt8] {
+        var alerts: [String: String] = [:]
+        for finding in findings {
+            guard let alert = finding.alert else { continue }
+            alerts[alert] = alerts[alert].map { "\($0); \(finding.title)" } ?? finding.title
+        }
+        func object(_ members: [(String, String)]) -> String {
+            "{" + members.map { "\(JSONText.string($0)):\(JSONText.string($1))" }.joined(separator: ",") + "}"
+        }
+        let text =
+            "{\"ready\":\(isReady),\"unmet\":\(object(unmet.map { ($0.name, $0.reason) })),"
+            + "\"alerts\":\(object(alerts.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }))}\n"
+        return Array(text.utf8)
+    }
 }

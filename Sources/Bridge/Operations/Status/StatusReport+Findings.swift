@@ -220,23 +220,7 @@ extension StatusReport {
                 .critical, "SmsbridgeAcceptPaused", "There are no descriptors left",
                 "Connections wait to be accepted. Raise LimitNOFILE= or ulimit -n.")
         }
-        let proofs = history.grown("smsbridge_authentication_failures_total", over: moment)
-        let turnedAway = proofs.reduce(0) { $0 + $1.by }
-        let names = proofs.map(\.value).joined(separator: ", ")
-        let accepted =
-            history.increase("smsbridge_events_acknowledged_total", over: moment)
-            + history.increase("smsbridge_events_spooled_total", over: moment)
-        if turnedAway > 0, accepted == 0 {
-            add(
-                .critical, "SmsbridgeAllTurnedAway",
-                "Nobody gets in: \(Figure.count(turnedAway, of: "request")) answered 401 in the last minute (\(names))",
-                "The vendor has another secret than this bridge: compare the Control Panel with the settings auth.*.")
-        } else if turnedAway > 0 {
-            add(
-                turnedAway > 60 ? .warning : .notice, "SmsbridgeUnauthenticated",
-                "\(Figure.count(turnedAway, of: "request")) answered 401 in the last minute (\(names))",
-                "A secret was changed on one side only, or somebody tries.")
-        }
+        judgeRejections(evidence, add)
         let quarantined =
             history.increase("smsbridge_events_acknowledged_total", "quarantine", over: 900)
             + history.increase("smsbridge_events_spooled_total", "quarantine", over: 900)
@@ -264,6 +248,77 @@ extension StatusReport {
     }
 
     /// Files that are read again when they change, and what stands in for them for a time only.
+    private static func judgeRejections(_ evidence: Evidence, _ add: Add) {
+        let history = evidence.history
+        let accepted =
+            history.increase("smsbridge_events_acknowledged_total", over: moment)
+            + history.increase("smsbridge_events_spooled_total", over: moment)
+        let proofs = history.grown("smsbridge_authentication_failures_total", over: moment)
+        let unauthorized = proofs.reduce(0) { $0 + $1.by }
+        let names = proofs.map(\.value).joined(separator: ", ")
+        let rejected = rejections(history, over: moment) { _ in true }
+        let count = rejected.reduce(0) { $0 + $1.count }
+        let genuine = rejections(history, over: rejectionMoment) { $0 == "valid" }
+        if !genuine.isEmpty {
+            add(
+                .critical, "SmsbridgeCallbacksRejected",
+                "\(Figure.count(genuine.reduce(0) { $0 + $1.count }, of: "request")) with a valid secret rejected in the last"
+                    + " \(Figure.duration(rejectionMoment)): \(text(genuine))",
+                "The vendor gives up after five attempts. \(advice(genuine)) The log has a line for each reason: request rejected."
+            )
+        }
+        if count > 0, accepted == 0 {
+            add(
+                .critical, "SmsbridgeAllCallbacksRejected",
+                "All requests rejected, none accepted in the last minute: \(text(rejected))",
+                "\(advice(rejected)) The log has a line for each reason: request rejected.")
+        } else if unauthorized > 0 {
+            add(
+                unauthorized > 60 ? .warning : .notice, "SmsbridgeUnauthenticated",
+                "\(Figure.count(unauthorized, of: "request")) answered 401 in the last minute (\(names))",
+                "A secret was changed on one side only, or these are attempts to get in.")
+        }
+    }
+
+    /// How long a rejected request with a valid secret is shown: as long as its alert fires, in seconds.
+    private static let rejectionMoment = 300.0
+
+    private typealias Rejections = [(status: String, count: Double)]
+
+    /// Rejected callbacks by status.
+    private static func rejections(
+        _ history: StatusHistory.View, over seconds: Double, _ isIncluded: (_ secret: Substring) -> Bool
+    ) -> Rejections {
+        var counts: [String: Double] = [:]
+        for (value, count) in history.grown("smsbridge_callbacks_rejected_total", over: seconds) {
+            let words = value.split(separator: " ")
+            guard words.count == 2, isIncluded(words[0]) else { continue }
+            counts[String(words[1]), default: 0] += count
+        }
+        return counts.sorted { $0.key < $1.key }.map { (status: $0.key, count: $0.value) }
+    }
+
+    private static func text(_ rejections: Rejections) -> String {
+        rejections.map { "\(Figure.count($0.count)) × \($0.status)" }.joined(separator: ", ")
+    }
+
+    private static func advice(_ rejections: Rejections) -> String {
+        rejections.compactMap { rejectionAdvice[$0.status] }.joined(separator: " ")
+    }
+
+    private static let rejectionAdvice = [
+        "400": "400: something in front sends what is not HTTP/1.1; smsbridge_http_refused_total names the rule.",
+        "401":
+            "401: a secret or another proof is missing or wrong; compare the Control Panel with the settings auth.*.",
+        "404": "404: the URL in the Control Panel is wrong; it ends in /webhooks or /webhooks/<type>.",
+        "405": "405: the method is neither GET nor POST.",
+        "408": "408: requests do not arrive in time (http.headTimeout, http.bodyTimeout).",
+        "413": "413: the body is larger than http.maxBodyBytes.",
+        "414": "414: the URL is longer than http.maxTargetBytes.",
+        "417": "417: something in front sends an Expect header other than 100-continue.",
+        "431": "431: the headers are larger than http.maxHeaderBytes, or more than http.maxHeaders.",
+    ]
+
     private static func judgeFiles(_ evidence: Evidence, _ add: Add) {
         if let end = evidence.snapshot.value("smsbridge_tls_certificate_expiry_seconds"), end > 0,
             end - evidence.time < 14 * 86_400

@@ -143,9 +143,15 @@ struct StatusReport {
             ("smsbridge_events_unavailable_total", "", nil, "503, the event cannot be made durable"),
             ("smsbridge_http_refused_for_memory_total", "", nil, "503, too much in memory"),
             ("smsbridge_http_connections_refused_total", "", nil, "503, too many connections"),
+            ("smsbridge_http_responses_total", "status", "400", "400, not valid HTTP"),
             ("smsbridge_http_responses_total", "status", "401", "401, no or a wrong secret"),
             ("smsbridge_http_responses_total", "status", "404", "404, no such path"),
             ("smsbridge_http_responses_total", "status", "405", "405, neither GET nor POST"),
+            ("smsbridge_http_responses_total", "status", "408", "408, not received in time"),
+            ("smsbridge_http_responses_total", "status", "413", "413, body too large"),
+            ("smsbridge_http_responses_total", "status", "414", "414, URL too long"),
+            ("smsbridge_http_responses_total", "status", "417", "417, unknown Expect header"),
+            ("smsbridge_http_responses_total", "status", "431", "431, headers too large"),
         ]
         return counters.map { metric, label, value, name in
             Outcome(

@@ -389,5 +389,10 @@ extension Declaration {
         .single(
             "log.format", \.log.format, .word("format"), also: ["logging.format"],
             "`text` is one line for a person, `json` one object a line, `auto` text on a terminal and JSON otherwise."),
+        .single(
+            "log.accessSample", \.log.accessSample, .integer(0...1_000_000),
+            also: ["log.access", "log.accessLog", "http.accessLog", "log.requests"],
+            "Access log: one of this many requests is logged with its status, route and duration; 0 logs none. Rejected requests are counted in the log either way."
+        ),
     ]
 }

@@ -117,10 +117,11 @@ final class Bridge {
             logger: logger.labelled("kafka"), onChange: { _ = answers.post(()) })
         ingress = Ingress(
             configuration: settings.ingress, decoder: try CallbackDecoder(settings.decoder),
-            metrics: IngressMetrics(registry),
+            metrics: IngressMetrics(registry), logger: logger.labelled("http"),
             isReady: { [readiness] in readiness.isReady },
             publish: { [unowned self] in publisher.publish($0, token: $1) },
-            respond: { [unowned self] in server.respond(to: $0, with: $1) })
+            respond: { [unowned self] in server.respond(to: $0, with: $1) },
+            requestID: { [unowned self] in server.requestID(of: $0) })
         let budget = shareOutDescriptors()
         var httpConfiguration = settings.httpServer
         httpConfiguration.maxConnections = budget.publicConnections
@@ -160,6 +161,7 @@ final class Bridge {
                     ["limit": DescriptorBudget.limit, "connections": server.openConnections])
             }
             publisher.updateGauges()
+            ingress.logRejections()
             updateReadiness()
             notifier?.show(readiness.summary)
         }
@@ -345,6 +347,7 @@ final class Bridge {
         let remains = publisher.close()
         if unanswered > 0 { logger.warning("requests were answered 503 at the end", ["requests": unanswered]) }
         server?.close()
+        ingress?.logRejections(all: true)
         operations?.stop()
         certificates?.stop()
         let closesBy = ContinuousClock.now + closingTime * 4 / 5

@@ -101,6 +101,7 @@ extension BridgeSettings {
     var ingress: IngressConfiguration {
         var configuration = IngressConfiguration()
         configuration.basePath = http.basePath
+        configuration.accessSample = log.accessSample
         configuration.authentication = authentication
         return configuration
     }
