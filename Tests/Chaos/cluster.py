@@ -1,5 +1,6 @@
 """A Kafka of the suite's own, to be broken: started by KAFKA_START, its nodes' process ids known."""
 
+import json
 import os
 import shutil
 import signal
@@ -7,9 +8,10 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 
 from bridge import free_port
-from confluent_kafka import TopicPartition
+from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -32,13 +34,14 @@ def free_base(nodes, extra=500):
 
 
 class Proxy:
-    """proxy.py as a process."""
+    """A proxy as a process: proxy.py, or another that prints its ports and obeys lines."""
 
-    def __init__(self, port, target):
+    def __init__(self, *arguments, program="proxy.py"):
         self.process = subprocess.Popen(
-            [sys.executable, os.path.join(HERE, "proxy.py"), str(port), str(target)], stdin=subprocess.PIPE,
+            [sys.executable, os.path.join(HERE, program), *map(str, arguments)], stdin=subprocess.PIPE,
             stdout=subprocess.PIPE, text=True, start_new_session=True)
-        self.port = int(self.process.stdout.readline())
+        self.ports = [int(port) for port in self.process.stdout.readline().split(",")]
+        self.port = self.ports[0]
 
     def tell(self, line):
         self.process.stdin.write(line + "\n")
@@ -56,20 +59,36 @@ class Proxy:
             self.process.wait(5)
 
 
+class Switch(Proxy):
+    """switch.py: one address, behind it one of two clusters."""
+
+    def __init__(self, first, second):
+        super().__init__(*(",".join(str(cluster.port + n) for n in range(cluster.nodes)) for cluster in (first, second)),
+                         program="switch.py")
+        self.bootstrap = ",".join(f"127.0.0.1:{port}" for port in self.ports)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.end()
+
+
 class Cluster:
     """One or three nodes. `bootstrap` is the way in for everybody, `through` the way by the proxy (one node only)."""
 
-    def __init__(self, starter, nodes=1, sasl=False):
+    def __init__(self, starter, nodes=1, sasl=False, data=None, properties=()):
+        """- data: the folder of a cluster's data (`wipe`), which this one continues."""
         self.starter, self.nodes = starter, nodes
-        self.folder = tempfile.mkdtemp(prefix="smsbridge-chaos-kafka-")
+        self.folder = data or tempfile.mkdtemp(prefix="smsbridge-chaos-kafka-")
         self.port = free_base(nodes)
         self.proxy = None
         self.stopped = set()
         self.environment = {**os.environ, "KAFKA_PORT": str(self.port), "KAFKA_DIR": self.folder, "KAFKA_NODES": str(nodes),
                             "KAFKA_WAIT": "90"}
-        lines = ["log.retention.check.interval.ms=10000", "log.segment.bytes=67108864",
+        lines = ["log.retention.check.interval.ms=2000", "log.segment.bytes=67108864",
                  # A broker that comes back answers at once: nothing else is on this machine.
-                 "controlled.shutdown.enable=false"]
+                 "controlled.shutdown.enable=false", *properties]
         if sasl:
             self.sasl_port = free_base(nodes)
             self.environment["KAFKA_SASL_PORT"] = str(self.sasl_port)
@@ -138,6 +157,36 @@ class Cluster:
                 pass
             self.stopped.discard(pid)
 
+    def wipe(self, keeps_id):
+        """Takes away the data of every node, which must be stopped, and with it the cluster's id unless it is kept.
+
+        - Returns: a folder with all of it, for `Cluster(data=…)`.
+        """
+        aside = tempfile.mkdtemp(prefix="smsbridge-chaos-wiped-")
+        for n in range(self.nodes):
+            shutil.move(os.path.join(self.folder, f"node-{n + 1}"), aside)
+        identity = os.path.join(self.folder, "cluster.id")
+        shutil.copy(identity, aside)
+        if not keeps_id:
+            os.unlink(identity)
+        return aside
+
+    def use_producer_id(self):
+        """Takes a producer id as a producer does, and returns it: the next one follows it."""
+        found = []
+        producer = Producer({"bootstrap.servers": self.bootstrap, "broker.address.family": "v4", "enable.idempotence": True,
+                             "statistics.interval.ms": 20, "log_level": 0,
+                             "stats_cb": lambda text: found.append(json.loads(text)["eos"]["producer_id"])})
+        deadline = time.monotonic() + 20
+        while not found or found[-1] < 0:
+            producer.poll(0.05)
+            if time.monotonic() > deadline:
+                raise OSError("the cluster gives no producer id")
+        return found[-1]
+
+    def id(self):
+        return self.admin.describe_cluster().result(15).cluster_id
+
     def topics(self, prefix, timeout=15):
         """Name → partition ids."""
         found = self.admin.list_topics(timeout=timeout).topics
@@ -147,6 +196,12 @@ class Cluster:
         """How many records there are, by the end offsets: one question, no reader."""
         wanted = {TopicPartition(name, p): OffsetSpec.latest() for name, ps in self.topics(prefix).items() for p in ps}
         return sum(f.result().offset for f in self.admin.list_offsets(wanted, request_timeout=10).values())
+
+    def first_offsets(self, prefix):
+        """Partition → the offset at which it begins: above 0, the broker has deleted records."""
+        wanted = {TopicPartition(name, p): OffsetSpec.earliest() for name, ps in self.topics(prefix).items() for p in ps}
+        found = self.admin.list_offsets(wanted, request_timeout=10)
+        return {f"{tp.topic}[{tp.partition}]": f.result().offset for tp, f in found.items()}
 
     def end(self):
         self.resume_all()

@@ -42,15 +42,20 @@ class Entry:
 class Load:
     """One run of the generator. Numbers of two runs are the same, references never are."""
 
-    def __init__(self, tools, folder, port, rate, seconds, header, connections=64, numbers=10, topics=None, pad=0, timeout=12):
+    def __init__(self, tools, folder, port, rate, seconds, header, connections=64, numbers=10, topics=None, pad=0,
+                 timeout=12, keyless=False, count=None):
         self.run = secrets.token_hex(4)
-        self.rate, self.timeout = rate, timeout
+        self.rate, self.timeout, self.keyless = rate, timeout, keyless
         self.path = os.path.join(folder, f"ledger-{self.run}")
         self.progress_path = self.path + ".progress"
         command = [os.path.join(tools, "load"), str(port), "--ledger", self.path, "--progress", self.progress_path, "--run",
                    self.run, "--rate", str(rate), "--seconds", str(seconds), "--connections", str(connections), "--numbers",
                    str(numbers), "--pad", str(pad), "--timeout", str(timeout), "--seed", str(secrets.randbits(32)), "--header",
                    header]
+        if count:
+            command += ["--count", str(count)]
+        if keyless:
+            command += ["--keyless", "1"]
         if topics:
             command += ["--topics", ",".join(topics)]
         self.ends_by = time.monotonic() + seconds + timeout + 30

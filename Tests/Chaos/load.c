@@ -1,7 +1,7 @@
 /* Open-loop callbacks with a ledger: what was sent, when, and what came back, one row an event.
  *
  *   load PORT --ledger FILE --progress FILE --run HEX8 --rate N --seconds N [--connections 64] [--numbers 10]
- *        [--topics delivery-status,reply,…] [--pad BYTES] [--timeout 12] [--header 'Name: value'] [--seed 1]
+ *        [--topics delivery-status,reply,…] [--pad BYTES] [--keyless 1] [--count N] [--timeout 12] [--header 'Name: value'] [--seed 1]
  *
  * Event i is due at start + i / rate. It goes out on whichever keep-alive connection has been idle longest, for one of
  * the phone numbers that this connection alone uses: so the events of a number are sent one after the other, each when
@@ -9,7 +9,8 @@
  * was never sent, and only counted. A connection that breaks is made again; what was on it is in the ledger as broken,
  * for nobody knows whether it arrived. SIGTERM ends the sending, not the waiting for answers.
  *
- * The reference of an event is c<run>-<number>-<sequence>: it never repeats.
+ * With --count it ends after so many events. The reference of an event is c<run>-<number>-<sequence>: it never repeats. With --keyless an event has a name where its
+ * number would be, so that its record has no key.
  *
  * The ledger's row, little-endian, 40 bytes: number u32, sequence u32, topic u8, flags u8 (1: Retry-After), status u16,
  * end u32 (0 answered, 1 connection ended, 2 no answer in time, 3 still open at the end, 4 not what the contract says,
@@ -48,7 +49,8 @@ static struct progress *progress;
 static FILE *ledger;
 static connection *all;
 static uint32_t *sequences;
-static int *idle, idle_head, idle_count, connections = 64, numbers = 10, topic_count, topics[TOPICS], ep;
+static int *idle, idle_head, idle_count, connections = 64, numbers = 10, keyless, topic_count, topics[TOPICS], ep;
+static uint64_t count = UINT64_MAX;
 static uint64_t seed = 1, shed, unreachable, worst_lag;
 static uint32_t run;
 static uint16_t port;
@@ -107,7 +109,8 @@ static void send_event(int index, uint64_t due) {
     int topic = topics[(r >> 32) % (uint64_t)topic_count], n = 0;
     long at = (long)time(NULL);
     char number[16], reference[48], id[24];
-    snprintf(number, sizeof number, "27001%06u", slot);
+    if (keyless) strcpy(number, "anonymous");
+    else snprintf(number, sizeof number, "27001%06u", slot);
     snprintf(reference, sizeof reference, "c%08x-%u-%u", run, slot, sequence);
     snprintf(id, sizeof id, "%llu", (((unsigned long long)run & 0x7fff) << 46 | (unsigned long long)slot << 24 | sequence) + 1);
     switch (topic) {
@@ -192,6 +195,8 @@ int main(int argc, char **argv) {
         else if (!strcmp(o, "--connections")) connections = atoi(v);
         else if (!strcmp(o, "--numbers")) numbers = atoi(v);
         else if (!strcmp(o, "--pad")) pad_bytes = atoi(v);
+        else if (!strcmp(o, "--keyless")) keyless = atoi(v);
+        else if (!strcmp(o, "--count")) count = strtoull(v, NULL, 10);
         else if (!strcmp(o, "--seed")) seed = strtoull(v, NULL, 10);
         else if (!strcmp(o, "--header")) snprintf(header, sizeof header, "%s\r\n", v);
         else if (!strcmp(o, "--topics")) {
@@ -245,11 +250,11 @@ int main(int argc, char **argv) {
     struct epoll_event ready[512];
     for (;;) {
         uint64_t now = now_ns();
-        int ends = stopping || now >= until;
+        int ends = stopping || now >= until || next >= count;
         if (ends && !finish) finish = now + (uint64_t)(timeout * 1e9);
         if (ends && (!progress->waiting || now > finish)) break;
         uint64_t due = start + (uint64_t)((double)next * interval);
-        while (!ends && due <= now && idle_count) {
+        while (!ends && due <= now && idle_count && next < count) {
             int index = idle[idle_head];
             idle_head = (idle_head + 1) % connections;
             idle_count--;

@@ -14,13 +14,18 @@ ROOT = os.path.dirname(os.path.dirname(HERE))
 sys.path.insert(1, os.path.join(os.path.dirname(HERE), "Contract"))
 
 import scenarios_clients as clients  # noqa: E402
+import scenarios_clock as clock  # noqa: E402
+import scenarios_cluster as other  # noqa: E402
 import scenarios_consumers as consumers  # noqa: E402
+import scenarios_disk as disk  # noqa: E402
 import scenarios_kafka as kafka  # noqa: E402
+import scenarios_random as combined  # noqa: E402
 import scenarios_spool as spool  # noqa: E402
 from cluster import Cluster  # noqa: E402
 from report import Report  # noqa: E402
 
 # Name, function, limit in seconds (short, long).
+# A scenario of PENDING shows a fault that is known and not corrected yet: it runs only when it is named, or with --pending.
 SCENARIOS = [
     ("control", kafka.control, 60, 60),
     ("fresh-topics", kafka.fresh_topics, 120, 600),
@@ -46,6 +51,22 @@ SCENARIOS = [
     ("spool-damaged", spool.spool_damaged, 180, 180),
     ("spool-deleted", spool.spool_deleted, 180, 180),
     ("spool-latency", spool.spool_latency, 120, 240),
+    ("cluster-switched", other.cluster_switched, 120, 600),
+    ("cluster-wiped", other.cluster_wiped, 120, 300),
+    ("topics-vanish", other.topics_vanish, 120, 240),
+    ("partition-leaderless", other.partition_leaderless, 120, 300),
+    ("rejected-run", other.rejected_run, 180, 600),
+    ("spool-disk-full-with-backlog", disk.disk_full_with_backlog, 120, 240),
+    ("spool-quota", disk.quota, 120, 240),
+    ("spool-disk-hangs-empty", disk.disk_hangs_empty, 120, 240),
+    ("spool-disk-hangs-with-backlog", disk.disk_hangs_with_backlog, 120, 240),
+    ("spool-write-errors", disk.write_errors, 120, 240),
+    ("spool-read-errors", disk.read_errors, 120, 240),
+    ("spool-folder-removed", disk.folder_removed, 120, 240),
+    ("clock-ahead", clock.clock_ahead, 120, 240),
+    ("clock-behind", clock.clock_behind, 120, 240),
+    ("clock-unsynchronized", clock.clock_unsynchronized, 60, 60),
+    ("random-combinations", combined.random_combinations, 300, 7200),
     ("slow-clients", clients.slow_clients, 120, 120),
     ("many-connections", clients.many_connections, 120, 120),
     ("overload", clients.overload, 180, 300),
@@ -56,6 +77,11 @@ SCENARIOS = [
     ("consumer-access", consumers.consumer_access, 240, 240),
     ("soak", clients.soak, 300, 4200),
 ]
+PENDING = {
+    "cluster-switched", "cluster-wiped", "topics-vanish", "partition-leaderless", "rejected-run", "spool-disk-full-with-backlog",
+    "spool-quota", "spool-disk-hangs-empty", "spool-disk-hangs-with-backlog", "spool-write-errors", "spool-read-errors",
+    "spool-folder-removed", "clock-ahead", "clock-behind", "clock-unsynchronized",
+    "random-combinations"}
 
 
 class OutOfTime(Exception):
@@ -67,6 +93,7 @@ class Suite:
         self.report, self.folder = report, folder
         self.tools, self.spool, self.long, self.keep = options.tools, options.spool, options.long, options.keep
         self.limit, self.memory, self.rounds, self.soak = options.limit, options.memory, options.rounds, options.soak
+        self.seed = options.seed
         self.only = [name for names in options.only for name in names.split(",")]
         self.binary = shlex.split(options.binary)
         self.binary[0] = os.path.abspath(self.binary[0])
@@ -114,19 +141,21 @@ def arguments():
     parser = argparse.ArgumentParser(
         prog="scripts/chaos", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="example: scripts/chaos --only kill9,fsync\n\nscenarios:\n" + "\n".join(
-            f"  {name:24}{scenario.__doc__}" for name, scenario, _, _ in SCENARIOS))
+            f"  {name:32}{scenario.__doc__}" for name, scenario, _, _ in SCENARIOS))
     parser.add_argument("--binary", help="the bridge (may have arguments)", default=os.path.join(ROOT, ".build/release/smsbridge"))
-    parser.add_argument("--tools", default=os.path.join(ROOT, ".build/chaos"), help="where load and slowsync.so are")
+    parser.add_argument("--tools", default=os.path.join(ROOT, ".build/chaos"), help="where load and faults.so are")
     parser.add_argument("--kafka-start", default=os.environ.get("KAFKA_START"), help="the script that starts a broker; `stop` "
                         "and `tool` beside it (default: $KAFKA_START)")
     parser.add_argument("--spool", choices=["sqlite", "none"], default="sqlite",
                         help="none: the bridge without a spool, where an outage means 503s, and never a lie")
     parser.add_argument("--only", action="append", default=[], metavar="NAME,…")
     parser.add_argument("--except", action="append", default=[], metavar="NAME,…", dest="without")
+    parser.add_argument("--pending", action="store_true", help="also the scenarios of faults that are not corrected yet")
     parser.add_argument("--list", action="store_true")
     parser.add_argument("--long", action="store_true", help="longer outages, more rounds, three nodes, access control")
     parser.add_argument("--soak", type=float, metavar="SECONDS", help="the soak alone, for so long")
-    parser.add_argument("--rounds", type=int, help="rounds of kill9 (6; with --long 51)")
+    parser.add_argument("--rounds", type=int, help="rounds of kill9 (6; with --long 51) and random-combinations (10; 200)")
+    parser.add_argument("--seed", type=int, help="of random-combinations: repeats the faults of a run that has printed it")
     parser.add_argument("--limit", type=float, default=float(os.environ.get("CHAOS_LIMIT", "1.5")), metavar="SECONDS",
                         help="for an answer; promise 2 says 1 s, and a machine that runs broker, bridge and load on two cores is "
                              "given half a second more (default 1.5)")
@@ -136,7 +165,7 @@ def arguments():
     options = parser.parse_args()
     if options.list:
         for name, scenario, _, _ in SCENARIOS:
-            print(f"{name:24}{scenario.__doc__}")
+            print(f"{name:32}{scenario.__doc__}")
         sys.exit(0)
     names = [name for name, *_ in SCENARIOS]
     for name in ",".join(options.only + options.without).split(","):
@@ -159,6 +188,10 @@ def main():
     without = [name for names in options.without for name in names.split(",")]
     try:
         for name, scenario, short, long in SCENARIOS:
+            if name in PENDING and name not in wanted and not options.pending:
+                if not wanted and name not in without:
+                    report.skip(name, "pending: the fault is known and not corrected yet (--pending)")
+                continue
             if (not wanted or name in wanted) and name not in without:
                 suite.run(name, scenario, (long if options.long else short) + (options.soak or 0))
     finally:

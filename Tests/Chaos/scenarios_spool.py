@@ -388,40 +388,30 @@ def disk_slow(suite):
     """the disk syncs slowly, then very slowly, then not at all (a preloaded shim)"""
     if needs_spool(suite, "disk-slow"):
         return
-    with Stand(suite, "disk-slow") as stand:
-        control = os.path.join(stand.folder, "sync")
-
-        def say(text):
-            with open(control + ".new", "w", encoding="ascii") as file:
-                file.write(text)
-            os.rename(control + ".new", control)
-
-        say("normal")
-        stand.environment |= {"LD_PRELOAD": os.path.join(suite.tools, "slowsync.so"), "CHAOS_SYNC": control}
-        stand.start()
+    with Stand(suite, "disk-slow", faults=True).start() as stand:
         load = stand.load(300, 600, connections=512)
         load.answered_more(300, 20)
         suite.cluster.pause()
         load.answered_more(200, 20)
         before = load.progress()["unavailable"]
-        say("delay 150")
+        stand.faults.slow_syncs(150)
         with stand.case("each sync takes 150 ms: 200 all the same"):
             load.answered_more(600, 20)
             refused = load.progress()["unavailable"] - before
             check(refused <= 30, f"{refused} of 600 got 503; a sync without that took up to {stand.probe.worst() * 1e3:.0f} ms")
-        say("delay 3000")
+        stand.faults.slow_syncs(3000)
         with stand.case("each sync takes 3 s: 503 at the deadline"):
             load.until(lambda p: p["unavailable"] > before + 100, 20, "503s")
-        say("normal")
+        stand.faults.clear()
         with stand.case("a disk that is well again: 200 without a restart"):
             load.answered_more(600, 30)
-        say("fail")
+        stand.faults.fail_syncs()
         failing = time.monotonic_ns()
         with stand.case("a sync that fails answers nobody"):
             before = load.progress()["unavailable"]
             load.until(lambda p: p["unavailable"] > before + 200, 20, "503s")
             until = time.monotonic_ns()
-        say("normal")
+        stand.faults.clear()
         with stand.case("after failed syncs: 200 without a restart, Kafka still being away"):
             load.answered_more(600, 30)
         suite.cluster.resume()
