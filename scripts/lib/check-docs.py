@@ -3,6 +3,7 @@
 * Every relative link, and every `#heading` of one, leads somewhere.
 * Every file that a page names in backticks under a known top folder is there.
 * Code after `<!-- excerpt of FILE -->` stands in that file, line for line, so that what is shown is what is tested.
+* docs/faults.md names every scenario of scripts/chaos.
 * The repository speaks of itself alone: no path of a machine it was written on.
 """
 
@@ -104,6 +105,16 @@ def check_foreign(name: str) -> None:
                 problems.append(f"{name}:{number}: a path of another place: {found.group(0)}")
 
 
+def check_scenarios() -> None:
+    table = (ROOT / "docs/faults.md").read_text(encoding="utf-8")
+    suite = (ROOT / "Tests/Chaos/main.py").read_text(encoding="utf-8")
+    scenarios = re.findall(r'^    \("([a-z0-9-]+)", \w+\.\w+, \d+, \d+\),$', suite, re.M)
+    if len(scenarios) < 30:
+        problems.append(f"Tests/Chaos/main.py: only {len(scenarios)} scenarios were found")
+    problems.extend(f"docs/faults.md: no row for the scenario {name}" for name in scenarios if f"`{name}`" not in table)
+
+
+check_scenarios()
 pages = [name for name in FILES if name.endswith(".md")]
 for each in pages:
     check_links(each)
