@@ -49,7 +49,7 @@ struct FatalErrorTests {
         // is replaced ever later, so the others wait for open lanes, and records are on their way to Kafka.
         var random = SplitMix(state: 7)
         for round in 1...Self.injections {
-            if round % 2 == 1 { try rig.run(atMost: 60) { rig.publisher.closedTopics.isEmpty } }
+            if round % 2 == 1 { try rig.run(atMost: 60) { rig.publisher.spoolingTopics.isEmpty } }
             let pause = 1 + random.next() % 100
             var isOver = false
             let timer = try rig.loop.timer(after: pause * 1_000_000) { isOver = true }

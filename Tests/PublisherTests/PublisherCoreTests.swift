@@ -15,7 +15,7 @@ private struct World {
     let hasSpool: Bool
 
     /// What librdkafka holds, per lane in the order handed over.
-    var inKafka: [[(opaque: UInt64, number: Int)]] = Array(repeating: [], count: laneCount)
+    var inKafka: [[(opaque: UInt64, number: Int, way: PendingEvent.Way)]] = Array(repeating: [], count: laneCount)
     /// Identities of the records that Kafka has, in the order written, per lane.
     var delivered: [[Int]] = Array(repeating: [], count: laneCount)
     /// Commands that wait for the spool's writer.
@@ -36,6 +36,14 @@ private struct World {
     var isProducerLost = false
     /// Records that Kafka refuses for themselves.
     var poison: Set<Int> = []
+    /// Records whose own timestamp Kafka rejects, and whether it rejects the time of the attempt, too.
+    var untimely: Set<Int> = []
+    var isClockWrong = false
+    var isIndividualComing = false
+    /// Nothing is written or read, and nothing is answered.
+    var isDiskHanging = false
+    /// Rows cannot be read; everything else works.
+    var isReadFailing = false
     var answers: [Int: PublishOutcome] = [:]
     var accepted = 0
     var durableNowhere: [Int] = []
@@ -47,20 +55,25 @@ private struct World {
         case durable([UInt64])
         case rejected([UInt64])
         case rows(lane: Int, [SpoolRow])
+        case readFailed(lane: Int)
     }
 
     /// - Parameters:
     ///   - inherited: rows that the file has from an earlier life; it is then not open yet.
     ///   - hasLargeRecords: some are so large that a lane does not keep its newest rows in memory.
-    init(seed: UInt64, hasSpool: Bool, inherited count: Int = 0, hasLargeRecords: Bool = false) {
+    ///   - bypasses: whether the spool's backlog may be bypassed.
+    init(
+        seed: UInt64, hasSpool: Bool, inherited count: Int = 0, hasLargeRecords: Bool = false, bypasses: Bool = true
+    ) {
         random = SplitMix(state: seed)
         self.hasSpool = hasSpool
         var limits = PublisherCore.Limits()
         limits.maxInFlight = 60
+        if !bypasses { (limits.maxSpoolWait, limits.maxReadWait) = (1 << 62, 1 << 62) }
         limits.maxSpoolBytes = hasLargeRecords ? 1 << 30 : 1 << 20
         limits.maxInFlightBytes = hasLargeRecords ? 1 << 28 : 1 << 26
         core = PublisherCore(
-            topics: ["a", "b", "quarantine"], quarantineLane: Self.quarantine, hasSpool: hasSpool, limits: limits)
+            topics: ["a", "b", "quarantine"], quarantineQueue: Self.quarantine, hasSpool: hasSpool, limits: limits)
         large = hasLargeRecords ? [UInt8](repeating: 0, count: 1_200_000) : []
         isSpoolThere = count == 0
         for number in 0..<count {
@@ -86,11 +99,19 @@ private struct World {
         }
     }
 
+    /// Without the rows that are only still there because they could not be deleted.
     var totals: [SpoolTotals] {
-        file.map { rows in
-            SpoolTotals(rows: Int64(rows.count), bytes: rows.values.reduce(0) { $0 + Int64($1.record.size) })
+        file.indices.map { lane in
+            let pending = pendingDeletes(lane)
+            let rows = file[lane].filter { !pending.contains($0.key) }
+            return SpoolTotals(rows: Int64(rows.count), bytes: rows.values.reduce(0) { $0 + Int64($1.record.size) })
         }
     }
+
+    /// Rows whose delete could not be carried out: the writer remembers them.
+    var unfinished: [[Int64]] = Array(repeating: [], count: laneCount)
+
+    func pendingDeletes(_ lane: Int) -> Set<Int64> { Set(unfinished[lane]) }
 
     /// The writer opens the file, or opens it anew.
     mutating func opens() {
@@ -106,14 +127,15 @@ private struct World {
             let action = core.actions[index]
             index += 1
             switch action {
-            case .produce(let opaque, let record):
+            case .prepareIndividualProducer: isIndividualComing = true
+            case .produce(let opaque, let record, let way):
                 if isProducerLost || random.next() % 50 == 0 {
-                    core.refused(opaque, failure: .passing, followedBy: index, now: now)
+                    core.notProduced(opaque, failure: .passing, followedBy: index, now: now)
                 } else {
-                    inKafka[record.lane].append((opaque, Self.identity(record)))
+                    inKafka[record.lane].append((opaque, Self.identity(record), way))
                 }
             case .spool(let command): queue.append(command)
-            case .nothing, .laneChanged: continue
+            case .nothing, .queueChanged: continue
             case .answer(let token, _, _, let outcome):
                 let id = Int(token)
                 #expect(answers[id] == nil, "an event is answered once")
@@ -137,6 +159,7 @@ private struct World {
         let id = accepted
         accepted += 1
         if random.next() % 40 == 0 { poison.insert(id) }
+        if random.next() % 40 == 0 { untimely.insert(id) }
         core.accept(record(id, lane: lane), token: UInt64(id), now: now)
         act()
     }
@@ -144,16 +167,22 @@ private struct World {
     /// Kafka acknowledges, or fails, some of what it was handed first in a lane.
     mutating func kafkaReports(_ lane: Int, failing: Bool) {
         guard !isKafkaAway || failing, !inKafka[lane].isEmpty else { return }
-        let count = 1 + Int(random.next() % UInt64(inKafka[lane].count))
-        // A refusal concerns the batch.
-        let batch = Array(inKafka[lane].prefix(count))
-        inKafka[lane].removeFirst(count)
-        let isPoisoned = !failing && batch.contains { poison.contains($0.number) }
-        for (opaque, id) in batch {
+        var count = 1 + Int(random.next() % UInt64(inKafka[lane].count))
+        if inKafka[lane][0].way != .shared { count = 1 }
+        count = inKafka[lane].prefix(count).prefix { $0.way == .shared }.count
+        // A rejection concerns the batch.
+        let batch = Array(inKafka[lane].prefix(max(1, count)))
+        inKafka[lane].removeFirst(batch.count)
+        let isPoisoned = !failing && lane != Self.quarantine && batch.contains { poison.contains($0.number) }
+        let isLate =
+            !failing && batch.contains { untimely.contains($0.number) && ($0.way != .individualNow || isClockWrong) }
+        for (opaque, id, _) in batch {
             if failing {
                 core.report(opaque, failure: .passing, now: now)
             } else if isPoisoned {
                 core.report(opaque, failure: .record("MSG_SIZE_TOO_LARGE"), now: now)
+            } else if isLate {
+                core.report(opaque, failure: .timestamp, now: now)
             } else {
                 delivered[lane].append(id)
                 core.report(opaque, failure: nil, now: now)
@@ -164,29 +193,38 @@ private struct World {
 
     /// The writer commits everything that has gathered.
     mutating func spoolWrites() {
-        guard hasSpool, isSpoolThere else { return }
+        guard hasSpool, isSpoolThere, !isDiskHanging else { return }
         let batch = queue
         queue = []
         let isFailing = isDiskBroken || isCommitFailing && batch.contains { if case .read = $0 { false } else { true } }
         if isFailing {
             isCommitFailing = false
             told.append(.rejected(batch.compactMap { if case .insert(_, _, let token) = $0 { token } else { nil } }))
-            // What is owed is done later; an insert is not.
-            queue = batch.filter { if case .delete = $0 { true } else { false } }
+            // A delete is remembered; an insert is not.
+            for case .delete(let lane, let number) in batch { unfinished[lane].append(number) }
             if isDiskBroken { told.append(.failed) } else { opens() }
         } else {
             commit(batch)
         }
         for command in batch {
             guard case .read(let lane, let after, _, _) = command else { continue }
-            let rows = file[lane].filter { $0.key > after }.sorted { $0.key < $1.key }
+            guard !(isFailing && isDiskBroken), !isReadFailing else {
+                told.append(.readFailed(lane: lane))
+                continue
+            }
+            let pending = pendingDeletes(lane)
+            let rows = file[lane].filter { $0.key > after && !pending.contains($0.key) }.sorted { $0.key < $1.key }
                 .prefix(1 + Int(random.next() % 20)).map { SpoolRow(number: $0.key, record: $0.value.record) }
-            told.append(.rows(lane: lane, isFailing && isDiskBroken ? [] : rows))
+            told.append(.rows(lane: lane, rows))
         }
     }
 
     private mutating func commit(_ batch: [SpoolCommand]) {
         var tokens: [UInt64] = []
+        for lane in file.indices {
+            for number in unfinished[lane] { file[lane][number] = nil }
+            unfinished[lane] = []
+        }
         for command in batch {
             switch command {
             case .insert(let record, let number, let token):
@@ -218,19 +256,15 @@ private struct World {
             switch reply {
             case .opened(let number, let totals): core.spoolOpened(nextNumber: number, totals: totals, now: now)
             case .failed: core.spoolFailed()
-            case .durable(let tokens): core.stored(tokens)
+            case .durable(let tokens): core.stored(tokens, now: now)
             case .rejected(let tokens): core.notStored(tokens, now: now)
-            case .rows(let lane, let rows): core.received(rows, lane: lane, now: now)
+            case .rows(let lane, let rows): core.received(rows, queue: lane, now: now)
+            case .readFailed(let lane): core.readFailed(queue: lane, now: now)
             }
             act()
             // The quarantine's rows may be on their way from another lane's.
-            isMiscounted = isMiscounted || core.lanes[..<2].contains { $0.rows < 0 || $0.bytes < 0 }
+            isMiscounted = isMiscounted || core.queues[..<2].contains { $0.rows < 0 || $0.bytes < 0 }
         }
-    }
-
-    private mutating func rows(of lane: Int, after number: Int64) -> [SpoolRow] {
-        file[lane].filter { $0.key > number }.sorted { $0.key < $1.key }
-            .prefix(1 + Int(random.next() % 20)).map { SpoolRow(number: $0.key, record: $0.value.record) }
     }
 
     mutating func timePasses() {
@@ -247,6 +281,7 @@ private struct World {
             core.producerReady(now: now)
         } else {
             isProducerLost = true
+            isIndividualComing = false
             core.producerLost(now: now)
         }
         act()
@@ -263,7 +298,15 @@ private struct World {
         isDiskBroken = isBroken
     }
 
+    mutating func individualComes() {
+        guard isIndividualComing, !isProducerLost else { return }
+        isIndividualComing = false
+        core.individualProducer(isReady: random.next() % 4 > 0, now: now)
+        act()
+    }
+
     mutating func step() {
+        if random.next() % 8 == 0 { individualComes() }
         switch random.next() % 100 {
         case 0..<40: callerComes()
         case 40..<65: kafkaReports(Int(random.next() % 3), failing: isProducerLost)
@@ -274,7 +317,10 @@ private struct World {
         case 94: isKafkaAway = !isKafkaAway && random.next() % 2 == 0
         case 95: breakDisk(random.next() % 3 == 0)
         case 96: kafkaReports(Int(random.next() % 3), failing: true)
+        case 97 where random.next() % 3 == 0: isDiskHanging = random.next() % 3 == 0
         case 97: producerFails()
+        case 98 where random.next() % 3 == 0: isClockWrong.toggle()
+        case 98 where random.next() % 2 == 0: isReadFailing = random.next() % 3 == 0
         case 98: judge([.open, .open, .unjudged, .refusing][Int(random.next() % 4)])
         default: timePasses()
         }
@@ -286,20 +332,24 @@ private struct World {
         breakDisk(false)
         isCommitFailing = false
         isKafkaAway = false
+        isDiskHanging = false
+        isReadFailing = false
+        isClockWrong = false
         judge(.open)
         if isProducerLost { producerFails() }
         for _ in 0..<20_000 {
+            individualComes()
             for lane in 0..<Self.laneCount { kafkaReports(lane, failing: false) }
             spoolWrites()
             spoolTells()
             now += 50_000_000
             core.tick(now: now)
             act()
-            if core.isIdle, queue.isEmpty, told.isEmpty { return }
             if core.events.count == 0 {
                 core.spoolHolds(totals, now: now)
                 act()
             }
+            if core.isIdle, queue.isEmpty, told.isEmpty, unfinished.allSatisfy({ $0.isEmpty }) { return }
         }
     }
 }
@@ -320,7 +370,7 @@ private struct World {
         #expect(lost.isEmpty, "seed \(seed): lost \(lost.keys.sorted())")
         #expect(
             world.core.isIdle,
-            "seed \(seed): the spool drains to the end: \(world.core.lanes.map(\.rows)) rows, \(world.core.lanes.map(\.phase))"
+            "seed \(seed): the spool drains to the end: \(world.core.queues.map(\.rows)) rows, \(world.core.queues.map(\.state))"
         )
         #expect(world.file.allSatisfy { $0.isEmpty }, "seed \(seed): the file is empty")
         // Delivered is delivered in its own topic, or in the quarantine when Kafka refuses it there.
@@ -340,7 +390,7 @@ private struct World {
     /// Order: with a Kafka that is late, away or lost but refuses nothing, first copies arrive in the order accepted, also
     /// when commits fail and records are so large that a lane's newest rows do not fit into memory.
     @Test(arguments: 1...20 as ClosedRange<UInt64>) func orderIsKeptThroughOutages(seed: UInt64) {
-        var world = World(seed: seed &+ 1_000, hasSpool: true, hasLargeRecords: seed % 2 == 0)
+        var world = World(seed: seed &+ 1_000, hasSpool: true, hasLargeRecords: seed % 2 == 0, bypasses: false)
         for _ in 0..<3_000 {
             switch world.random.next() % 12 {
             case 0..<4: world.callerComes()
@@ -358,6 +408,7 @@ private struct World {
                 }
             }
             world.poison = []
+            world.untimely = []
         }
         world.settle()
         for lane in 0..<2 {
@@ -371,7 +422,7 @@ private struct World {
         var limits = PublisherCore.Limits()
         limits.hedge = hedge
         limits.deadline = deadline
-        var core = PublisherCore(topics: ["a", "quarantine"], quarantineLane: 1, hasSpool: true, limits: limits)
+        var core = PublisherCore(topics: ["a", "quarantine"], quarantineQueue: 1, hasSpool: true, limits: limits)
         core.spoolOpened(nextNumber: 1, totals: [SpoolTotals(), SpoolTotals()], now: 0)
         return core
     }
@@ -391,11 +442,11 @@ private struct World {
         )
         for action in core.actions {
             switch action {
-            case .produce(let opaque, _): result.produced.append(opaque)
+            case .produce(let opaque, _, _): result.produced.append(opaque)
             case .spool(.insert(_, _, let token)): result.inserted.append(token)
             case .spool(.delete): result.deleted += 1
             case .spool(.read): result.reads += 1
-            case .spool, .nothing, .laneChanged: break
+            case .spool, .nothing, .queueChanged, .prepareIndividualProducer: break
             case .answer(_, _, _, let outcome): result.answers.append(outcome)
             }
         }
@@ -411,19 +462,19 @@ private struct World {
         core.tick(now: 100)
         let hedged = take(&core)
         #expect(hedged.inserted == Array(sent[0..<3]) && hedged.answers.isEmpty)
-        #expect(!core.lanes[0].isOpen && core.lanes[1].isOpen, "one late topic does not touch the others")
+        #expect(!core.queues[0].isDirect && core.queues[1].isDirect, "one late topic does not touch the others")
         core.accept(record(), token: 3, now: 101)
         let next = take(&core)
         #expect(next.produced.isEmpty && next.inserted.count == 1, "what follows does not wait for its own hedge")
-        core.stored(hedged.inserted + next.inserted)
+        core.stored(hedged.inserted + next.inserted, now: 0)
         #expect(take(&core).answers == Array(repeating: .durable, count: 4))
         for opaque in sent[0..<3] { core.report(opaque, failure: nil, now: 200) }
         let drained = take(&core)
         #expect(drained.deleted == 3 && drained.answers.isEmpty)
-        #expect(drained.reads == 1, "everything handed over has its report: the drain begins")
-        core.received([], lane: 0, now: 201)
-        #expect(take(&core).produced.count == 1)
-        #expect(core.lanes[0].isOpen, "handed over is enough")
+        #expect(
+            drained.reads == 0 && drained.produced.count == 1,
+            "everything handed over has its report: the drain begins, and memory has all of it")
+        #expect(core.queues[0].isDirect, "handed over is enough")
     }
 
     @Test func aReportBeforeTheCommitAnswersAndDeletes() {
@@ -435,7 +486,7 @@ private struct World {
         core.report(opaque, failure: nil, now: 110)
         let reported = take(&core)
         #expect(reported.answers == [.durable] && reported.deleted == 1)
-        core.stored([opaque])
+        core.stored([opaque], now: 0)
         #expect(take(&core).answers.isEmpty)
         #expect(core.events.count == 0)
     }
@@ -448,7 +499,7 @@ private struct World {
         _ = take(&core)
         core.tick(now: 900)
         #expect(take(&core).answers == [.unavailable(.deadline)])
-        core.stored([opaque])
+        core.stored([opaque], now: 0)
         #expect(take(&core).answers.isEmpty)
         core.report(opaque, failure: nil, now: 1_000)
         #expect(take(&core).deleted == 1)
@@ -460,17 +511,17 @@ private struct World {
         core.accept(record(), token: 1, now: 0)
         _ = take(&core)
         core.tick(now: 150, lag: 50)
-        #expect(core.lanes[0].isOpen && core.nextTime(now: 150) == 200)
+        #expect(core.queues[0].isDirect && core.nextTime(now: 150) == 200)
         core.tick(now: 199)
-        #expect(core.lanes[0].isOpen)
+        #expect(core.queues[0].isDirect)
         core.tick(now: 200)
-        #expect(!core.lanes[0].isOpen)
+        #expect(!core.queues[0].isDirect)
     }
 
     @Test func withAFullSpoolTheRefusalIsHonestAndDeliveryGoesOn() {
         var limits = PublisherCore.Limits()
         limits.maxSpoolBytes = Int64(record().size) * 4
-        var core = PublisherCore(topics: ["a", "quarantine"], quarantineLane: 1, hasSpool: true, limits: limits)
+        var core = PublisherCore(topics: ["a", "quarantine"], quarantineQueue: 1, hasSpool: true, limits: limits)
         core.spoolOpened(nextNumber: 1, totals: [SpoolTotals(), SpoolTotals()], now: 0)
         core.accept(record(), token: 1, now: 0)
         let first = take(&core).produced[0]
@@ -479,24 +530,29 @@ private struct World {
         core.accept(record(), token: 2, now: 2)
         #expect(take(&core).inserted.count == 1)
         core.accept(record(), token: 3, now: 2)
-        #expect(take(&core).answers == [.unavailable(.spoolFull)], "a lane has half of the room")
+        #expect(take(&core).answers.isEmpty, "a topic has half of the room, and Kafka may take it in time")
+        core.tick(now: 900_000_002)
+        #expect(take(&core).answers.contains(.unavailable(.deadline)))
+        core.kafkaTrouble.note(4_000_000_000)
+        core.accept(record(), token: 4, now: 4_000_000_000)
+        #expect(take(&core).answers == [.unavailable(.spoolFull)], "a Kafka that takes nothing is not waited for")
     }
 
     @Test func aKafkaThatTakesNothingIsToldAndForgottenWithoutNews() {
-        var core = PublisherCore(topics: ["a", "quarantine"], quarantineLane: 1, hasSpool: false, limits: .init())
+        var core = PublisherCore(topics: ["a", "quarantine"], quarantineQueue: 1, hasSpool: false, limits: .init())
         let second: UInt64 = 1_000_000_000
-        #expect(!core.isKafkaRefusing(now: second))
+        #expect(!core.isKafkaFailing(now: second))
         core.accept(record(), token: 1, now: second)
         let first = take(&core).produced[0]
         core.report(first, failure: .passing, now: 2 * second)
-        #expect(!core.isKafkaRefusing(now: 3 * second), "a moment is no outage")
+        #expect(!core.isKafkaFailing(now: 3 * second), "a moment is no outage")
         core.accept(record(), token: 2, now: 5 * second)
         core.tick(now: 6 * second)
-        #expect(core.isKafkaRefusing(now: 6 * second))
-        #expect(!core.isKafkaRefusing(now: 20 * second), "without events there is no news")
+        #expect(core.isKafkaFailing(now: 6 * second))
+        #expect(!core.isKafkaFailing(now: 20 * second), "without events there is no news")
         let late = take(&core).produced[0]
         core.report(late, failure: nil, now: 7 * second)
-        #expect(!core.isKafkaRefusing(now: 7 * second))
+        #expect(!core.isKafkaFailing(now: 7 * second))
     }
 
     @Test func nothingIsHandedOverToTopicsThatCouldLoseIt() {
@@ -505,7 +561,7 @@ private struct World {
         core.accept(record(), token: 1, now: 0)
         let waiting = take(&core)
         #expect(waiting.produced.isEmpty && waiting.inserted.count == 1 && waiting.reads == 0)
-        core.stored(waiting.inserted)
+        core.stored(waiting.inserted, now: 0)
         #expect(take(&core).answers == [.durable], "the spool has it")
         core.tick(now: 1_000)
         #expect(core.nextTime(now: 1_000) == nil, "nothing to do until somebody judges")
@@ -515,15 +571,13 @@ private struct World {
         let refused = take(&core)
         #expect(refused.answers == [.unavailable(.notDurable)] && refused.produced.isEmpty && refused.reads == 0)
         core.set(.open, now: 20_000)
-        #expect(take(&core).reads == 2, "the drain begins with the better verdict")
-        for lane in 0...1 { core.received([], lane: lane, now: 20_001) }
-        #expect(take(&core).produced.count == 1)
-        #expect(core.lanes.allSatisfy { $0.isOpen })
-        #expect(!core.isKafkaRefusing(now: 5_000_000_000), "that was no trouble of Kafka's")
+        #expect(take(&core).produced.count == 1, "the drain begins with the better verdict")
+        #expect(core.queues.allSatisfy { $0.isDirect })
+        #expect(!core.isKafkaFailing(now: 5_000_000_000), "that was no trouble of Kafka's")
     }
 
     @Test func withoutASpoolAWeakTopicIsARefusal() {
-        var core = PublisherCore(topics: ["a", "quarantine"], quarantineLane: 1, hasSpool: false, limits: .init())
+        var core = PublisherCore(topics: ["a", "quarantine"], quarantineQueue: 1, hasSpool: false, limits: .init())
         core.accept(record(), token: 1, now: 0)
         let first = take(&core).produced[0]
         core.set(.refusing, now: 1)
@@ -539,7 +593,7 @@ private struct World {
     @Test func deadlinesAreJudgedASliceAtATimeAndAReportInBetweenCounts() {
         var limits = PublisherCore.Limits()
         limits.deadline = 900
-        var core = PublisherCore(topics: ["a", "quarantine"], quarantineLane: 1, hasSpool: false, limits: limits)
+        var core = PublisherCore(topics: ["a", "quarantine"], quarantineQueue: 1, hasSpool: false, limits: limits)
         let count = PublisherCore.answersATime * 3
         for token in 1...count { core.accept(record(), token: UInt64(token), now: 0) }
         let sent = take(&core).produced
@@ -573,21 +627,21 @@ private struct World {
     }
 
     @Test func rowsOfAnEarlierLifeGoFirst() {
-        var core = PublisherCore(topics: ["a", "quarantine"], quarantineLane: 1, hasSpool: true, limits: .init())
+        var core = PublisherCore(topics: ["a", "quarantine"], quarantineQueue: 1, hasSpool: true, limits: .init())
         core.spoolOpened(nextNumber: 8, totals: [SpoolTotals(rows: 2, bytes: 256), SpoolTotals()], now: 0)
         #expect(take(&core).reads == 1)
         core.accept(record(), token: 1, now: 1)
         #expect(take(&core).inserted.count == 1)
-        core.received([SpoolRow(number: 5, record: record()), SpoolRow(number: 7, record: record())], lane: 0, now: 2)
+        core.received([SpoolRow(number: 5, record: record()), SpoolRow(number: 7, record: record())], queue: 0, now: 2)
         let sent = take(&core)
         #expect(sent.produced.count == 2 && sent.reads == 1)
-        core.received([], lane: 0, now: 3)
+        core.received([], queue: 0, now: 3)
         #expect(take(&core).produced.count == 1)
-        #expect(core.lanes[0].isOpen)
+        #expect(core.queues[0].isDirect)
     }
 
     @Test func numbersGivenBeforeTheFileWasOpenDoNotMeetItsRows() {
-        var core = PublisherCore(topics: ["a", "quarantine"], quarantineLane: 1, hasSpool: true, limits: limits())
+        var core = PublisherCore(topics: ["a", "quarantine"], quarantineQueue: 1, hasSpool: true, limits: limits())
         for token in 1...3 { core.accept(record(), token: UInt64(token), now: 0) }
         let sent = take(&core).produced
         core.spoolOpened(nextNumber: 101, totals: [SpoolTotals(rows: 100, bytes: 12_800), SpoolTotals()], now: 50)
@@ -620,16 +674,14 @@ private struct World {
         core.report(sent[0], failure: .passing, now: 1)
         #expect(take(&core).inserted == sent)
         core.spoolOpened(nextNumber: 1, totals: [SpoolTotals(), SpoolTotals()], now: 2)
-        #expect(core.lanes[0].rows == 1 && core.lanes[0].bytes == Int64(record().size))
-        core.stored(sent)
-        #expect(core.lanes[0].rows == 1)
+        #expect(core.queues[0].rows == 1 && core.queues[0].bytes == Int64(record().size))
+        core.stored(sent, now: 3)
+        #expect(core.queues[0].rows == 1)
         core.tick(now: 200_000_000)
-        #expect(take(&core).reads == 1)
-        core.received([SpoolRow(number: 1, record: record())], lane: 0, now: 200_000_001)
         let again = take(&core)
-        core.received([], lane: 0, now: 200_000_002)
+        #expect(again.reads == 0 && again.produced.count == 1, "memory has it: the disk is not needed")
         core.report(again.produced[0], failure: nil, now: 200_000_003)
-        #expect(core.lanes[0].rows == 0 && core.lanes[0].bytes == 0 && core.isIdle)
+        #expect(core.queues[0].rows == 0 && core.queues[0].bytes == 0 && core.isIdle)
     }
 
     @Test func deletesThatWaitWhileTheFileIsOpenedAnewAreNotCountedForEver() {
@@ -637,12 +689,12 @@ private struct World {
         core.accept(record(), token: 1, now: 0)
         let sent = take(&core).produced
         core.tick(now: 100)
-        core.stored(sent)
+        core.stored(sent, now: 0)
         core.report(sent[0], failure: nil, now: 101)
         #expect(take(&core).deleted == 1)
         core.spoolOpened(nextNumber: 2, totals: [SpoolTotals(rows: 1, bytes: 128), SpoolTotals()], now: 102)
-        for _ in 1...3 { core.received([], lane: 0, now: 103) }
-        #expect(core.lanes[0].isOpen && core.isIdle, "the file has been read to its end, and nothing is on its way")
+        for _ in 1...3 { core.received([], queue: 0, now: 103) }
+        #expect(core.queues[0].isDirect && core.isIdle, "the file has been read to its end, and nothing is on its way")
     }
 
     @Test func afterAPauseOfTheBridgeKafkaIsGivenTimeBeforeAnythingIsCalledLate() {
@@ -657,17 +709,17 @@ private struct World {
             core.tick(now: resumed, lag: resumed - due)
             due = core.nextTime(now: resumed) ?? .max
         }
-        #expect(core.lanes[0].isOpen && due == 900, "the report may be in a socket that nobody has read yet")
+        #expect(core.queues[0].isDirect && due == 900, "the report may be in a socket that nobody has read yet")
     }
 
     @Test func aLoopThatIsAlwaysLateStillCallsKafkaLate() {
         var limits = limits()
         limits.deadline = 10_000
-        var core = PublisherCore(topics: ["a", "quarantine"], quarantineLane: 1, hasSpool: true, limits: limits)
+        var core = PublisherCore(topics: ["a", "quarantine"], quarantineQueue: 1, hasSpool: true, limits: limits)
         core.spoolOpened(nextNumber: 1, totals: [SpoolTotals(), SpoolTotals()], now: 0)
         core.accept(record(), token: 1, now: 0)
         var now: UInt64 = 0
-        while core.lanes[0].isOpen, now < 1_000 {
+        while core.queues[0].isDirect, now < 1_000 {
             now = max(now, core.nextTime(now: now) ?? .max) + 30
             core.tick(now: now, lag: 30)
         }
@@ -677,28 +729,28 @@ private struct World {
     @Test func aDrainLeavesRoomForTheOtherTopics() {
         for (count, bytes) in [(100, 64 << 20), (100_000, 100 * record().size)] {
             var core = PublisherCore(
-                topics: ["a", "quarantine"], quarantineLane: 1, hasSpool: true,
+                topics: ["a", "quarantine"], quarantineQueue: 1, hasSpool: true,
                 limits: limits {
                     $0.maxInFlight = count
                     $0.maxInFlightBytes = bytes
                 })
             core.spoolOpened(nextNumber: 501, totals: [SpoolTotals(rows: 500, bytes: 64_000), SpoolTotals()], now: 0)
-            core.received((1...500).map { SpoolRow(number: $0, record: record()) }, lane: 0, now: 1)
+            core.received((1...500).map { SpoolRow(number: $0, record: record()) }, queue: 0, now: 1)
             let probe = take(&core).produced
             for opaque in probe { core.report(opaque, failure: nil, now: 2) }
             let drained = take(&core).produced
             #expect(!drained.isEmpty && drained.count <= 50, "\(drained.count) in flight")
             for token in 1...40 { core.accept(record(lane: 1), token: UInt64(token), now: 3) }
-            #expect(core.lanes[1].isOpen && take(&core).produced.count == 40)
+            #expect(core.queues[1].isDirect && take(&core).produced.count == 40)
         }
     }
 
     @Test func aRecordLargerThanADrainsShareIsDrainedAlone() {
         var core = PublisherCore(
-            topics: ["a", "quarantine"], quarantineLane: 1, hasSpool: true,
+            topics: ["a", "quarantine"], quarantineQueue: 1, hasSpool: true,
             limits: limits { $0.maxInFlightBytes = 2 * record().size })
         core.spoolOpened(nextNumber: 3, totals: [SpoolTotals(rows: 2, bytes: 256), SpoolTotals()], now: 0)
-        core.received((1...2).map { SpoolRow(number: $0, record: record()) }, lane: 0, now: 1)
+        core.received((1...2).map { SpoolRow(number: $0, record: record()) }, queue: 0, now: 1)
         let first = take(&core).produced
         #expect(first.count == 1)
         core.report(first[0], failure: nil, now: 2)
@@ -707,7 +759,7 @@ private struct World {
 
     @Test func oneDeadTopicHasHalfOfTheBytesInFlight() {
         var core = PublisherCore(
-            topics: ["a", "quarantine"], quarantineLane: 1, hasSpool: true,
+            topics: ["a", "quarantine"], quarantineQueue: 1, hasSpool: true,
             limits: limits { $0.maxInFlightBytes = 100 * record().size })
         for token in 1...60 { core.accept(record(), token: UInt64(token), now: 0) }
         let first = take(&core)
@@ -719,22 +771,22 @@ private struct World {
     @Test func aSpoolThatRefusesEveryEventHasNoRoom() {
         let second: UInt64 = 1_000_000_000
         var core = PublisherCore(
-            topics: ["a", "quarantine"], quarantineLane: 1, hasSpool: true,
+            topics: ["a", "quarantine"], quarantineQueue: 1, hasSpool: true,
             limits: limits { $0.maxSpoolBytes = Int64(record().size) * 4 })
         core.spoolOpened(nextNumber: 1, totals: [SpoolTotals(), SpoolTotals()], now: 0)
         core.accept(record(), token: 1, now: 0)
         core.report(take(&core).produced[0], failure: .passing, now: 1)
-        core.stored(take(&core).inserted)
+        core.stored(take(&core).inserted, now: 0)
         core.accept(record(), token: 2, now: 2)
-        core.stored(take(&core).inserted)
+        core.stored(take(&core).inserted, now: 0)
         #expect(core.hasSpoolRoom(now: 3))
         for time in 1...5 as ClosedRange<UInt64> { core.accept(record(), token: 3, now: time * second) }
-        #expect(take(&core).answers.suffix(5) == Array(repeating: .unavailable(.spoolFull), count: 5))
-        #expect(core.isKafkaRefusing(now: 5 * second) && !core.hasSpoolRoom(now: 5 * second), "a lane has half of it")
+        #expect(take(&core).answers.suffix(2) == Array(repeating: .unavailable(.spoolFull), count: 2))
+        #expect(core.isKafkaFailing(now: 5 * second) && !core.hasSpoolRoom(now: 5 * second), "a lane has half of it")
         #expect(core.hasSpoolRoom(now: 16 * second), "without events there is no news")
         core.accept(record(lane: 1), token: 4, now: 5 * second)
         core.report(take(&core).produced[0], failure: .passing, now: 5 * second)
-        core.stored(take(&core).inserted)
+        core.stored(take(&core).inserted, now: 0)
         #expect(core.hasSpoolRoom(now: 5 * second), "one that is durable again is news")
     }
 
@@ -746,9 +798,11 @@ private struct World {
         core.notStored(take(&core).inserted, now: 2)
         for time in 1...5 as ClosedRange<UInt64> {
             core.accept(record(), token: 2, now: time * second)
-            core.notStored(take(&core).inserted, now: time * second)
+            let step = take(&core)
+            for opaque in step.produced { core.report(opaque, failure: .passing, now: time * second) }
+            core.notStored(step.inserted + take(&core).inserted, now: time * second)
         }
-        #expect(core.isKafkaRefusing(now: 5 * second) && !core.hasSpoolRoom(now: 5 * second))
+        #expect(core.isKafkaFailing(now: 5 * second) && !core.hasSpoolRoom(now: 5 * second))
         // A disk that does not answer at all: the callers' time is over.
         core = self.core()
         core.accept(record(), token: 1, now: 0)
@@ -757,26 +811,37 @@ private struct World {
             core.accept(record(), token: 2, now: time * second)
             core.tick(now: time * second + 900)
         }
-        #expect(core.isKafkaRefusing(now: 6 * second) && !core.hasSpoolRoom(now: 6 * second))
+        #expect(core.isKafkaFailing(now: 6 * second) && !core.hasSpoolRoom(now: 6 * second))
     }
 
     @Test func refusalsForWantOfRoomInFlightAreTold() {
         let second: UInt64 = 1_000_000_000
         var core = PublisherCore(
-            topics: ["a", "quarantine"], quarantineLane: 1, hasSpool: false, limits: limits { $0.maxInFlight = 2 })
+            topics: ["a", "quarantine"], quarantineQueue: 1, hasSpool: false, limits: limits { $0.maxInFlight = 2 })
         for time in 0...5 as ClosedRange<UInt64> { core.accept(record(), token: time, now: time * second) }
         #expect(take(&core).answers == Array(repeating: .unavailable(.inFlightLimit), count: 5))
-        #expect(core.isKafkaRefusing(now: 5 * second))
+        #expect(core.isKafkaFailing(now: 5 * second))
     }
 
-    @Test func aRefusedRecordSaysWhatForAndWhereItWasMeantToGo() throws {
+    /// Rejects an event in company, and then by itself.
+    private func reject(_ core: inout PublisherCore, lane: Int, _ failure: PublisherCore.Failure) {
+        core.accept(record(lane: lane), token: 1, now: 0)
+        core.report(take(&core).produced[0], failure: failure, now: 1)
+        #expect(core.actions.contains { if case .prepareIndividualProducer = $0 { true } else { false } })
+        core.stored(take(&core).inserted, now: 2)
+        _ = take(&core)
+        core.individualProducer(isReady: true, now: 3)
+        let produced = core.actions.compactMap {
+            if case .produce(let opaque, _, let way) = $0 { (opaque, way) } else { nil }
+        }
+        #expect(produced.count == 1 && produced[0].1 == .individual, "without waiting: a rejection is an answer")
+        _ = take(&core)
+        core.report(produced[0].0, failure: failure, now: 4)
+    }
+
+    @Test func aRejectedRecordCarriesItsErrorAndItsTopic() throws {
         var core = core()
-        core.accept(record(), token: 1, now: 0)
-        core.report(take(&core).produced[0], failure: .record("MSG_SIZE_TOO_LARGE"), now: 1)
-        core.stored(take(&core).inserted)
-        core.tick(now: 200_000_000)
-        core.received([SpoolRow(number: 1, record: record())], lane: 0, now: 200_000_001)
-        _ = take(&core).produced.map { core.report($0, failure: .record("MSG_SIZE_TOO_LARGE"), now: 200_000_002) }
+        reject(&core, lane: 0, .record("MSG_SIZE_TOO_LARGE"))
         let moved = core.actions.compactMap { if case .spool(.move(let record, _, _, _)) = $0 { record } else { nil } }
         var headers: [String: String] = [:]
         HeaderCoding.forEach(in: try #require(moved.first).headers) { name, value in
@@ -786,19 +851,156 @@ private struct World {
         #expect(core.counters.quarantined == 1)
     }
 
-    @Test func aParkedRecordSaysWhatForItWasRefused() {
+    @Test func aParkedRecordCarriesItsError() {
         var core = core()
-        core.accept(record(lane: 1), token: 1, now: 0)
-        core.report(take(&core).produced[0], failure: .record("INVALID_RECORD"), now: 1)
-        core.stored(take(&core).inserted)
-        core.tick(now: 200_000_000)
-        core.received([SpoolRow(number: 1, record: record(lane: 1))], lane: 1, now: 200_000_001)
-        for opaque in take(&core).produced { core.report(opaque, failure: .record("INVALID_RECORD"), now: 200_000_002) }
+        reject(&core, lane: 1, .record("INVALID_RECORD"))
         let reasons = core.actions.compactMap {
             if case .spool(.park(_, _, let reason)) = $0 { reason } else { nil }
         }
         #expect(reasons == ["refused by Kafka: INVALID_RECORD"])
         #expect(core.counters.parked == 1)
+    }
+
+    @Test func aRejectedTimestampIsTriedWithTheTimeOfTheAttemptAndThenWaitsForTheClock() {
+        var core = core()
+        reject(&core, lane: 0, .timestamp)
+        func ways() -> [PendingEvent.Way] {
+            core.actions.compactMap { if case .produce(_, _, let way) = $0 { way } else { nil } }
+        }
+        #expect(ways() == [.individualNow])
+        let again = take(&core)
+        core.report(again.produced[0], failure: .timestamp, now: 5)
+        #expect(take(&core).produced.isEmpty, "the clock is wrong: the event stays in the spool")
+        #expect(core.counters.timestampsRejected == 2 && core.queues[0].rows == 1 && core.counters.quarantined == 0)
+        core.tick(now: 200_000_000)
+        // The row is in the file, which is read, or in memory.
+        core.received([SpoolRow(number: 1, record: record())], queue: 0, now: 200_000_001)
+        #expect(ways() == [.individual])
+        core.report(take(&core).produced[0], failure: .timestamp, now: 200_000_002)
+        core.report(take(&core).produced[0], failure: nil, now: 200_000_003)
+        #expect(core.counters.timestampsReplaced == 1 && core.queues[0].rows == 0)
+    }
+
+    @Test func aRejectionDoesNotRaiseTheBackoff() {
+        var core = core()
+        for token in 1...200 { core.accept(record(), token: UInt64(token), now: 0) }
+        for opaque in take(&core).produced { core.report(opaque, failure: .record("MSG_SIZE_TOO_LARGE"), now: 1) }
+        core.stored(take(&core).inserted, now: 2)
+        _ = take(&core)
+        core.individualProducer(isReady: true, now: 3)
+        var rounds = 0
+        while core.counters.quarantined < 200, rounds < 200 {
+            rounds += 1
+            for opaque in take(&core).produced { core.report(opaque, failure: .record("MSG_SIZE_TOO_LARGE"), now: 4) }
+        }
+        #expect(core.counters.quarantined == 200 && rounds < 20, "\(rounds) round trips, and no time has passed")
+    }
+
+    @Test func aRejectedEventThatOnlyMemoryHasGoesToTheQuarantineWithItsCaller() {
+        var core = PublisherCore(topics: ["a", "quarantine"], quarantineQueue: 1, hasSpool: false, limits: .init())
+        core.accept(record(), token: 7, now: 0)
+        core.report(take(&core).produced[0], failure: .record("INVALID_RECORD"), now: 1)
+        _ = take(&core)
+        core.individualProducer(isReady: true, now: 2)
+        core.report(take(&core).produced[0], failure: .record("INVALID_RECORD"), now: 3)
+        let moved = core.actions.compactMap {
+            if case .produce(let opaque, let record, _) = $0 { (opaque, record.lane) } else { nil }
+        }
+        #expect(moved.map(\.1) == [1])
+        _ = take(&core)
+        core.report(moved[0].0, failure: nil, now: 4)
+        #expect(take(&core).answers == [.durable], "accepted, whole, in the quarantine topic")
+    }
+
+    // MARK: - The spool's disk
+
+    @Test func aDiskThatHangsDoesNotKeepAnEmptySpoolFromBecomingDirect() {
+        var core = core()
+        core.accept(record(), token: 1, now: 0)
+        let late = take(&core).produced
+        core.tick(now: 100)
+        #expect(take(&core).inserted == late)
+        for token in 2...20 { core.accept(record(), token: UInt64(token), now: 110) }
+        _ = take(&core)
+        // No answer of the spool; Kafka acknowledges the one that was late.
+        core.report(late[0], failure: nil, now: 200)
+        var answers = 0
+        for _ in 0..<10 {
+            let step = take(&core)
+            #expect(step.reads == 0)
+            answers += step.answers.count { $0 == .durable }
+            for opaque in step.produced { core.report(opaque, failure: nil, now: 210) }
+        }
+        #expect(answers == 20 && core.queues[0].isDirect)
+    }
+
+    @Test func aBacklogThatCannotBeReadIsBypassedAfterABoundAndFollows() {
+        var core = PublisherCore(
+            topics: ["a", "quarantine"], quarantineQueue: 1, hasSpool: true,
+            limits: limits {
+                $0.maxReadWait = 1_000
+                $0.maxSpoolWait = 300
+            })
+        core.spoolOpened(nextNumber: 3, totals: [SpoolTotals(rows: 2, bytes: 256), SpoolTotals()], now: 0)
+        #expect(take(&core).reads == 1)
+        core.readFailed(queue: 0, now: 1)
+        core.accept(record(), token: 1, now: 800)
+        let waiting = take(&core)
+        #expect(waiting.produced.isEmpty && waiting.inserted.count == 1)
+        core.tick(now: 1_000)
+        let bypassed = take(&core).produced
+        #expect(bypassed.count == 1 && core.queues[0].isBypassing && core.queues[0].isDirect)
+        core.report(bypassed[0], failure: nil, now: 1_001)
+        #expect(take(&core).answers == [.durable])
+        core.accept(record(), token: 2, now: 1_002)
+        let direct = take(&core).produced
+        #expect(direct.count == 1, "new events go straight to Kafka")
+        core.report(direct[0], failure: nil, now: 1_003)
+        _ = take(&core)
+        #expect(core.counters.bypasses == 1 && core.counters.bypassedEvents == 2)
+        core.tick(now: 300_000_000)
+        #expect(take(&core).reads == 1, "it is read again")
+        core.received([1, 2].map { SpoolRow(number: $0, record: record()) }, queue: 0, now: 300_000_001)
+        let backlog = take(&core)
+        #expect(backlog.produced.count == 2)
+        core.received([], queue: 0, now: 300_000_002)
+        for opaque in backlog.produced { core.report(opaque, failure: nil, now: 300_000_003) }
+        #expect(!core.queues[0].isBypassing && core.queues[0].isDirect && core.counters.drained[0] == 2)
+    }
+
+    @Test func callersWhoseEventsTheDiskRejectsAreServedByKafkaPastABacklogThatIsRead() {
+        var core = PublisherCore(
+            topics: ["a", "quarantine"], quarantineQueue: 1, hasSpool: true,
+            limits: limits { $0.maxSpoolWait = 300 })
+        core.spoolOpened(
+            nextNumber: 10_001, totals: [SpoolTotals(rows: 10_000, bytes: 1_280_000), SpoolTotals()], now: 0)
+        core.received((1...2_000).map { SpoolRow(number: $0, record: record()) }, queue: 0, now: 1)
+        let probe = take(&core).produced
+        core.accept(record(), token: 1, now: 2)
+        core.notStored(take(&core).inserted, now: 3)
+        #expect(take(&core).answers.isEmpty)
+        for opaque in probe { core.report(opaque, failure: nil, now: 4) }
+        _ = take(&core)
+        core.tick(now: 302)
+        #expect(core.queues[0].isBypassing)
+        let sent = core.actions.compactMap {
+            if case .produce(let opaque, _, _) = $0, core.events[opaque]?.token == 1 { opaque } else { nil }
+        }
+        #expect(sent.count == 1)
+        _ = take(&core)
+        core.report(sent[0], failure: nil, now: 303)
+        #expect(take(&core).answers == [.durable])
+    }
+
+    @Test func aSpoolThatTakesNothingIsNoReasonToLeaveALateKafka() {
+        var core = core()
+        core.spoolFailed()
+        core.accept(record(), token: 1, now: 0)
+        let sent = take(&core).produced
+        core.tick(now: 100)
+        #expect(core.queues[0].isDirect && take(&core).inserted.isEmpty)
+        core.report(sent[0], failure: nil, now: 400)
+        #expect(take(&core).answers == [.durable])
     }
 
     @Test func eventsThatOvertakeARefusedOneAreCounted() {
@@ -811,10 +1013,10 @@ private struct World {
         #expect(core.counters.overtaking == 0)
         core.report(sent[3], failure: nil, now: 2)
         #expect(core.counters.overtaking == 1)
-        core.stored(take(&core).inserted)
-        core.tick(now: 200_000_000)
-        core.received([2, 3].map { SpoolRow(number: $0, record: record()) }, lane: 0, now: 200_000_001)
-        for _ in 1...2 { for opaque in take(&core).produced { core.report(opaque, failure: nil, now: 200_000_002) } }
+        core.stored(take(&core).inserted, now: 3)
+        core.individualProducer(isReady: true, now: 4)
+        for _ in 1...2 { for opaque in take(&core).produced { core.report(opaque, failure: nil, now: 5) } }
+        #expect(core.counters.acknowledged[0] + core.counters.drained[0] == 4)
         #expect(core.counters.overtaking == 1, "the others follow in order")
     }
 }

@@ -35,6 +35,9 @@ package struct PublisherConfiguration: Sendable {
 
     package func topicName(_ topic: EventTopic) -> String { topic.name(prefix: topicPrefix) }
 
+    /// The topics' names, in the order of `EventTopic`.
+    var topicNames: [String] { EventTopic.allCases.map(topicName) }
+
     var limits: PublisherCore.Limits {
         PublisherCore.Limits(
             maxInFlight: maxInFlight, maxInFlightBytes: maxInFlightBytes, maxSpoolBytes: maxSpoolBytes,
@@ -52,6 +55,16 @@ package struct PublisherConfiguration: Sendable {
         producer.maxQueuedKibibytes = min(2_000_000_000, 2 * maxInFlightBytes / 1024 + maxInFlight + 1024)
         producer.maxMessageBytes = max(1_000_000, maxRecordBytes + 4_096)
         producer.batchBytes = batchBytes
+        return producer
+    }
+}
+
+extension PublisherConfiguration {
+    /// For records that are tried by themselves after they were rejected in company.
+    var individualProducer: ProducerConfiguration {
+        var producer = self.producer
+        producer.isIndividual = true
+        producer.lingerMilliseconds = 0
         return producer
     }
 }

@@ -36,7 +36,15 @@ package struct PublisherMetrics: Sendable {
     private let overtaking: Counter
     private let lateAcknowledged: Counter
     private let lateFailed: Counter
-    let replacements: Counter
+    let recreations: Counter
+    let clusterChanges: Counter
+    let logResets: Counter
+    private let unconfirmed: Counter
+    private let bypasses: Counter
+    private let bypassedEvents: Counter
+    private let bypassing: Gauge
+    private let timestampsRejected: Counter
+    private let timestampsReplaced: Counter
     private let registry: MetricRegistry
 
     package init(_ registry: MetricRegistry) {
@@ -130,17 +138,48 @@ package struct PublisherMetrics: Sendable {
         lateAcknowledged = registry.counter(
             "smsbridge_late_reports_total", help: lateHelp, labels: [("result", "acknowledged")])
         lateFailed = registry.counter("smsbridge_late_reports_total", help: lateHelp, labels: [("result", "failed")])
-        replacements = registry.counter(
-            "smsbridge_producer_replacements_total", help: "Producers that were replaced after a fatal error.")
+        recreations = registry.counter(
+            "smsbridge_producer_replacements_total",
+            help: "Producers recreated after a fatal error, another cluster, a reset log or new certificates.")
+        clusterChanges = registry.counter(
+            "smsbridge_kafka_cluster_changes_total",
+            help: "Times that kafka.bootstrapServers led to a cluster with another id than before.")
+        logResets = registry.counter(
+            "smsbridge_kafka_log_resets_total",
+            help:
+                "Times that a partition's log ended before an acknowledged offset: it was wiped, recreated or truncated."
+        )
+        unconfirmed = registry.counter(
+            "smsbridge_kafka_unconfirmed_reports_total",
+            help: "Delivery reports held until the cluster's id was confirmed after a new connection.")
+        bypasses = registry.counter(
+            "smsbridge_spool_bypasses_total",
+            help: "Times that a topic's new events began to go to Kafka past a backlog that the spool's disk held up.")
+        bypassedEvents = registry.counter(
+            "smsbridge_spool_bypassed_events_total",
+            help: "Events handed to Kafka before older ones of their topic that are in the spool.")
+        bypassing = registry.gauge(
+            "smsbridge_spool_bypassing_topics", help: "Topics whose new events go to Kafka past a backlog in the spool."
+        )
+        timestampsRejected = registry.counter(
+            "smsbridge_timestamps_rejected_total",
+            help:
+                "Records whose timestamp Kafka rejected: a clock is wrong, or the event is older than the topic allows."
+        )
+        timestampsReplaced = registry.counter(
+            "smsbridge_timestamps_replaced_total",
+            help: "Records delivered with the time of the attempt, after Kafka had rejected their own timestamp.")
     }
 
-    func durable(_ lane: Int, after nanoseconds: UInt64) {
+    func unconfirmedReports(_ count: Int) { unconfirmed.raise(to: UInt64(count)) }
+
+    func durable(after nanoseconds: UInt64) {
         answer.observe(nanoseconds: nanoseconds)
     }
 
-    func refused(_ lane: Int, _ reason: PublishOutcome.Reason) {
+    func unavailable(_ topic: Int, _ reason: PublishOutcome.Reason) {
         guard let position = PublishOutcome.Reason.allCases.firstIndex(of: reason) else { return }
-        unavailable[lane][position].increment()
+        unavailable[topic][position].increment()
     }
 
     /// What the spool's file holds.
@@ -163,21 +202,26 @@ package struct PublisherMetrics: Sendable {
         var time = timespec()
         clock_gettime(CLOCK_REALTIME, &time)
         let seconds = Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
-        for lane in core.lanes.indices {
+        for lane in core.queues.indices {
             let before = acknowledged[lane].value + spooled[lane].value
             acknowledged[lane].raise(to: UInt64(core.counters.acknowledged[lane]))
             spooled[lane].raise(to: UInt64(core.counters.spooled[lane]))
             if acknowledged[lane].value + spooled[lane].value > before { lastEvent[lane].set(seconds) }
             drained[lane].raise(to: UInt64(core.counters.drained[lane]))
-            laneInFlight[lane].set(Double(core.lanes[lane].sent))
-            switch core.lanes[lane].phase {
-            case .open: laneState[lane].set(0)
-            case .closed: laneState[lane].set(1)
+            laneInFlight[lane].set(Double(core.queues[lane].sent))
+            switch core.queues[lane].state {
+            case .direct: laneState[lane].set(0)
+            case .spooling: laneState[lane].set(1)
             case .draining: laneState[lane].set(2)
             }
         }
         hedged.raise(to: UInt64(core.counters.hedged))
-        closed.raise(to: UInt64(core.counters.closed))
+        closed.raise(to: UInt64(core.counters.spooling))
+        bypasses.raise(to: UInt64(core.counters.bypasses))
+        bypassedEvents.raise(to: UInt64(core.counters.bypassedEvents))
+        bypassing.set(Double(core.queues.count { $0.isBypassing }))
+        timestampsRejected.raise(to: UInt64(core.counters.timestampsRejected))
+        timestampsReplaced.raise(to: UInt64(core.counters.timestampsReplaced))
         quarantined.raise(to: UInt64(core.counters.quarantined + core.counters.parked))
         overtaking.raise(to: UInt64(core.counters.overtaking))
         lateAcknowledged.raise(to: UInt64(core.counters.lateAcknowledged))

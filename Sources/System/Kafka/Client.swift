@@ -16,9 +16,34 @@ internal import Darwin
 /// librdkafka's threads and may take seconds, so it is never called on an event loop, nor from a `deinit`.
 package final class Client: @unchecked Sendable {
     let handle: OpaquePointer
+    private let counter: ConnectionCounter?
 
-    init(_ handle: OpaquePointer) {
+    init(_ handle: OpaquePointer, counter: ConnectionCounter? = nil) {
         self.handle = handle
+        self.counter = counter
+    }
+
+    /// How many connections it has opened; 0 for a client that does not count them.
+    package var connections: UInt64 { counter?.value ?? 0 }
+
+    /// The id of the cluster that answered the last question about metadata; nil before the first answer, and where brokers
+    /// do not give one (before Kafka 0.10.1). Does not block.
+    package var clusterID: String? {
+        guard let text = rd_kafka_clusterid(handle, 0) else { return nil }
+        defer { rd_kafka_mem_free(handle, text) }
+        return String(cString: text)
+    }
+
+    /// The end offsets of partitions, by one question to each of their leaders. Blocks up to `timeout` milliseconds.
+    ///
+    /// - Returns: the partitions with their end offset, or with the error that each has met.
+    package func endOffsets(of partitions: [TopicPartition], timeout: Int32) throws(KafkaError) -> [TopicPartition] {
+        guard !partitions.isEmpty else { return [] }
+        // -1 in place of a time asks for the end (ListOffsets of the Kafka protocol).
+        let list = TopicPartitionList(partitions.map { TopicPartition($0.topic, $0.partition, offset: -1) })
+        let error = list.withPointer { rd_kafka_offsets_for_times(handle, $0, timeout) }
+        guard error == RD_KAFKA_RESP_ERR_NO_ERROR else { throw KafkaError(error) }
+        return list.elements
     }
 
     /// A client for nothing but questions: it says nothing by itself and needs no polling.

@@ -108,19 +108,21 @@ struct ClientConf: ~Copyable {
     ///
     /// - Parameter watch: adds interceptors, which no copy of a configuration takes along.
     consuming func makeClient(
-        _ type: rd_kafka_type_t, watch: (OpaquePointer) -> Void = { _ in }
+        _ type: rd_kafka_type_t, countsConnections: Bool = false, watch: (OpaquePointer) -> Void = { _ in }
     ) throws(KafkaError) -> Client {
         var text = [CChar](repeating: 0, count: 512)
         // A client owns its configuration; a failed rd_kafka_new leaves it to us. So it gets a copy, and this one is
         // freed as always.
         let copy = rd_kafka_conf_dup(pointer)
         if let copy { watch(copy) }
+        let counter = countsConnections ? ConnectionCounter() : nil
+        if let copy { counter?.install(in: copy) }
         guard let handle = rd_kafka_new(type, copy, &text, text.count) else {
             let error = KafkaError(rd_kafka_last_error(), string(text))
             rd_kafka_conf_destroy(copy)
             throw error
         }
-        return Client(handle)
+        return Client(handle, counter: counter)
     }
 }
 

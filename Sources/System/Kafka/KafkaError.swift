@@ -28,11 +28,11 @@ package struct KafkaError: Error, Sendable, Hashable, CustomStringConvertible {
             return String(cString: name)
         }
 
-        /// Whether it is the record that is refused, so that waiting mends nothing. Kafka says so of a whole batch: one
-        /// record of several may be meant.
-        package var refusesRecord: Bool {
+        /// Whether the record itself is rejected, so that a retry does not help. Kafka says so of a whole batch: one
+        /// record of several may be meant. Not a rejected timestamp, which passes when the clock is right.
+        package var rejectsRecord: Bool {
             switch self {
-            case .messageTooLarge, .invalidMessage, .invalidMessageSize, .invalidTimestamp, .invalidRecord: true
+            case .messageTooLarge, .invalidMessage, .invalidMessageSize, .invalidRecord: true
             default: false
             }
         }

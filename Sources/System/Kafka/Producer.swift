@@ -17,6 +17,10 @@ package struct ProducerConfiguration: Sendable {
     /// At most so many bytes of records share a batch; a larger record makes one by itself. The broker's limit
     /// (`max.message.bytes`) is on the batch.
     package var batchBytes: Int = 512 << 10
+    /// Sends each record as a batch of its own, without idempotence: a rejection then concerns that record alone, where an
+    /// idempotent producer waits for everything in flight and asks for a new epoch. Such a producer does not send again by
+    /// itself: an error ends in the report.
+    package var isIndividual = false
     /// Asks for an acknowledgement that no broker gives (`acks=2`): each record is refused, but only after the broker has
     /// checked whether it might be written. Such a producer is not idempotent and delivers nothing.
     package var onlyAsks = false
@@ -47,7 +51,7 @@ package enum ProducerEvent: Sendable {
     case statistics(String)
 }
 
-/// An idempotent producer with acks=all.
+/// A producer with acks=all, idempotent unless its configuration says otherwise.
 ///
 /// Records with the same key go to the same partition as with the Java client (murmur2). It belongs to one thread, which
 /// polls it: an event loop woken by `wakeDescriptor`, or a thread of its own that blocks in `poll(timeout:)`.
@@ -75,7 +79,8 @@ package final class Producer {
         let conf = try ClientConf(
             configuration.client,
             events: RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR | RD_KAFKA_EVENT_STATS | RD_KAFKA_EVENT_LOG)
-        try conf.set("enable.idempotence", configuration.onlyAsks ? "false" : "true")
+        let isPlain = configuration.onlyAsks || configuration.isIndividual
+        try conf.set("enable.idempotence", isPlain ? "false" : "true")
         try conf.set("acks", configuration.onlyAsks ? "2" : "all")
         try conf.set("partitioner", "murmur2_random")
         try conf.set("linger.ms", String(configuration.lingerMilliseconds))
@@ -84,7 +89,11 @@ package final class Producer {
         try conf.set("queue.buffering.max.kbytes", String(configuration.maxQueuedKibibytes))
         try conf.set("message.max.bytes", String(configuration.maxMessageBytes))
         try conf.set("batch.size", String(configuration.batchBytes))
-        return try conf.makeClient(RD_KAFKA_PRODUCER)
+        if configuration.isIndividual {
+            try conf.set("batch.num.messages", "1")
+            try conf.set("message.send.max.retries", "0")
+        }
+        return try conf.makeClient(RD_KAFKA_PRODUCER, countsConnections: true)
     }
 
     package convenience init(_ configuration: ProducerConfiguration) throws(KafkaError) {

@@ -220,7 +220,7 @@ final class Bridge {
         readiness.alert("kafka", hasSpoolRoom ? reason : nil)
         readiness.set("spool", unmet: spoolMistake)
         readiness.alert("spool", settings.spool.none || hasSpoolRoom ? nil : "the spool takes no events")
-        let closed = publisher.closedTopics
+        let closed = publisher.spoolingTopics
         readiness.alert("topics", closed.isEmpty ? nil : "events go to the spool: \(closed.joined(separator: ", "))")
         let aside = publisher.filesSetAside
         readiness.alert(

@@ -100,7 +100,7 @@ enum SpoolDrain {
     private static func unpark(_ folder: String, _ settings: BridgeSettings) throws(SpoolError) {
         let topics = EventTopic.allCases.map { $0.name(prefix: settings.topics.prefix) }
         let count = try ParkedRows.putBack(in: folder, lanes: EventTopic.allCases.map(\.suffix)) { record in
-            record.beforeRefusal(topics: topics) ?? record
+            record.beforeRejection(topics: topics) ?? record
         }
         Output.error("smsbridge spool drain: \(count) parked rows are tried again\n")
     }

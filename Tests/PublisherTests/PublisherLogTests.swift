@@ -4,10 +4,10 @@ import Testing
 
 @testable import SMSBridgePublisher
 
-@Suite struct KafkaLogTests {
+@Suite struct PublisherLogTests {
     @Test func whatSomebodyAskedForIsNotHeldBack() {
         let lines = Lines()
-        let log = KafkaLog(
+        let log = PublisherLog(
             logger: Logger(sink: LogSink { lines.add($0) }), metrics: PublisherMetrics(MetricRegistry()))
         for index in 0..<5 { log.line(level: 7, facility: "PROTOCOL", text: "step-\(index)") }
         for index in 0..<5 { log.line(level: 3, facility: "FAIL", text: "failure-\(index)") }

@@ -3,7 +3,7 @@ import Testing
 
 @testable import SMSBridgePublisher
 
-@Suite struct LaneTests {
+@Suite struct TopicQueueTests {
     private func record(bytes: Int) -> SpoolRecord {
         [UInt8](repeating: 0, count: bytes).withUnsafeBytes {
             SpoolRecord(
@@ -12,41 +12,43 @@ import Testing
     }
 
     /// What a drain does until it has to wait.
-    private func steps(_ lane: inout Lane) -> [String] {
+    private func steps(_ queue: inout TopicQueue) -> [String] {
         var steps: [String] = []
         while true {
-            switch lane.nextStep() {
+            switch queue.nextStep(now: 0) {
             case .wait: return steps
             case .read(let number): steps.append("read after \(number)")
-            case .sendRow(let row): steps.append("row \(row.number)")
+            case .sendRow(let row, _): steps.append("row \(row.number)")
             case .sendWaiting(let waiting): steps.append("waiting \(waiting.number)")
-            case .reopened: return steps + ["reopened"]
+            case .becameDirect: return steps + ["direct"]
+            case .backlogEnded: steps.append("backlog ended")
             }
         }
     }
 
     @Test func rowsThatLeaveTheMemoryDuringAReadAreReadToo() {
-        var lane = Lane()
-        lane.close(now: 0, afterFailure: false)
-        lane.beginDrain()
-        #expect(steps(&lane) == ["read after 0"])
+        var queue = TopicQueue()
+        queue.interrupt(.late, now: 0)
+        queue.rows = 1
+        queue.beginDrain()
+        #expect(steps(&queue) == ["read after 0"])
         let large = record(bytes: 1 << 20)
         for number in 1...3 as ClosedRange<Int64> {
-            lane.append(Lane.Waiting(number: number, record: large, opaque: 0))
+            queue.append(TopicQueue.Waiting(number: number, record: large, opaque: 0, isRow: true, isDurable: true))
         }
-        lane.received([])
-        #expect(steps(&lane) == ["read after 0"], "the read was made before they were in the file")
-        lane.received([SpoolRow(number: 1, record: large), SpoolRow(number: 2, record: large)])
-        #expect(steps(&lane) == ["row 1", "row 2", "read after 2"])
-        lane.received([])
-        #expect(steps(&lane) == ["waiting 3", "reopened"])
+        queue.received([])
+        #expect(steps(&queue) == ["read after 0"], "the read was made before they were in the file")
+        queue.received([SpoolRow(number: 1, record: large), SpoolRow(number: 2, record: large)])
+        #expect(steps(&queue) == ["row 1", "row 2", "read after 2"])
+        queue.received([])
+        #expect(steps(&queue) == ["waiting 3", "direct"])
     }
 
     /// A lane beside a file whose writer and whose answers come late: whatever is handed over is so in order, and all of it.
     @Test(arguments: 1...20 as ClosedRange<UInt64>) func rowsAreHandedOverInOrderHoweverLateTheFileIs(seed: UInt64) {
         enum Order { case insert(Int64), delete(Int64), read(after: Int64) }
         var random = SplitMix(state: seed)
-        var lane = Lane()
+        var queue = TopicQueue()
         var orders: [Order] = []
         var answers: [[SpoolRow]] = []
         var file: Set<Int64> = []
@@ -57,25 +59,27 @@ import Testing
         /// What is handed over has its report at once.
         func hand(_ number: Int64) {
             handed.append(number)
-            lane.succeeded()
+            queue.succeeded()
+            queue.rows -= 1
             orders.append(.delete(number))
         }
         func drain() {
-            if lane.mayDrain(now: 0) { lane.beginDrain() }
+            if queue.mayDrain(now: 0) { queue.beginDrain() }
             while true {
-                switch lane.nextStep() {
-                case .wait, .reopened: return
+                switch queue.nextStep(now: 0) {
+                case .wait, .becameDirect, .backlogEnded: return
                 case .read(let number): orders.append(.read(after: number))
-                case .sendRow(let row): hand(row.number)
+                case .sendRow(let row, _): hand(row.number)
                 case .sendWaiting(let waiting): hand(waiting.number)
                 }
             }
         }
         func event() {
             defer { next += 1 }
-            guard !lane.isOpen else { return handed.append(next) }
+            guard !queue.isDirect else { return handed.append(next) }
             orders.append(.insert(next))
-            lane.append(Lane.Waiting(number: next, record: large, opaque: 0))
+            queue.rows += 1
+            queue.append(TopicQueue.Waiting(number: next, record: large, opaque: 0, isRow: true, isDurable: true))
         }
         func write() {
             guard !orders.isEmpty else { return }
@@ -89,7 +93,7 @@ import Testing
         }
         func answer() {
             guard !answers.isEmpty else { return }
-            lane.received(answers.removeFirst())
+            queue.received(answers.removeFirst())
             drain()
         }
 
@@ -99,10 +103,10 @@ import Testing
             case 7..<13: write()
             case 13..<17: answer()
             case 17, 18: drain()
-            default: lane.close(now: 0, afterFailure: false)
+            default: queue.interrupt(.late, now: 0)
             }
         }
-        for _ in 0..<10_000 where !lane.isOpen || !orders.isEmpty || !answers.isEmpty {
+        for _ in 0..<10_000 where !queue.isDirect || !orders.isEmpty || !answers.isEmpty {
             write()
             answer()
             drain()

@@ -4,7 +4,7 @@ internal import SMSPortalEvents
 extension SpoolRecord {
     /// The same record for the quarantine, with what Kafka did not take it for: the headers `smsbridge-refused`, the error's
     /// name, and `smsbridge-topic`, the topic that it was meant for. Its value is what it would have been there.
-    func refused(by topic: String, because error: String, inLane lane: Int) -> SpoolRecord {
+    func rejected(by topic: String, because error: String, inLane lane: Int) -> SpoolRecord {
         var bytes = Array(headers)
         Array(error.utf8).withUnsafeBytes { HeaderCoding.append("smsbridge-refused", $0, to: &bytes) }
         Array(topic.utf8).withUnsafeBytes { HeaderCoding.append("smsbridge-topic", $0, to: &bytes) }
@@ -13,11 +13,11 @@ extension SpoolRecord {
         }
     }
 
-    /// The record as it was before `refused(by:because:inLane:)`, for the topic that it was meant for.
+    /// The record as it was before `rejected(by:because:inLane:)`, for the topic that it was meant for.
     ///
     /// - Parameter topics: the topics' names, in the order of the lanes.
     /// - Returns: nil for a record that was not refused, or not in one of these topics.
-    package func beforeRefusal(topics: [String]) -> SpoolRecord? {
+    package func beforeRejection(topics: [String]) -> SpoolRecord? {
         var bytes: [UInt8] = []
         var meant: Int?
         HeaderCoding.forEach(in: headers) { name, value in

@@ -13,18 +13,35 @@ struct PendingEvent {
         case obsolete
     }
 
+    /// How it was handed to librdkafka.
+    enum Way {
+        /// In batches with others.
+        case shared
+        /// In a batch of its own, so that a rejection concerns it and no other.
+        case individual
+        /// So, and with the time of the attempt in place of its own timestamp, which Kafka has rejected.
+        case individualNow
+    }
+
     /// The caller's; nil once the caller has been answered, and for events that come out of the spool.
     var token: UInt64?
     /// Nanoseconds of the loop's clock.
     var accepted: UInt64
     var record: SpoolRecord
-    /// The place in the order of acceptance.
+    /// The position in the order of acceptance.
     var number: Int64
     /// Whether librdkafka has it and its delivery report is not in.
     var isSent = false
+    var way = Way.shared
     var stored = Stored.no
+    /// Whether it is of a backlog that newer events bypass.
+    var isBacklog = false
 
-    var lane: Int { record.lane }
+    /// Whether the spool counts it as one of its topic's.
+    var isRow: Bool { stored == .pending || stored == .yes }
+
+    /// The topic queue's index.
+    var queue: Int { record.lane }
 }
 
 /// The events on their way, each in a slot.
