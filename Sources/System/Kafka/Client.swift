@@ -26,14 +26,6 @@ package final class Client: @unchecked Sendable {
     /// How many connections it has opened; 0 for a client that does not count them.
     package var connections: UInt64 { counter?.value ?? 0 }
 
-    /// The id of the cluster that answered the last question about metadata; nil before the first answer, and where brokers
-    /// do not give one (before Kafka 0.10.1). Does not block.
-    package var clusterID: String? {
-        guard let text = rd_kafka_clusterid(handle, 0) else { return nil }
-        defer { rd_kafka_mem_free(handle, text) }
-        return String(cString: text)
-    }
-
     /// The end offsets of partitions, by one question to each of their leaders. Blocks up to `timeout` milliseconds.
     ///
     /// - Returns: the partitions with their end offset, or with the error that each has met.

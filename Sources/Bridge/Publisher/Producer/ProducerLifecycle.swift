@@ -216,8 +216,8 @@ final class ProducerLifecycle {
             for report in reports { delegate.reported(report.opaque, nil) }
             delegate.reportsEnded()
             askForConfirmation()
-        case .clusterChanged(_, let current, let reports):
-            noteCluster(current)
+        case .clusterChanged(let previous, let current, let reports):
+            clusterChanged(from: previous ?? "unknown", to: current ?? "unknown")
             for report in reports { delegate.reported(report.opaque, .noOffset) }
             recreate(keepsOffsets: false)
         case .logReset(let partitions, let reports):
@@ -228,22 +228,22 @@ final class ProducerLifecycle {
 
     private func noteCluster(_ id: String?) {
         guard let id, id != cluster.current else { return }
-        if let previous = cluster.current {
-            cluster = (id, previous, loop.now)
-            metrics.clusterChanges.increment()
-            log.clusterChanged(from: previous, to: id)
-        } else {
-            cluster.current = id
-        }
+        if let previous = cluster.current { return clusterChanged(from: previous, to: id) }
+        cluster.current = id
         onClusterKnown?(id)
+    }
+
+    private func clusterChanged(from previous: String, to current: String) {
+        cluster = (current, previous, loop.now)
+        metrics.clusterChanges.increment()
+        log.clusterChanged(from: previous, to: current)
+        onClusterKnown?(current)
     }
 
     /// What is remembered from an earlier run.
     func expect(cluster previous: String) {
         guard let current = cluster.current, current != previous else { return }
-        cluster = (current, previous, loop.now)
-        metrics.clusterChanges.increment()
-        log.clusterChanged(from: previous, to: current)
+        clusterChanged(from: previous, to: current)
     }
 
     private func logReset(_ partitions: [ReportTrust.Partition]) {
