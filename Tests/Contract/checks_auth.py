@@ -132,12 +132,17 @@ def path(suite):
         accepted(suite, "path secret, percent-encoded",
                  lambda: get("/" + "".join(f"%{b:02X}" for b in secret.encode()) + f"/url-click?{click}"), topics)
         accepted(suite, "path secret, body", lambda: wire.curl(f"{base}/{secret}/delivery-status", data=delivery()), topics)
+        for name, tail in [("slashes before it", f"//{secret}/url-click"), ("slashes behind it", f"/{secret}//url-click/"),
+                           ("the type in capitals", f"/{secret}/URL-Click")]:
+            accepted(suite, f"path secret, {name}", lambda t=tail: get(f"{t}?{click}"), topics)
         for name, tail in [("wrong path secret", f"/wrong/url-click?{click}"), ("no path secret", f"/url-click?{click}"),
                            ("no path secret, common route", f"?{click}"), ("a path secret's prefix", f"/{secret[:-1]}/url-click?{click}"),
                            ("a path secret with more", f"/{secret}x/url-click?{click}"), ("an empty path secret", f"//url-click?{click}"),
                            ("the path secret behind the type", f"/url-click/{secret}?{click}"),
                            ("the path secret in the query", f"/url-click?secret={secret}&{click}"),
-                           ("the path secret in upper case", f"/{secret.upper()}/url-click?{click}")]:
+                           ("the path secret in upper case", f"/{secret.upper()}/url-click?{click}"),
+                           ("the path secret in another case behind slashes", f"//{secret.swapcase()}//url-click?{click}"),
+                           ("slashes within the path secret", f"/{secret[:8]}//{secret[8:]}/url-click?{click}")]:
             refused(suite, name, lambda t=tail: get(t), topics, statuses=(401, 404))
         refused(suite, "the path secret in the header", lambda: wire.curl(
             f"{base}/url-click?{click}", headers=[f"X-Webhook-Secret: {secret}"]), topics, statuses=(401, 404))

@@ -12,6 +12,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import wire
+from raw import raw_query
 from report import check, equal
 
 CLOSED = 0  # among the expected statuses: the connection ends without an answer
@@ -359,6 +360,52 @@ def good(suite):
             equal(suite.topics.count(), count + (2 if stays else 1), "records")
 
 
+def variants(suite):
+    """Ways to write a route that a Control Panel, a proxy or a person produces: each is the route."""
+    for route, topic, kind in (("delivery-status", "delivery-status", "delivery-status"), ("reply", "reply", "reply")):
+        paths = {
+            "two slashes in front": f"//webhooks/{route}", "two slashes within": f"/webhooks//{route}",
+            "a slash at the end": f"/webhooks/{route}/", "two slashes at the end": f"/webhooks/{route}//",
+            "slashes everywhere": f"///webhooks///{route}///", "a capital each": f"/Webhooks/{route.title()}",
+            "in capitals": f"/WEBHOOKS/{route.upper()}", "encoded letters": f"/%77eb%48ooks/%{ord(route[0]):x}{route[1:]}",
+            "capitals and slashes": f"//WebHooks//{route.title()}/",
+        }
+        for name, path in paths.items():
+            with suite.report.case(f"routes: {name}: {path}"):
+                number, text = "27001888007", f"variant-{secrets.token_hex(4)}"
+                query = (f"ID=1&Phonenumber={number}&Status=DELIVRD&CustomerID={text}" if route == "delivery-status"
+                         else f"IncomingID=1&Phonenumber={number}&IncomingData={text}")
+                value = published(suite, path, query.encode(), topic)
+                equal(value["type"], kind, "type")
+                equal(value["raw"].get("route"), f"/webhooks/{route}", "route in raw")
+    for name, bytes_, text in (("UTF-8", "café ☎ 😀".encode().replace(b" ", b"+"), "café ☎ 😀"), ("UTF-8 beside escapes", b"caf\xc3\xa9+%E2%98%8E", "café ☎"),
+                               ("one letter", "é".encode(), "é")):
+        with suite.report.case(f"routes: a query of {name}, not escaped"):
+            query = b"IncomingID=2&Phonenumber=27001888007&IncomingData=" + bytes_
+            value = published(suite, "/webhooks/reply", query, "reply")
+            equal(value["text"], text, "text")
+            equal(raw_query(value), query, "query in raw")
+    for name, bytes_ in (("Latin-1", b"caf\xe9"), ("half a letter", b"caf\xc3"), ("an overlong letter", b"\xc0\xaf"), ("a surrogate", b"\xed\xa0\xbd")):
+        with suite.report.case(f"routes: a query of {name}, not escaped, is kept whole in the quarantine"):
+            query = b"IncomingID=2&Phonenumber=27001888007&IncomingData=" + bytes_
+            value = published(suite, "/webhooks/reply", query, "quarantine")
+            equal(value.get("reason"), "invalid-utf-8", "reason")
+            equal(raw_query(value), query, "query in raw")
+
+
+def published(suite, path, query, topic):
+    """The value of the one record that a GET makes."""
+    mark = suite.topics.mark()
+    with wire.Connection(suite.bridge.url) as connection:
+        connection.send(wire.request("GET", f"{path}?", suite.auth).replace(b"? ", b"?" + query + b" ", 1))
+        answer = connection.answer("GET")
+    equal(answer and answer.status, 200, "status")
+    record = suite.topics.one(mark)
+    equal(record.suffix, topic, "topic")
+    suite.schemas.validate(record.json)
+    return record.json
+
+
 def routes(suite):
     url = suite.bridge.url
     auth = suite.auth_lines
@@ -371,8 +418,9 @@ def routes(suite):
             more(answer)
             equal(suite.topics.count(), count, "records")
 
-    for path in ("/", "/webhook", "/webhooks/nonsense", "/webhooks/nonsense/", "/webhooks/reply//", "/webhooks//", "/webhooks/reply/x", "/webhooks//reply",
-                 "/Webhooks/reply", "/webhooks/Reply", "/webhooks/unrecognised", "/webhooks/quarantine", "/webhooks/test", "/metrics",
+    variants(suite)
+    for path in ("/", "//", "/webhook", "/webhooks/nonsense", "/webhooks/nonsense/", "/webhooks/reply/x", "/webhooks//reply//x", "/reply/webhooks",
+                 "/webhooks/reply/webhooks", "/webhooks/unrecognised", "/webhooks/quarantine", "/webhooks/test", "/metrics",
                  "/readyz", "/favicon.ico", "/webhooks%2Freply", "/webhooks/%2e%2e/webhooks/reply", "/webhooks/./reply",
                  "/webhooks/../webhooks/reply", "/.env", "/webhooks/reply%00", "/webhooks/%zz", "/webhooks/reply;a=b"):
         for method in ("GET", "POST"):

@@ -266,8 +266,13 @@ struct ByteScanTests {
     func target() {
         everywhere { bytes, place, value, start in
             let special = value <= 0x20 || value >= 0x7F || value == UInt8(ascii: "#")
-            let found = ByteScan.endOfTarget(bytes.span.bytes, from: start, to: bytes.count)
+            let found = ByteScan.endOfTarget(bytes.span.bytes, from: start, to: bytes.count, highBytes: false)
             if found != (special ? place : bytes.count) { Issue.record("\(value) at \(place) from \(start): \(found)") }
+            let isHigh = value >= 0x80
+            let end = ByteScan.endOfTarget(bytes.span.bytes, from: start, to: bytes.count, highBytes: true)
+            if end != (special && !isHigh ? place : bytes.count) {
+                Issue.record("\(value) at \(place) from \(start), high bytes allowed: \(end)")
+            }
         }
     }
 
@@ -302,7 +307,8 @@ struct ByteScanTests {
                     var bytes = [UInt8](repeating: UInt8(ascii: "a"), count: 16)
                     bytes[first] = one
                     bytes[second] = other
-                    #expect(ByteScan.endOfTarget(bytes.span.bytes, from: 0, to: 16) == first)
+                    #expect(ByteScan.endOfTarget(bytes.span.bytes, from: 0, to: 16, highBytes: false) == first)
+                    #expect(ByteScan.endOfTarget(bytes.span.bytes, from: 0, to: 16, highBytes: true) == first)
                     if one < 0x20 || one == 0x7F {
                         #expect(ByteScan.firstControl(bytes.span.bytes, from: 0, to: 16) == first)
                     }

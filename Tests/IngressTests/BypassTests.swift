@@ -246,7 +246,8 @@ struct Attempt: Sendable {
             segment("one dot", "."),
             segment("two dots", ".."), segment("two encoded dots", "%2e%2e"), segment("dots behind", "\(secret)/.."),
             segment("dots before", "../\(secret)"), segment("two dots, then right", "x/../\(secret)"),
-            segment("two slashes before", "/" + secret), segment("two slashes behind", secret + "/"),
+            segment("two slashes before a wrong one", "/" + secret.uppercased()),
+            segment("two slashes within", "\(secret.prefix(4))//\(secret.dropFirst(4))"),
             segment("two of them as two segments", "wrong/\(secret)"), segment("a backslash", "x\\\(secret)"),
             segment("the type", "delivery-status"), segment("another type", "reply"), segment("the route", "webhooks"),
             .target("in place of the type", "/webhooks/delivery-status/\(secret)"),
@@ -272,10 +273,62 @@ struct Attempt: Sendable {
             Self.pathAttempts, kinds: ["path"],
             right: [
                 "/webhooks/\(Self.path)/delivery-status", "/webhooks/\(Self.path)",
-                "/webhooks/%70\(Self.path.dropFirst())/",
+                "/webhooks/%70\(Self.path.dropFirst())/", "/webhooks//\(Self.path)/delivery-status",
+                "/webhooks/\(Self.path)//delivery-status",
             ]
             .map { RawRequest(target: $0) }
         ) { $0.authentication.accounts[0].path = [Array(Self.path.utf8)] }
+    }
+
+    /// However a path may be written that is let in, the secret in it is compared exactly.
+    @Test func aPathSecretIsExactUnderEveryAcceptedVariant() throws {
+        let secret = Self.path
+        let variants: [(name: String, path: (String) -> String)] = [
+            ("plain", { "/webhooks/\($0)/delivery-status" }), ("no type", { "/webhooks/\($0)" }),
+            ("slashes in front", { "//webhooks/\($0)/delivery-status" }),
+            ("slashes before the secret", { "/webhooks///\($0)/delivery-status" }),
+            ("slashes behind the secret", { "/webhooks/\($0)//delivery-status" }),
+            ("slashes at the end", { "/webhooks/\($0)/delivery-status//" }),
+            ("slashes at the end, no type", { "/webhooks/\($0)//" }),
+            ("capitals", { "/WEBHOOKS/\($0)/DELIVERY-STATUS" }),
+            ("a capital each", { "/Webhooks/\($0)/Delivery-Status" }),
+            ("encoded segments", { "/%57ebhooks/\($0)/%64elivery%2Dstatus" }),
+            ("absolute form", { "http://bridge//Webhooks//\($0)//Delivery-Status" }),
+            ("a query of bytes from 0x80", { "/webhooks/\($0)/delivery-status?a=caf\u{E9}" }),
+        ]
+        let encoded = secret.utf8.map { "%" + String($0, radix: 16) }.joined()
+        let wrong: [(name: String, text: String)] = [
+            ("in capitals", secret.uppercased()),
+            ("a capital first", secret.prefix(1).uppercased() + secret.dropFirst()),
+            ("a capital last", "path-secret-0123456789".replacing("secret", with: "Secret")),
+            ("encoded capitals", encoded.replacing("%70", with: "%50")), ("its beginning", String(secret.dropLast())),
+            ("its end", String(secret.dropFirst())), ("one character more", secret + "0"),
+            ("a slash within", secret.prefix(4) + "/" + secret.dropFirst(4)),
+            ("two slashes within", secret.prefix(4) + "//" + secret.dropFirst(4)),
+            ("an encoded slash behind", secret + "%2F"), ("an encoded slash before", "%2F" + secret),
+            ("a blank behind", secret + "%20"), ("a NUL behind", secret + "%00"), ("a dot behind", secret + "."),
+            ("a parameter behind", secret + ";a"), ("encoded twice", encoded.replacing("%", with: "%25")),
+            ("empty", ""), ("a dot segment", "./\(secret)"), ("two dots", "x/../\(secret)"), ("another", "x/\(secret)"),
+            ("twice", "\(secret)/\(secret)"), ("the Kelvin sign", secret.replacing("e", with: "%E2%84%AA")),
+        ]
+        #expect(variants.count * wrong.count >= 60)
+        let server = try GuardedServer { $0.authentication.accounts[0].path = [Array(secret.utf8)] }
+        defer { server.stop() }
+        var attempts = 0
+        for variant in variants {
+            for right in [secret, encoded] {
+                let outcome = try server.send(RawRequest(target: variant.path(right)).bytes)
+                #expect(outcome.statuses == [200] && outcome.sources.count == 1, "\(variant.name): \(outcome)")
+            }
+            for (name, text) in wrong {
+                let outcome = try server.send(RawRequest(target: variant.path(text)).bytes)
+                #expect(outcome.sources.isEmpty, "\(name) got in as \(variant.name)")
+                #expect(
+                    outcome.statuses == [401] || outcome.statuses == [404], "\(name) as \(variant.name): \(outcome)")
+                attempts += 1
+            }
+        }
+        #expect(attempts == variants.count * wrong.count)
     }
 
     // MARK: - The query

@@ -82,6 +82,12 @@ private final class Desk {
         ("/webhooks/%64elivery-status", .deliveryStatus), ("/%77ebhooks/delivery%2Dstatus", .deliveryStatus),
         ("/webhooks", .deliveryStatus), ("/webhooks/", .deliveryStatus), ("/webhooks/reply", .quarantine),
         ("http://elsewhere/webhooks/delivery-status", .deliveryStatus),
+        ("//webhooks/delivery-status", .deliveryStatus), ("///webhooks///delivery-status///", .deliveryStatus),
+        ("/webhooks//delivery-status", .deliveryStatus), ("/webhooks/delivery-status//", .deliveryStatus),
+        ("/webhooks//", .deliveryStatus), ("//webhooks", .deliveryStatus),
+        ("/Webhooks/Delivery-Status", .deliveryStatus), ("/WEBHOOKS/DELIVERY-STATUS", .deliveryStatus),
+        ("/%57ebhooks/%44elivery-status", .deliveryStatus), ("/webhooks/Reply", .quarantine),
+        ("//webhooks/reply//", .quarantine), ("http://elsewhere//Webhooks//DELIVERY-status", .deliveryStatus),
     ])
     func callbacksFindTheirRoute(target: String, topic: EventTopic) throws {
         let desk = try Desk()
@@ -90,8 +96,11 @@ private final class Desk {
     }
 
     @Test(arguments: [
-        "/", "/webhook", "/Webhooks", "/webhooks/Reply", "/webhooks/replies", "/webhooks/unrecognised",
-        "/webhooks//reply", "//webhooks/reply", "/webhooks/reply//", "/webhooks/reply/more", "/webhooks/%2Freply",
+        "/", "//", "/webhook", "/webhooks/replies", "/webhooks/unrecognised", "/webhooks/reply/more",
+        "/webhooks/reply//more", "/reply/webhooks", "/webhooks/webhooks", "/webhooks/webhooks/reply",
+        "/webhooks/%2Freply",
+        "/webhooks/reply%2F", "/webhooks/reply/%2F", "/webhooks/reply%00", "/webhooks/reply/%20", "/webhooks/reply/.",
+        "/webhooks/%72eply%20", "/webhooks/reply;a=b", "/w%C3%ABbhooks/reply", "/webhoo%E2%84%AAs/reply",
         "/webhooks%2Freply", "/webhooks/%25reply", "/webhooks/./reply", "/webhooks/x/../reply", "/sms/webhooks/reply",
         "/a/b/c/d/e/f/g/h/i/j", "/healthz/x", "/metrics", "/readyz",
     ])
@@ -110,6 +119,29 @@ private final class Desk {
         #expect(try desk.send("GET", "/healthz") == 200)
         #expect(try desk.send("GET", "/sms/in/healthz") == 200)
         #expect(desk.published.count == 2)
+        for target in ["//sms//in//webhooks//delivery-status//", "/SMS/In/Webhooks/Delivery-Status"] {
+            #expect(try desk.send("POST", target) == 200, "\(target)")
+        }
+        for target in ["/in/sms/webhooks", "/smsin/webhooks", "/sms%2Fin/webhooks", "/sms/in/in/webhooks", "/sms/in"] {
+            #expect(try desk.send("POST", target) == 404, "\(target)")
+        }
+        #expect(try desk.send("GET", "/SMS//in/Healthz/") == 200)
+        #expect(desk.published.count == 4)
+    }
+
+    /// As many segments as the settings let in, and every route behind them.
+    @Test func aBasePathMayBeLong() throws {
+        let base = "/" + (1...100).map { "s\($0 % 10)" }.joined(separator: "/")
+        let desk = try Desk {
+            $0.basePath = base
+            $0.authentication.accounts[0].path = [Array("p4th-secret".utf8)]
+        }
+        for type in ["", "/delivery-status", "/reply", "/short-code", "/url-preview", "/url-click"] {
+            #expect(try desk.send("POST", "\(base)/webhooks/p4th-secret\(type)") == 200, "\(type)")
+        }
+        #expect(try desk.send("GET", "\(base)/healthz") == 200)
+        #expect(try desk.send("POST", "\(base)/webhooks/reply") == 401)
+        #expect(try desk.send("POST", "\(base)/s1/webhooks/p4th-secret/reply") == 404)
     }
 
     @Test(arguments: [
@@ -184,16 +216,18 @@ private final class Desk {
         let desk = try Desk { $0.authentication.accounts[0].path = [Self.bytes("p4th-secret")] }
         for right in [
             "/webhooks/p4th-secret/delivery-status", "/webhooks/p4th-secret", "/webhooks/p4th-secret/",
-            "/webhooks/%704th-secret/delivery-status",
+            "/webhooks/%704th-secret/delivery-status", "/webhooks//p4th-secret", "//Webhooks//p4th-secret//Reply//",
         ] { #expect(try desk.send("POST", right) == 200, "\(right)") }
         for wrong in [
             "/webhooks", "/webhooks/", "/webhooks/delivery-status", "/webhooks/wrong/delivery-status",
             "/webhooks/p4th-secre/delivery-status", "/webhooks/P4TH-SECRET/delivery-status",
-            "/webhooks/delivery-status/p4th-secret", "/webhooks//p4th-secret", "/webhooks/p4th%2Dsecret%00/reply",
+            "/webhooks/delivery-status/p4th-secret", "/webhooks//", "/webhooks//P4th-secret",
+            "//webhooks//delivery-status",
+            "/webhooks/p4th%2Dsecret%00/reply",
         ] { #expect(try desk.send("POST", wrong) == 401, "\(wrong)") }
         #expect(try desk.send("POST", "/webhooks/p4th-secret/nothing") == 404)
         #expect(try desk.send("POST", "/p4th-secret/delivery-status") == 404)
-        #expect(desk.published.count == 4)
+        #expect(desk.published.count == 6)
         for record in desk.published {
             #expect(!record.value.contains("p4th") && !record.headers.values.contains { $0.contains("p4th") })
         }

@@ -90,6 +90,9 @@ import Testing
         .yaml("http:\n  basePath: /bridge/", "it does not end with a slash"),
         .yaml("http:\n  basePath: /a//b", "it has an empty segment"),
         .yaml("http:\n  basePath: /a/../b", "a segment . or .."),
+        .yaml(
+            "http:\n  maxTargetBytes: 256\n  basePath: /\(String(repeating: "a", count: 240))",
+            "http.maxTargetBytes is 256", "the longest path of a callback has 266 bytes"),
         .yaml("http:\n  basePath: /a?b", "letters, digits, -, ., _ and ~ only"),
         .yaml(
             "http:\n  trustedProxies: [127.0.0.1, 10.1.2.3/8]", "bridge.yaml:2:31: http.trustedProxies",

@@ -27,6 +27,9 @@ public func fuzzRequestParser(_ data: UnsafePointer<UInt8>?, _ count: Int) -> CI
             precondition(request.target.count <= limits.maxTargetBytes, "a target beyond its limit")
             precondition(request.headers.count / 2 <= limits.maxHeaders, "headers beyond their limit")
             precondition(request.end <= stream.count, "a request that ends behind the input")
+            precondition(request.path.allSatisfy { $0 > 0x20 && $0 < 0x7F && $0 != 0x23 }, "a byte that no path has")
+            precondition(
+                (request.query ?? []).allSatisfy { $0 > 0x20 && $0 != 0x7F && $0 != 0x23 }, "a byte that no query has")
             precondition(request.version == "1.0" || !request.host.isEmpty || hasEmptyHost(request), "no host")
         }
     } catch {

@@ -14,18 +14,20 @@ enum Route: Equatable {
 
 /// Reads the path: `<base>/webhooks[/<secret>][/<type>]` and `/healthz`.
 ///
-/// Segments are percent-decoded once, after splitting. A single slash at the end is as good as none, because people
-/// paste URLs with one.
+/// Segments are percent-decoded once, after splitting. Empty segments are skipped, so that slashes too many, as a base URL
+/// with a slash at its end produces them, do no harm; ASCII letters of the fixed segments match in either case. A secret is
+/// compared exactly. Dot segments are no segments of ours.
 struct Router {
+    /// In lower case.
     private let base: [[UInt8]]
     private var segment: [UInt8] = []
-    /// Whose secret stood in the path that was routed last; nil when none did.
+    /// The account of the secret in the path that was routed last; nil when there was none.
     private(set) var account: Int?
-    /// A secret was asked for in that path, and none or a wrong one stood there.
+    /// A secret was asked for in that path, and was missing or wrong.
     private(set) var lacksSecret = false
 
     init(basePath: String) {
-        base = basePath.split(separator: "/").map { Array($0.utf8) }
+        base = basePath.lowercased().split(separator: "/").map { Array($0.utf8) }
         segment.reserveCapacity(256)
     }
 
@@ -37,25 +39,28 @@ struct Router {
     ) -> Route {
         account = nil
         lacksSecret = false
-        // Base path, "webhooks", secret, type and one empty segment: whatever has more is not ours.
-        var cuts: InlineArray<8, Cut> = .init(repeating: Cut(offset: 0, count: 0))
-        let limit = 8
         var count = 0
+        var isBase = true
+        let none = Cut(offset: 0, count: 0)
+        var first = none
+        // Behind the base path: "webhooks" or "healthz", then a secret and a type; what has more is not ours.
+        var cuts: InlineArray<3, Cut> = .init(repeating: none)
         head.forEachPathSegment(in: bytes) { cut in
-            if count < limit { cuts[count] = cut }
+            guard !cut.isEmpty else { return }
+            if count == 0 { first = cut }
+            if count < base.count {
+                if isBase { isBase = decode(cut, bytes) && isFixed(base[count]) }
+            } else if count - base.count < 3 {
+                cuts[count - base.count] = cut
+            }
             count += 1
         }
-        if count > 1, count <= limit, cuts[count - 1].isEmpty { count -= 1 }
-        guard count > 0, count <= limit else { return .notFound }
-        if count == 1, PercentEncoding.matches(cuts[0], in: bytes, "healthz") { return .health }
-        guard count > base.count else { return .notFound }
-        for index in base.indices {
-            guard decode(cuts[index], bytes), segment == base[index] else { return .notFound }
-        }
-        var next = base.count
-        if count == next + 1, PercentEncoding.matches(cuts[next], in: bytes, "healthz") { return .health }
-        guard PercentEncoding.matches(cuts[next], in: bytes, "webhooks") else { return .notFound }
-        next += 1
+        if count == 1, Self.matches(first, bytes, "healthz") { return .health }
+        guard isBase, count > base.count, count <= base.count + 3 else { return .notFound }
+        count -= base.count
+        if count == 1, Self.matches(cuts[0], bytes, "healthz") { return .health }
+        guard Self.matches(cuts[0], bytes, "webhooks") else { return .notFound }
+        var next = 1
         if let secrets {
             if next < count, decode(cuts[next], bytes) { account = secrets.owner(of: segment.span.bytes) }
             lacksSecret = account == nil
@@ -75,11 +80,35 @@ struct Router {
         }
     }
 
+    private mutating func decode(_ cut: Cut, _ bytes: RawSpan) -> Bool {
+        segment.removeAll(keepingCapacity: true)
+        return PercentEncoding.decode(cut, in: bytes, into: &segment)
+    }
+
+    /// Whether the decoded segment is `text` in any case of ASCII letters.
+    private func isFixed(_ text: [UInt8]) -> Bool {
+        segment.count == text.count
+            && zip(segment, text).allSatisfy { ($0 &- UInt8(ascii: "A") < 26 ? $0 | 0x20 : $0) == $1 }
+    }
+
+    private static func matches(_ cut: Cut, _ bytes: RawSpan, _ name: StaticString) -> Bool {
+        PercentEncoding.matches(cut, in: bytes, name, ignoringCase: true)
+    }
+
+    private func type(_ cut: Cut, _ bytes: RawSpan) -> EventType? {
+        if Self.matches(cut, bytes, "delivery-status") { return .deliveryStatus }
+        if Self.matches(cut, bytes, "reply") { return .reply }
+        if Self.matches(cut, bytes, "short-code") { return .shortCode }
+        if Self.matches(cut, bytes, "url-preview") { return .urlPreview }
+        if Self.matches(cut, bytes, "url-click") { return .urlClick }
+        return nil
+    }
+
     // MARK: - For the log
 
     /// Whether the path names a route of callbacks, right or not.
     static func isCallback(_ head: LooseHead, _ bytes: RawSpan) -> Bool {
-        head.segments.contains { PercentEncoding.matches($0, in: bytes, "webhooks", ignoringCase: true) }
+        head.segments.contains { matches($0, bytes, "webhooks") }
     }
 
     /// The path with `…` for every segment that is neither one of ours nor a misspelling of one: it might be a secret.
@@ -116,19 +145,5 @@ struct Router {
         }
         // Of short names two letters are too much.
         return last[name.count] <= (name.count > 4 ? 2 : 1)
-    }
-
-    private mutating func decode(_ cut: Cut, _ bytes: RawSpan) -> Bool {
-        segment.removeAll(keepingCapacity: true)
-        return PercentEncoding.decode(cut, in: bytes, into: &segment)
-    }
-
-    private func type(_ cut: Cut, _ bytes: RawSpan) -> EventType? {
-        if PercentEncoding.matches(cut, in: bytes, "delivery-status") { return .deliveryStatus }
-        if PercentEncoding.matches(cut, in: bytes, "reply") { return .reply }
-        if PercentEncoding.matches(cut, in: bytes, "short-code") { return .shortCode }
-        if PercentEncoding.matches(cut, in: bytes, "url-preview") { return .urlPreview }
-        if PercentEncoding.matches(cut, in: bytes, "url-click") { return .urlClick }
-        return nil
     }
 }

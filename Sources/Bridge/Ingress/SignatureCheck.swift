@@ -26,8 +26,8 @@ struct SignatureCheck: Sendable {
     private let encoding: SignatureScheme.Encoding
     private let unit: SignatureScheme.TimestampUnit
     private let window: Int64
-    /// How many slashes stand before `{tail}`.
-    private let slashesBeforeTail: Int
+    /// How many segments that are not empty stand before `{tail}`.
+    private let segmentsBeforeTail: Int
     /// Whether the query is part of what is signed. If not, a request with parameters there cannot be believed.
     let coversQuery: Bool
 
@@ -50,7 +50,7 @@ struct SignatureCheck: Sendable {
         unit = scheme.unit
         let (seconds, attoseconds) = scheme.window.components
         window = seconds * 1_000 + attoseconds / 1_000_000_000_000_000
-        slashesBeforeTail = baseSegments + 2
+        segmentsBeforeTail = baseSegments + 1
         coversQuery = url.pieces.contains { if case .place(.query) = $0 { true } else { false } }
     }
 
@@ -187,10 +187,13 @@ struct SignatureCheck: Sendable {
 
     /// Where what follows `<http.basePath>/webhooks` begins: with a slash, or at the path's end.
     private func tail(of path: Cut, _ bytes: RawSpan) -> Int {
-        var slashes = 0
-        for index in path.offset..<path.end where bytes.byte(index) == UInt8(ascii: "/") {
-            slashes += 1
-            if slashes == slashesBeforeTail { return index }
+        var segments = 0
+        var isInSegment = false
+        for index in path.offset..<path.end {
+            let isSlash = bytes.byte(index) == UInt8(ascii: "/")
+            if isInSegment, isSlash, segments == segmentsBeforeTail { return index }
+            if !isSlash, !isInSegment { segments += 1 }
+            isInSegment = !isSlash
         }
         return path.end
     }

@@ -25,15 +25,22 @@ enum ByteScan {
     }
 
     /// The first byte in `start..<end` that cannot stand in a request target: not visible ASCII, or `#`. `end` if none.
-    static func endOfTarget(_ bytes: RawSpan, from start: Int, to end: Int) -> Int {
+    ///
+    /// - Parameter highBytes: whether bytes from 0x80 can.
+    static func endOfTarget(_ bytes: RawSpan, from start: Int, to end: Int, highBytes: Bool) -> Int {
+        let rejected: UInt64 = highBytes ? 0 : highs
         var index = start
         while index &+ 8 <= end {
             let word = load(bytes, index)
-            let special = below(0x21, word) | equal(0x7F, word) | equal(0x23, word) | (word & highs)
+            let special = below(0x21, word) | equal(0x7F, word) | equal(0x23, word) | (word & rejected)
             if special != 0 { return index &+ special.trailingZeroBitCount / 8 }
             index &+= 8
         }
-        while index < end, isTargetByte(byte(bytes, index)) { index &+= 1 }
+        while index < end {
+            let byte = byte(bytes, index)
+            guard isTargetByte(byte) || highBytes && byte >= 0x80 else { return index }
+            index &+= 1
+        }
         return index
     }
 

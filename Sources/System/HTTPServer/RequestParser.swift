@@ -77,6 +77,8 @@ package struct RequestParser: ~Copyable {
     private var chunkedCodings = 0
     private var otherCodings = 0
     private var lastCodingIsChunked = false
+    /// A byte from 0x80 has come in the query, which may have more of them.
+    private var queryHasHighBytes = false
     private var asksClose = false
     private var asksKeepAlive = false
 
@@ -130,6 +132,7 @@ package struct RequestParser: ~Copyable {
         chunkedCodings = 0
         otherCodings = 0
         lastCodingIsChunked = false
+        queryHasHighBytes = false
         asksClose = false
         asksKeepAlive = false
         head.reset()
@@ -210,7 +213,15 @@ package struct RequestParser: ~Copyable {
     private mutating func readTarget(_ bytes: RawSpan) -> Event? {
         let limit = mark + limits.maxTargetBytes + 1
         let end = min(bytes.byteCount, limit)
-        position = ByteScan.endOfTarget(bytes, from: position, to: end)
+        position = ByteScan.endOfTarget(bytes, from: position, to: end, highBytes: queryHasHighBytes)
+        // Bytes from 0x80 in a query say nothing about where the request ends, and clients send text so. In a path, which
+        // proxies and handlers route by, none is accepted.
+        if position < end, !queryHasHighBytes, ByteScan.byte(bytes, position) >= 0x80,
+            ByteScan.first(UInt8(ascii: "?"), in: bytes, from: mark, to: position) < position
+        {
+            queryHasHighBytes = true
+            position = ByteScan.endOfTarget(bytes, from: position, to: end, highBytes: true)
+        }
         guard position < end else { return end == limit ? refuse(.targetTooLong) : .needMore }
         switch ByteScan.byte(bytes, position) {
         case UInt8(ascii: " "): break

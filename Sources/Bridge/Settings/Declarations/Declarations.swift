@@ -28,7 +28,8 @@ extension Declaration {
         .single("http.port", \.http.port, .port, also: ["port"], "Port of the public side."),
         .single(
             "http.basePath", \.http.basePath, .basePath, also: ["http.prefix", "http.root", "http.path"],
-            "Stands in front of every public path: with `/bridge`, callbacks go to `/bridge/webhooks`."),
+            "Path prefix of all public routes: with `/bridge`, callbacks go to `/bridge/webhooks`. Any number of segments, in any case."
+        ),
         .single(
             "http.maxBodyBytes", \.http.maxBodyBytes, .bytes(1 << 10...1 << 20), also: ["http.maxBodySize"],
             "The largest body of a request. A larger one is answered 413."),

@@ -16,6 +16,7 @@ extension SettingsLoader {
             draft.wrong(key, place(key), "http.port and admin.port are both \(settings.http.port)")
         }
         checkTransport(settings.http)
+        checkBasePath(settings)
         if settings.spool.none, ![.standard, Self.stateDirectory].contains(place("spool.path")) {
             draft.warnings.append("spool.path has no effect: spool.none is true (\(place("spool.none")))")
         }
@@ -26,6 +27,19 @@ extension SettingsLoader {
             missing("kafka.bootstrapServers", "is required")
         }
         checkAuthentication(settings)
+    }
+
+    /// The longest route must fit a request target, or it could never be called. The number of segments has no bound.
+    private mutating func checkBasePath(_ settings: BridgeSettings) {
+        let key = later("http.basePath", "http.maxTargetBytes")
+        guard areRight("http.basePath", "http.maxTargetBytes") else { return }
+        let secret = settings.auth.path.all.map { $0.exposed.utf8.count + 1 }.max() ?? 0
+        let longest = settings.http.basePath.utf8.count + "/webhooks/delivery-status".utf8.count + secret
+        guard longest > settings.http.maxTargetBytes else { return }
+        draft.wrong(
+            key, place(key),
+            "http.maxTargetBytes is \(showBytes(settings.http.maxTargetBytes)) (\(place("http.maxTargetBytes"))), and with http.basePath"
+                + " the longest path of a callback has \(longest) bytes")
     }
 
     private mutating func checkTransport(_ http: BridgeSettings.HTTP) {
