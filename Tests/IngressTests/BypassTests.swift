@@ -280,7 +280,7 @@ struct Attempt: Sendable {
         ) { $0.authentication.accounts[0].path = [Array(Self.path.utf8)] }
     }
 
-    /// However a path may be written that is let in, the secret in it is compared exactly.
+    /// However a path may be written that is accepted, the secret in it is compared exactly.
     @Test func aPathSecretIsExactUnderEveryAcceptedVariant() throws {
         let secret = Self.path
         let variants: [(name: String, path: (String) -> String)] = [

@@ -129,7 +129,7 @@ private final class Desk {
         #expect(desk.published.count == 4)
     }
 
-    /// As many segments as the settings let in, and every route behind them.
+    /// As many segments as the settings accept, and every route behind them.
     @Test func aBasePathMayBeLong() throws {
         let base = "/" + (1...100).map { "s\($0 % 10)" }.joined(separator: "/")
         let desk = try Desk {
