@@ -22,7 +22,7 @@ def nothing_given_up(stand, reader):
         check(stand.metric("smsbridge_spool_parked_events") == 0, f"{stand.metric('smsbridge_spool_parked_events')} are parked")
 
 
-def all_sent(stand, reader, load, within):
+def all_sent(stand, within):
     """That nothing waits in the spool once the clock is right."""
     began = time.monotonic()
     with stand.case(f"once the clock is right, everything is in Kafka within {within} s"):
@@ -50,7 +50,7 @@ def clock_ahead(suite):
         stand.expect_finding("clock")
         stand.faults.step_clock(0)
         right = time.monotonic_ns()
-        all_sent(stand, reader, load, 6)
+        all_sent(stand, 10)
         load.answered_more(200, 10)
         load.stop()
         entries = stand.judge(within=60 if suite.long else 10, unavailable=False)
@@ -86,12 +86,12 @@ def clock_behind(suite):
         stand.faults.step_clock(0)
         stand.expect_metric("smsbridge_clock_steps_total")
         stand.expect_log("clock stepped")
-        all_sent(stand, None, load, 6)
+        all_sent(stand, 10)
         if suite.long:
             stand.faults.step_clock(behind)
             load.answered_more(1000, 20)
             stand.faults.step_clock(0)
-            all_sent(stand, None, load, 6)
+            all_sent(stand, 10)
         load.answered_more(100, 10)
         load.stop()
         # It begins to read now: what was deleted is missing.

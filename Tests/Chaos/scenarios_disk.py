@@ -93,9 +93,9 @@ def check_counted(stand, entries, reader):
 def bypass_reports(stand):
     stand.expect_metric("smsbridge_spool_bypasses_total")
     stand.expect_metric("smsbridge_spool_bypassed_events_total")
-    stand.expect_alert("spoolDisk")
+    stand.expect_alert("bypass")
     stand.expect_log("spool bypassed")
-    stand.expect_finding("spool")
+    stand.expect_finding("bypass")
 
 
 def disk_full_with_backlog(suite):
@@ -175,10 +175,10 @@ def disk_hangs_empty(suite):
             suite.cluster.resume()
             time.sleep(1)
             no_503_in(stand, load, 15 if suite.long else 4, "the disk hangs, Kafka answers: no request gets a 503")
-            stand.expect_alert("spoolDisk")
+            stand.expect_alert("spool")
             stand.expect_finding("spool")
             stand.faults.clear()
-            stand.expect_no_alert("spoolDisk")
+            stand.expect_no_alert("spool")
         check(stand.faults.hits, "the disk was never used")
         load.answered_more(500, 10)
         load.stop()

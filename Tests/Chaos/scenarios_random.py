@@ -39,14 +39,20 @@ class Plan:
     """What fails in a round, from when to when (seconds)."""
 
     def __init__(self, chance):
-        kinds = chance.sample(["disk", "kafka", "process", "clock"], chance.choice([2, 2, 3, 4]))
-        pick = lambda names, weights=None: chance.choices(list(names), weights)[0]
-        self.disk = pick(DISK) if "disk" in kinds else None
-        self.kafka = pick(KAFKA, list(KAFKA.values())) if "kafka" in kinds else None
-        self.process = pick(PROCESS) if "process" in kinds else None
-        self.clock = pick(CLOCK) if "clock" in kinds else None
-        self.times = {kind: (began := chance.uniform(0, 0.8), began + chance.uniform(0.2, 1.6))
-                      for kind in ("disk", "kafka", "process", "clock")}
+        pick = lambda probability, names, weights=None: \
+            chance.choices(list(names), weights)[0] if chance.random() < probability else None
+        self.disk = self.kafka = self.process = self.clock = None
+        while sum(map(bool, (self.disk, self.kafka, self.process, self.clock))) < 2:
+            self.disk = pick(0.75, DISK)
+            self.kafka = pick(0.75, KAFKA, list(KAFKA.values()))
+            self.process = pick(0.4, PROCESS)
+            self.clock = pick(0.3, CLOCK)
+        # The disk matters while Kafka is away, and when it comes back.
+        began = chance.uniform(0, 0.5)
+        self.times = {"kafka": (began, began + chance.uniform(0.3, 1.4))}
+        for kind in ("disk", "process", "clock"):
+            began = chance.uniform(0, self.times["kafka"][1])
+            self.times[kind] = (began, began + chance.uniform(0.2, 1.6))
 
     def __str__(self):
         parts = [(kind, name) for kind in ("disk", "kafka", "clock", "process") if (name := getattr(self, kind))]

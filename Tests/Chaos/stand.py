@@ -214,16 +214,21 @@ class Stand:
             in_range = lambda: (value := self.metric(name, **labels)) is not None and least <= value <= most
             check(eventually(in_range, within), f"it is {self.metric(name, **labels)}")
 
-    def expect_alert(self, key, *texts, within=4):
-        """- texts: what its reason must contain."""
-        with self.case(f"/readyz has the alert {key}"):
-            check(eventually(lambda: key in self.readiness()["alerts"], within), f"it says {self.readiness()}")
-            reason = self.readiness()["alerts"].get(key, "")
-            check(all(text in reason for text in texts), f"it says {reason!r}, without {texts}")
+    def alerts(self, pattern):
+        """The alerts of /readyz whose name or reason matches a regular expression: `name: reason` each."""
+        alerts = [f"{name}: {reason}" for name, reason in self.readiness()["alerts"].items()]
+        return [alert for alert in alerts if re.search(pattern, alert, re.I)]
 
-    def expect_no_alert(self, key, within=10):
-        with self.case(f"the alert {key} ends"):
-            check(eventually(lambda: key not in self.readiness()["alerts"], within), f"/readyz says {self.readiness()}")
+    def expect_alert(self, pattern, *texts, within=4):
+        """- texts: what one of them must contain."""
+        with self.case(f"/readyz has an alert about {pattern!r}"):
+            check(eventually(lambda: self.alerts(pattern), within), f"it says {self.readiness()}")
+            found = self.alerts(pattern)
+            check(any(all(text in alert for text in texts) for alert in found), f"it says {found}, without {texts}")
+
+    def expect_no_alert(self, pattern, within=10):
+        with self.case(f"the alert about {pattern!r} ends"):
+            check(eventually(lambda: not self.alerts(pattern), within), f"/readyz says {self.readiness()}")
 
     def expect_log(self, text, *fields, within=4):
         with self.case(f"the log has a line with {text!r}" + (f" and {', '.join(fields)}" if fields else "")):
