@@ -151,6 +151,9 @@ let package = Package(
             name: unique("ParserProbe"), dependencies: targets(["HTTPServer"]), path: "Tests/ParserProbe",
             swiftSettings: settings),
 
+        // A disk that fails on request, below SQLite.
+        .target(name: unique("CFaultyDisk"), dependencies: targets(["CSQLite"]), path: "Tests/FaultyDisk"),
+
         tests(of: "Addresses"),
         tests(of: "Files"),
         tests(of: "Threads"),
@@ -162,7 +165,7 @@ let package = Package(
         ),
         tests(of: "Telemetry"),
         tests(of: "SMSPortalEvents"),
-        tests(of: "Spool"),
+        tests(of: "Spool", uses: ["CFaultyDisk", "CSQLite"]),
         tests(of: "Publisher", uses: ["EventLoop", "Kafka", "SMSPortalEvents", "Spool", "Telemetry", "Threads"]),
         tests(
             of: "Ingress",

@@ -59,21 +59,6 @@ import Testing
         return try LogCheck.look(at: path)
     }
 
-    /// Numbers that are the same in every run.
-    private struct SplitMix: RandomNumberGenerator {
-        var state: UInt64
-
-        init(seed: UInt64) { state = seed }
-
-        mutating func next() -> UInt64 {
-            state &+= 0x9E37_79B9_7F4A_7C15
-            var z = state
-            z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-            z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-            return z ^ (z >> 31)
-        }
-    }
-
     private func damaged(_ log: Data, at offset: Int, _ count: Int = 1) -> Data {
         var log = [UInt8](log)
         for index in offset..<min(log.count, offset + count) { log[index] ^= 0x5A }

@@ -13,7 +13,7 @@ struct LogGrowthTests {
         try store.beginTransaction()
         try body()
         try store.commit()
-        store.tidy()
+        try store.tidy()
     }
 
     /// A transaction writes whole pages: a small record costs the log several of them.
@@ -68,7 +68,7 @@ struct LogGrowthTests {
         #expect(free > 3_000)
         var parts = 0
         while store.isShrinkDue {
-            store.tidy()
+            try store.tidy()
             let left = try store.freePages()
             #expect(free - left <= SpoolStore.shrinkPages)
             free = left

@@ -158,6 +158,8 @@ package final class Publisher {
             metrics.spoolOpen.set(0)
             log.spoolFailed(error)
             spoolSettled()
+        case .writesFailing(let error): log.spoolWritesFailing(error)
+        case .writesRecovered: log.spoolWritesRecovered()
         case .setAside(let file): log.setAside(file)
         case .inContainerLayer(let path): log.inContainerLayer(path)
         case .notInspectable(let error): log.notInspectable(error)

@@ -100,6 +100,13 @@ struct PublisherLog {
             ["error": error.code.rawValue, "reason": error.message])
     }
 
+    /// Rows can be read all the same.
+    func spoolWritesFailing(_ error: SpoolError) {
+        logger.error("spool writes failing", ["error": error.code.rawValue, "reason": error.message])
+    }
+
+    func spoolWritesRecovered() { logger.info("spool writes recovered") }
+
     func setAside(_ file: SetAsideFile) {
         var fields: LogFields = ["file": file.path, "reason": file.reason.message]
         if let copied = file.copied { fields.append(["recovered": copied]) }

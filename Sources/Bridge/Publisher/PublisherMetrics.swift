@@ -23,6 +23,8 @@ package struct PublisherMetrics: Sendable {
     private let oldest: [Gauge]
     private let parked: Gauge
     private let freeBytes: Gauge
+    private let pendingDeletes: Gauge
+    private let writeErrors: [Gauge]
     private let takesEvents: Gauge
     private let laneInFlight: [Gauge]
     let maxSpoolBytes: Gauge
@@ -101,6 +103,15 @@ package struct PublisherMetrics: Sendable {
             "smsbridge_spool_parked_events",
             help: "Events that Kafka refuses for themselves, kept in the spool for a person.")
         freeBytes = registry.gauge("smsbridge_spool_disk_free_bytes", help: "Free space on the spool's disk.")
+        pendingDeletes = registry.gauge(
+            "smsbridge_spool_pending_deletes",
+            help: "Delivered events that are still in the spool's file, because the disk does not take their delete.")
+        writeErrors = SpoolError.Code.allCases.map {
+            registry.gauge(
+                "smsbridge_spool_write_error",
+                help: "1 while changes to the spool's file fail with this error, else 0.",
+                labels: [("error", $0.rawValue)])
+        }
         takesEvents = registry.gauge(
             "smsbridge_spool_takes_events",
             help: "Whether the spool can store an event now, its disk and its bound permitting: 1 or 0.")
@@ -191,6 +202,10 @@ package struct PublisherMetrics: Sendable {
         }
         parked.set(Double(count))
         freeBytes.set(Double(disk.freeBytes))
+        pendingDeletes.set(Double(disk.pendingDeletes))
+        for (code, gauge) in zip(SpoolError.Code.allCases, writeErrors) {
+            gauge.set(disk.writeError?.code == code ? 1 : 0)
+        }
         filesSetAside.set(Double(disk.setAsideFiles))
     }
 

@@ -1,5 +1,11 @@
 internal import CSMSBridgeSQLite
 
+#if canImport(Glibc)
+internal import Glibc
+#else
+internal import Darwin
+#endif
+
 /// A connection to SQLite, confined to the thread that made it.
 final class Database {
     private var handle: OpaquePointer?
@@ -68,8 +74,9 @@ final class Database {
     fileprivate var isClosed: Bool { handle == nil }
 
     func execute(_ sql: String) throws(SpoolError) {
-        let code = sqlite3_exec(handle, sql, nil, nil, nil)
-        guard code == SQLITE_OK else { throw error(code, sql) }
+        var number: Int32 = 0
+        let code = csqlite_exec(handle, sql, &number)
+        guard code == SQLITE_OK else { throw error(code, sql, errno: number) }
     }
 
     /// The first column of the first row, as text; nil without a row.
@@ -99,36 +106,51 @@ final class Database {
         return code == SQLITE_OK && moved != 0
     }
 
-    /// Carries pages of the log over into the file.
+    /// Copies pages of the log into the file and syncs it. A failure loses nothing: the log has everything.
     ///
-    /// - Parameter truncates: also cuts the log to nothing.
-    func checkpoint(truncates: Bool) {
+    /// - Parameter truncates: also cuts the log to nothing, once all of it is copied.
+    func checkpoint(truncates: Bool) throws(SpoolError) {
         var pages: Int32 = 0
-        var carried: Int32 = 0
-        // A failure here loses nothing: the log has everything, and the next checkpoint tries again.
-        let code = sqlite3_wal_checkpoint_v2(
-            handle, nil, truncates ? SQLITE_CHECKPOINT_TRUNCATE : SQLITE_CHECKPOINT_PASSIVE, &pages, &carried)
-        if code == SQLITE_OK { logPagesPlace.pointee = max(0, pages - carried) }
+        var copied: Int32 = 0
+        let mode = truncates ? SQLITE_CHECKPOINT_TRUNCATE : SQLITE_CHECKPOINT_PASSIVE
+        var number: Int32 = 0
+        let code = csqlite_checkpoint(handle, mode, &pages, &copied, &number)
+        guard code == SQLITE_OK else { throw error(code, "checkpoint", errno: number) }
+        logPagesPlace.pointee = max(0, pages - copied)
+    }
+
+    /// Ends every statement's use of the file, and the transaction.
+    func rollback() {
+        var statement = sqlite3_next_stmt(handle, nil)
+        while let current = statement {
+            sqlite3_reset(current)
+            statement = sqlite3_next_stmt(handle, current)
+        }
+        if isInTransaction { try? execute("ROLLBACK") }
     }
 
     var isInTransaction: Bool { sqlite3_get_autocommit(handle) == 0 }
 
-    func error(_ code: Int32, _ what: String) -> SpoolError {
+    func error(_ code: Int32, _ what: String, errno number: Int32 = 0) -> SpoolError {
         let reason = handle.map { String(cString: sqlite3_errmsg($0)) } ?? String(cString: sqlite3_errstr(code))
-        let kind: SpoolError.Code =
-            switch code {
-            // What a disk cannot give back is lost.
-            case csqlite_ioerr_short_read, csqlite_ioerr_corruptfs: .damaged
-            default: Self.kind(code & 0xff)
-            }
-        return SpoolError(kind, "\(path): \(reason) (SQLite \(code)) in: \(what.prefix(60))")
+        let isOfSystem = code & 0xff == SQLITE_IOERR && number != 0
+        let cause = isOfSystem ? ", \(String(cString: strerror(number)))" : ""
+        return SpoolError(
+            Self.kind(code, errno: number), "\(path): \(reason) (SQLite \(code)\(cause)) in: \(what.prefix(60))",
+            isFailedSync: code == csqlite_ioerr_fsync || code == csqlite_ioerr_dir_fsync)
     }
 
-    private static func kind(_ code: Int32) -> SpoolError.Code {
-        switch code {
+    /// - Parameter number: the system's error for an I/O error of SQLite.
+    static func kind(_ code: Int32, errno number: Int32) -> SpoolError.Code {
+        switch code & 0xff {
         case SQLITE_FULL: .full
         case SQLITE_CORRUPT, SQLITE_NOTADB: .damaged
         case SQLITE_BUSY, SQLITE_LOCKED: .locked
+        case SQLITE_CONSTRAINT: .conflict
+        // What a disk cannot give back is lost.
+        case SQLITE_IOERR where code == csqlite_ioerr_short_read || code == csqlite_ioerr_corruptfs: .damaged
+        // SQLite knows ENOSPC of a write alone; a quota and the largest size of a file are no different.
+        case SQLITE_IOERR where [ENOSPC, EDQUOT, EFBIG].contains(number): .full
         default: .io
         }
     }
@@ -163,10 +185,11 @@ final class Statement {
 
     /// - Returns: whether there is a row.
     func step() throws(SpoolError) -> Bool {
-        let code = sqlite3_step(handle)
+        var number: Int32 = 0
+        let code = csqlite_step(handle, &number)
         if code == SQLITE_ROW { return true }
         if code == SQLITE_DONE { return false }
-        let error = database.error(code, String(cString: sqlite3_sql(handle)))
+        let error = database.error(code, String(cString: sqlite3_sql(handle)), errno: number)
         sqlite3_reset(handle)
         throw error
     }

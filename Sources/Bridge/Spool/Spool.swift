@@ -70,6 +70,10 @@ package struct SpoolDisk: Sendable {
     package let hasRoom: Bool
     /// Files in the folder that were set aside as damaged.
     package let setAsideFiles: Int
+    /// Rows that were delivered and are still in the file, because their delete cannot be committed. They are in no total.
+    package let pendingDeletes: Int64
+    /// Why changes cannot be committed; nil while they can.
+    package let writeError: SpoolError?
 }
 
 /// What the spool tells.
@@ -85,8 +89,12 @@ package enum SpoolEvent: Sendable {
     case readFailed(lane: Int, SpoolError)
     /// The figures after a batch.
     case totals([SpoolTotals], oldest: [Int64?], parked: Int64, disk: SpoolDisk)
-    /// Nothing can be stored now; it is tried again every second.
+    /// The file is not open: nothing can be stored or read now; it is tried again every second.
     case failed(SpoolError)
+    /// Changes cannot be committed, for this reason; rows can be read. Sent once for each reason.
+    case writesFailing(SpoolError)
+    /// Changes are committed again.
+    case writesRecovered
     /// The file was damaged, and a new one has taken its place.
     case setAside(SetAsideFile)
     /// This folder goes when its container does: told once, when it is taken.

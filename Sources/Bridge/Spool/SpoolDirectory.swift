@@ -20,8 +20,9 @@ final class SpoolDirectory: Sendable {
     /// The same before it is complete.
     var unfinishedCopy: String { path + "/spool-copying.db" }
 
-    /// Bytes that are kept in a file of their own, to be given up when the disk is full: deleting rows needs room, too.
-    private static let ballastBytes = 16 << 20
+    /// Bytes that are kept in a file of their own, to be released when the disk is full: deleting rows needs room, too. Less
+    /// on a small disk.
+    static let ballastBytes: Int64 = 16 << 20
 
     /// - Parameter allowsAnyFileSystem: whether memory and network file systems are taken.
     /// - Throws: `SpoolError`, `.locked` when another process has the folder.
@@ -135,18 +136,26 @@ final class SpoolDirectory: Sendable {
     /// Whether this process may still write there: a disk with errors is often made read-only under it.
     var isWritable: Bool { access(path, W_OK) == 0 }
 
-    /// Takes the ballast on board when there is plenty of room.
-    func loadBallast(reserve: Int64) {
-        guard access(ballast, F_OK) != 0, space.free > reserve + 4 * Int64(Self.ballastBytes) else { return }
+    /// Takes up the reserved space, unless it is there.
+    ///
+    /// - Parameter room: bytes that must be free beside it; at least as many as it takes.
+    /// - Returns: whether it is there.
+    func reserveSpace(leaving room: Int64) -> Bool {
+        if access(ballast, F_OK) == 0 { return true }
+        let space = space
+        let bytes = min(Self.ballastBytes, space.total / 32)
+        guard space.free > max(room, bytes) + bytes else { return false }
+        guard bytes > 0 else { return true }
         let descriptor = open(ballast, O_WRONLY | O_CREAT | O_CLOEXEC, 0o600)
-        guard descriptor >= 0 else { return }
-        let failed = posix_fallocate(descriptor, 0, off_t(Self.ballastBytes)) != 0
+        guard descriptor >= 0 else { return false }
+        let hasFailed = posix_fallocate(descriptor, 0, off_t(bytes)) != 0
         close(descriptor)
-        if failed { unlink(ballast) }
+        if hasFailed { unlink(ballast) }
+        return !hasFailed
     }
 
-    /// - Returns: whether there was any.
-    func dropBallast() -> Bool { unlink(ballast) == 0 }
+    /// Gives up the reserved space, for deletes.
+    func releaseSpace() { unlink(ballast) }
 
     /// The file first: should the process end in between, its log stands beside none, which is found to be wrong, and not
     /// beside a file that looks whole without it.

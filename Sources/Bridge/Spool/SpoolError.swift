@@ -12,8 +12,10 @@ package struct SpoolError: Error, Sendable, Equatable, CustomStringConvertible {
         case version
         /// The file is damaged.
         case damaged
-        /// The disk is full.
+        /// The disk, or the quota of the process, is full.
         case full
+        /// Another row has the number.
+        case conflict
         /// The file was deleted or replaced while it was open.
         case moved
         /// SQLite or the system failed otherwise.
@@ -22,10 +24,17 @@ package struct SpoolError: Error, Sendable, Equatable, CustomStringConvertible {
 
     package let code: Code
     package let message: String
+    /// Whether a sync failed: pages that count as clean from then on may be on no disk.
+    let isFailedSync: Bool
 
     package init(_ code: Code, _ message: String) {
+        self.init(code, message, isFailedSync: false)
+    }
+
+    init(_ code: Code, _ message: String, isFailedSync: Bool) {
         self.code = code
         self.message = message
+        self.isFailedSync = isFailedSync
     }
 
     /// Whether no waiting mends it: a setting is wrong, or the file is not this program's.

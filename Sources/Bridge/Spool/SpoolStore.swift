@@ -51,8 +51,12 @@ final class SpoolStore {
     private(set) var totals: [SpoolTotals]
     private var touched: Set<Int> = []
     private let setTotals: Statement
+    /// Those before the transaction.
+    private var totalsBefore: [SpoolTotals]
     /// The lowest number that no row has.
     private(set) var nextNumber: Int64
+    /// Why the log that was there at the opening is not copied into the file: nothing may count as durable before it is.
+    private(set) var checkpointFailure: SpoolError?
 
     private struct Lane {
         let id: Int64
@@ -61,7 +65,13 @@ final class SpoolStore {
         let size: Statement
         let read: Statement
         let oldest: Statement
+        let hasRows: Statement
+        let sizes: Statement
+        let sum: Statement
     }
+
+    private static let sizeOfRow =
+        "ifnull(length(key), 0) + length(headers) + length(value) + \(SpoolRecord.overhead)"
 
     /// Opens the file or makes it.
     ///
@@ -149,18 +159,26 @@ final class SpoolStore {
                         "INSERT INTO \(table) (number, timestamp, digest, key, headers, value) VALUES (?, ?, ?, ?, ?, ?)"
                     ),
                     delete: try database.prepare("DELETE FROM \(table) WHERE number = ?"),
-                    size: try database.prepare(
-                        "SELECT ifnull(length(key), 0) + length(headers) + length(value) FROM \(table) WHERE number = ?"
-                    ),
+                    size: try database.prepare("SELECT \(Self.sizeOfRow) FROM \(table) WHERE number = ?"),
                     read: try database.prepare(
                         "SELECT number, timestamp, digest, key, headers, value FROM \(table) WHERE number > ? "
-                            + "ORDER BY number LIMIT ?"),
-                    oldest: try database.prepare("SELECT timestamp FROM \(table) ORDER BY number LIMIT 1")))
+                            + "ORDER BY number"),
+                    oldest: try database.prepare(
+                        "SELECT number, timestamp FROM \(table) WHERE number > ? ORDER BY number LIMIT 1"),
+                    hasRows: try database.prepare(
+                        "SELECT 1 FROM \(table) WHERE number > ? AND number < ? LIMIT 1"),
+                    sizes: try database.prepare(
+                        "SELECT number, \(Self.sizeOfRow) FROM \(table) WHERE number BETWEEN ? AND ? ORDER BY number "
+                            + "LIMIT ?"),
+                    sum: try database.prepare(
+                        "SELECT count(*), ifnull(sum(\(Self.sizeOfRow)), 0) FROM \(table) WHERE number BETWEEN ? AND ?"
+                    )))
         }
         try database.execute("COMMIT")
         guard highest < Self.endOfNumbers else { throw Self.changed("a table", highest, path) }
         self.lanes = lanes
         self.totals = totals
+        totalsBefore = totals
         nextNumber = highest + 1
         park = try database.prepare(
             "INSERT INTO parked (number, lane, timestamp, digest, key, headers, value, reason) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
@@ -168,8 +186,11 @@ final class SpoolStore {
         setTotals = try database.prepare("UPDATE lane SET rows = ?, bytes = ? WHERE id = ?")
         begin = try database.prepare("BEGIN IMMEDIATE")
         commitStatement = try database.prepare("COMMIT")
-        // The log begins anew in the room that it has: after a full disk there may be no other.
-        if Self.size(of: path + "-wal") > 0 { database.checkpoint(truncates: false) }
+        // What the log holds may be there only for this system, not on the disk: its sync may have failed before the
+        // process ended. Copied into the file and synced, it is. And the log begins again in the room that it has.
+        if Self.size(of: path + "-wal") > 0 {
+            do throws(SpoolError) { try database.checkpoint(truncates: false) } catch { checkpointFailure = error }
+        }
     }
 
     /// Beside an empty file SQLite takes a log for another one's and deletes it, whatever it holds.
@@ -215,10 +236,33 @@ final class SpoolStore {
 
     func beginTransaction() throws(SpoolError) {
         touched.removeAll(keepingCapacity: true)
+        totalsBefore = totals
         try begin.run()
     }
 
+    /// Inserts a row; one that is there already, with all that it holds, is no error.
+    ///
+    /// - Throws: `SpoolError`, `.conflict` when another row has the number.
     func insert(_ record: SpoolRecord, number: Int64) throws(SpoolError) {
+        do throws(SpoolError) {
+            try insertNew(record, number: number)
+        } catch {
+            // Of a transaction that failed, and that the log has all the same.
+            guard error.code == .conflict,
+                try digest(lane: record.lane, number) == record.digest(number: number, lane: lanes[record.lane].id)
+            else { throw error }
+        }
+    }
+
+    private func digest(lane: Int, _ number: Int64) throws(SpoolError) -> Int64? {
+        let statement = lanes[lane].read
+        statement.bind(1, number - 1)
+        defer { statement.reset() }
+        guard try statement.step(), statement.integer(0) == number else { return nil }
+        return statement.integer(2)
+    }
+
+    private func insertNew(_ record: SpoolRecord, number: Int64) throws(SpoolError) {
         let statement = lanes[record.lane].insert
         statement.bind(1, number)
         statement.bind(2, record.timestamp)
@@ -234,15 +278,64 @@ final class SpoolStore {
 
     /// Deletes a row; one that is not there is no error.
     func delete(lane: Int, number: Int64) throws(SpoolError) {
-        let size = lanes[lane].size
-        size.bind(1, number)
-        defer { size.reset() }
-        guard try size.step() else { return }
-        let bytes = size.integer(0) + Int64(SpoolRecord.overhead)
-        size.reset()
+        guard let bytes = try bytes(lane: lane, number) else { return }
+        try delete(lane: lane, number, bytes: bytes)
+    }
+
+    private func delete(lane: Int, _ number: Int64, bytes: Int64) throws(SpoolError) {
         lanes[lane].delete.bind(1, number)
         try lanes[lane].delete.run()
         count(lane, rows: -1, bytes: -bytes)
+    }
+
+    /// Deletes rows of a range, at most so many.
+    ///
+    /// - Returns: what was deleted, and the number up to which no row of the range is left.
+    func delete(
+        lane: Int, _ range: ClosedRange<Int64>, atMost limit: Int
+    ) throws(SpoolError) -> (SpoolTotals, through: Int64) {
+        let sizes = lanes[lane].sizes
+        sizes.bind(1, range.lowerBound)
+        sizes.bind(2, range.upperBound)
+        sizes.bind(3, Int64(limit))
+        defer { sizes.reset() }
+        var rows: [(number: Int64, bytes: Int64)] = []
+        while try sizes.step() { rows.append((sizes.integer(0), sizes.integer(1))) }
+        sizes.reset()
+        var deleted = SpoolTotals()
+        for row in rows {
+            try delete(lane: lane, row.number, bytes: row.bytes)
+            deleted.rows += 1
+            deleted.bytes += row.bytes
+        }
+        return (deleted, rows.count < limit ? range.upperBound : rows.last?.number ?? range.upperBound)
+    }
+
+    /// What a row counts in the totals; nil when there is no such row.
+    func bytes(lane: Int, _ number: Int64) throws(SpoolError) -> Int64? {
+        let size = lanes[lane].size
+        size.bind(1, number)
+        defer { size.reset() }
+        return try size.step() ? size.integer(0) : nil
+    }
+
+    /// Whether a lane has rows between two numbers, both excluded.
+    func hasRows(lane: Int, after lower: Int64, before upper: Int64) throws(SpoolError) -> Bool {
+        let statement = lanes[lane].hasRows
+        statement.bind(1, lower)
+        statement.bind(2, upper)
+        defer { statement.reset() }
+        return try statement.step()
+    }
+
+    /// What a lane holds in a range.
+    func totals(lane: Int, _ range: ClosedRange<Int64>) throws(SpoolError) -> SpoolTotals {
+        let statement = lanes[lane].sum
+        statement.bind(1, range.lowerBound)
+        statement.bind(2, range.upperBound)
+        defer { statement.reset() }
+        guard try statement.step() else { return SpoolTotals() }
+        return SpoolTotals(rows: statement.integer(0), bytes: statement.integer(1))
     }
 
     /// Puts a record aside that Kafka will never take.
@@ -277,6 +370,26 @@ final class SpoolStore {
 
     /// Makes it durable.
     func commit() throws(SpoolError) {
+        try commitChanges()
+        // What was committed to a deleted file is lost with the process: it is not durable.
+        try checkPlace()
+    }
+
+    /// - Throws: `SpoolError`, `.moved` when the file or its log is not the one at the path any more.
+    func checkPlace() throws(SpoolError) {
+        if database.hasMoved || logHasMoved {
+            throw SpoolError(.moved, "\(path): the file was deleted or replaced while it was open")
+        }
+    }
+
+    /// Commits an empty change: whether the disk takes writes and syncs.
+    func probe() throws(SpoolError) {
+        try beginTransaction()
+        touched.formUnion(lanes.indices.prefix(1))
+        try commit()
+    }
+
+    private func commitChanges() throws(SpoolError) {
         for lane in touched {
             setTotals.bind(1, totals[lane].rows)
             setTotals.bind(2, totals[lane].bytes)
@@ -284,10 +397,15 @@ final class SpoolStore {
             try setTotals.run()
         }
         try commitStatement.run()
-        // A file that was deleted takes what was committed to it along; nobody is answered from there.
-        if database.hasMoved || logHasMoved {
-            throw SpoolError(.moved, "\(path): the file was deleted or replaced while it was open")
-        }
+        totalsBefore = totals
+    }
+
+    /// Copies the whole log into the file, from what was synced.
+    ///
+    /// - Parameter truncates: also empties it: of a transaction whose sync failed nothing is left then.
+    func copyLog(truncates: Bool) throws(SpoolError) {
+        try database.checkpoint(truncates: truncates)
+        checkpointFailure = nil
     }
 
     /// The identity of the log's file, once there is one.
@@ -307,9 +425,10 @@ final class SpoolStore {
     /// Ends the use of the file. Nothing else may be called afterwards.
     func close() { database.close() }
 
-    /// Forgets the transaction that has begun. The store is then of no further use: it is closed and opened anew.
+    /// Forgets the transaction that has begun, whether or not it has failed. Rows can be read as before.
     func rollback() {
-        if database.isInTransaction { try? database.execute("ROLLBACK") }
+        database.rollback()
+        totals = totalsBefore
     }
 
     private func count(_ lane: Int, rows: Int64, bytes: Int64) {
@@ -326,28 +445,37 @@ final class SpoolStore {
     /// - Parameters:
     ///   - count: at most so many.
     ///   - bytes: no further row once these are reached, but always one.
-    func read(lane: Int, after: Int64, count: Int, bytes: Int) throws(SpoolError) -> [SpoolRow] {
+    ///   - pending: what is to be deleted: its rows are left out.
+    func read(
+        lane: Int, after: Int64, count: Int, bytes: Int, without pending: PendingChanges? = nil
+    ) throws(SpoolError) -> [SpoolRow] {
         let statement = lanes[lane].read
         statement.bind(1, after)
-        statement.bind(2, Int64(count))
         defer { statement.reset() }
         var rows: [SpoolRow] = []
         var size = 0
-        while size < bytes, try statement.step() {
+        var last = after
+        while rows.count < count, size < bytes, try statement.step() {
+            let number = statement.integer(0)
+            guard number > last else { throw Self.changed("lane_\(lanes[lane].id)", number, path) }
+            last = number
+            if let end = pending?.end(ofHidden: number, lane: lane) {
+                last = end
+                statement.reset()
+                statement.bind(1, end)
+                continue
+            }
             let record = SpoolRecord(
                 lane: lane, timestamp: statement.integer(1), key: statement.isNull(3) ? nil : statement.bytes(3),
                 value: statement.bytes(5), headers: statement.bytes(4))
-            let number = statement.integer(0)
-            guard number > rows.last?.number ?? after,
-                record.digest(number: number, lane: lanes[lane].id) == statement.integer(2)
-            else {
+            guard record.digest(number: number, lane: lanes[lane].id) == statement.integer(2) else {
                 throw Self.changed("lane_\(lanes[lane].id)", number, path)
             }
             size += record.size
             rows.append(SpoolRow(number: number, record: record))
         }
         // From the beginning on there are as many as are counted.
-        if rows.isEmpty, after <= 0, totals[lane].rows > 0 {
+        if rows.isEmpty, after <= 0, last <= 0, totals[lane].rows > 0 {
             throw SpoolError(
                 .damaged, "\(path): lane_\(lanes[lane].id) has \(totals[lane].rows) rows, and none is there")
         }
@@ -355,11 +483,22 @@ final class SpoolStore {
     }
 
     /// When the oldest row of a lane was received, in milliseconds since 1970; nil when it is empty.
-    func oldest(lane: Int) throws(SpoolError) -> Int64? {
+    func oldest(lane: Int, without pending: PendingChanges? = nil) throws(SpoolError) -> Int64? {
         let statement = lanes[lane].oldest
         defer { statement.reset() }
-        return try statement.step() ? statement.integer(0) : nil
+        var last = Int64.min
+        while true {
+            statement.bind(1, last)
+            guard try statement.step() else { return nil }
+            let (number, timestamp) = (statement.integer(0), statement.integer(1))
+            guard let end = pending?.end(ofHidden: number, lane: lane), end > last else { return timestamp }
+            statement.reset()
+            last = end
+        }
     }
+
+    /// The number that the file gives a lane.
+    func id(ofLane lane: Int) -> Int64 { lanes[lane].id }
 
     /// For questions that are not of an event's path.
     var inspection: SpoolReader { SpoolReader(database: database, path: path) }
@@ -368,10 +507,12 @@ final class SpoolStore {
 
     // MARK: - Housekeeping, between two batches
 
-    /// Carries the log over when it has grown, and gives some pages back once nothing is left.
-    func tidy() {
-        if database.logPages > Self.checkpointPages { database.checkpoint(truncates: false) }
-        if !isEmpty { shrinkAt = .now } else if isShrinkDue { shrink() }
+    /// Copies the log into the file when it has grown, and gives some pages back once nothing is left.
+    ///
+    /// - Throws: `SpoolError` when the disk does not take it.
+    func tidy() throws(SpoolError) {
+        if database.logPages > Self.checkpointPages { try database.checkpoint(truncates: false) }
+        if !isEmpty { shrinkAt = .now } else if isShrinkDue { try shrink() }
     }
 
     /// Whether `tidy` has pages to give back.
@@ -383,19 +524,21 @@ final class SpoolStore {
 
     /// Gives a part of the free pages back, for they go through the log and others wait meanwhile. On a full disk it may
     /// take more than one attempt.
-    private func shrink() {
+    private func shrink() throws(SpoolError) {
         do throws(SpoolError) {
             let free = try freePages()
             if free > 0 {
                 try database.execute("PRAGMA incremental_vacuum(\(Self.shrinkPages))")
-                if database.logPages > Self.checkpointPages { database.checkpoint(truncates: false) }
+                if database.logPages > Self.checkpointPages { try database.checkpoint(truncates: false) }
                 // A file that was made otherwise gives none.
                 if try 1..<free ~= freePages() { return }
             }
-            database.checkpoint(truncates: true)
+            try database.checkpoint(truncates: true)
             shrinkAt = nil
         } catch {
+            database.rollback()
             shrinkAt = .now + .seconds(1)
+            if error.code != .full { throw error }
         }
     }
 

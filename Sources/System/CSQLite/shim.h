@@ -1,5 +1,6 @@
 // SQLite for Swift. SQLITE_STATIC and SQLITE_TRANSIENT are casts and do not import.
 #pragma once
+#include <errno.h>
 #include <sqlite3.h>
 
 /// Binds bytes that stay where they are until the statement is reset. A NULL pointer with size 0 is an empty blob.
@@ -22,6 +23,30 @@ static inline int csqlite_bind_text_bytes(sqlite3_stmt *statement, int index, co
     return sqlite3_bind_text(statement, index, text, size, SQLITE_TRANSIENT);
 }
 
+// `sqlite3_system_errno` is not set by a COMMIT that fails: these say which error of the system it was, 0 for none.
+static inline int csqlite_step(sqlite3_stmt *statement, int *system_error) {
+    errno = 0;
+    int code = sqlite3_step(statement);
+    *system_error = errno;
+    return code;
+}
+
+static inline int csqlite_exec(sqlite3 *database, const char *sql, int *system_error) {
+    errno = 0;
+    int code = sqlite3_exec(database, sql, 0, 0, 0);
+    *system_error = errno;
+    return code;
+}
+
+static inline int csqlite_checkpoint(sqlite3 *database, int mode, int *pages, int *copied, int *system_error) {
+    errno = 0;
+    int code = sqlite3_wal_checkpoint_v2(database, 0, mode, pages, copied);
+    *system_error = errno;
+    return code;
+}
+
 // Macros of expressions do not import.
 static const int csqlite_ioerr_short_read = SQLITE_IOERR_SHORT_READ;
 static const int csqlite_ioerr_corruptfs = SQLITE_IOERR_CORRUPTFS;
+static const int csqlite_ioerr_fsync = SQLITE_IOERR_FSYNC;
+static const int csqlite_ioerr_dir_fsync = SQLITE_IOERR_DIR_FSYNC;

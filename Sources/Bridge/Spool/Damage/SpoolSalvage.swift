@@ -79,7 +79,7 @@ package enum SpoolSalvage {
                     outcome.rows += 1
                 }
                 try store.commit()
-                store.tidy()
+                try store.tidy()
                 progress(outcome.rows)
             }
         }

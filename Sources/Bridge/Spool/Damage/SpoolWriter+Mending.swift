@@ -151,7 +151,7 @@ extension SpoolWriter {
                 leftover = nil
                 return
             } catch {
-                if error.code == .full { _ = directory.dropBallast() }
+                if error.code == .full { directory.releaseSpace() }
                 if attempt == 10 { throw error }
                 usleep(20_000)
             }

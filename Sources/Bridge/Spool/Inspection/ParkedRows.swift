@@ -35,7 +35,7 @@ package enum ParkedRows {
                 count += 1
             }
             try store.commit()
-            store.tidy()
+            try store.tidy()
         }
     }
 
