@@ -84,6 +84,7 @@ let package = Package(
 
         module("Addresses", in: .system),
         module("Files", in: .system),
+        module("Certificates", in: .system, uses: ["COpenSSL"]),
         module("Threads", in: .system, uses: ["CSystem"]),
         module("Kafka", in: .system, uses: ["CRDKafka", "Threads"]),
         module("EventLoop", in: .system, uses: ["CUV"]),
@@ -125,7 +126,8 @@ let package = Package(
         executable(
             "smsbridge", at: "Sources/Tools/smsbridge",
             uses: [
-                "Addresses", "EventLoop", "Files", "HTTPServer", "Ingress", "Kafka", "Operations", "Publisher",
+                "Addresses", "Certificates", "EventLoop", "Files", "HTTPServer", "Ingress", "Kafka", "Operations",
+                "Publisher",
                 "Replaying", "Settings", "SMSPortalEvents", "SMSPortalSimulator", "Spool", "Telemetry", "Threads",
             ]),
 
@@ -156,6 +158,7 @@ let package = Package(
 
         tests(of: "Addresses"),
         tests(of: "Files"),
+        tests(of: "Certificates"),
         tests(of: "Threads"),
         tests(of: "Kafka", uses: ["Threads"]),
         tests(of: "Replaying", uses: ["Kafka"]),

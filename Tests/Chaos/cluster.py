@@ -100,6 +100,7 @@ class Cluster:
                       f"advertised.listeners={plain},SLOW://127.0.0.1:{front}",
                       "listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SLOW:PLAINTEXT"]
             self.proxy_ports = (front, behind)
+        lines += self.more_properties()
         extra = os.path.join(self.folder, "extra.properties")
         with open(extra, "w", encoding="utf-8") as file:
             file.write("\n".join(lines) + "\n")
@@ -114,6 +115,10 @@ class Cluster:
             raise
         self.admin = AdminClient({"bootstrap.servers": self.bootstrap, "broker.address.family": "v4",
                                   "reconnect.backoff.max.ms": 500, "log_level": 0})
+
+    def more_properties(self):
+        """Lines for the brokers' configuration; a later line of one name counts."""
+        return []
 
     @property
     def bootstrap(self):

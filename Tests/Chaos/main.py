@@ -21,6 +21,7 @@ import scenarios_disk as disk  # noqa: E402
 import scenarios_kafka as kafka  # noqa: E402
 import scenarios_random as combined  # noqa: E402
 import scenarios_spool as spool  # noqa: E402
+import scenarios_tls as tls  # noqa: E402
 from cluster import Cluster  # noqa: E402
 from report import Report  # noqa: E402
 
@@ -41,6 +42,7 @@ SCENARIOS = [
     ("topic-deleted", kafka.topic_deleted, 180, 300),
     ("access-taken", kafka.access_taken, 300, 300),
     ("replicas", kafka.replicas, 600, 600),
+    ("kafka-tls-rotated", tls.kafka_tls_rotated, 240, 400),
     ("kill9", spool.kill9, 180, 1800),
     ("shutdown", spool.shutdown, 120, 120),
     ("fsync", spool.fsync, 60, 60),

@@ -78,7 +78,7 @@ extension StatusReport {
         "SmsbridgeAllCallbacksRejected", "SmsbridgeCallbacksRejected", "SmsbridgeUnauthenticated",
         "SmsbridgeQuarantine", "SmsbridgeSlow",
         "SmsbridgeSilence", "SmsbridgeDescriptors", "SmsbridgeMemory", "SmsbridgeLogDropped", "SmsbridgeNotReady",
-        "SmsbridgeLoopStalled", "SmsbridgeCertificateExpires", "SmsbridgeCertificateNotTaken",
+        "SmsbridgeLoopStalled", "SmsbridgeCertificateExpires", "SmsbridgeCertificateReloadFailed",
         "SmsbridgeEverybodyLetIn", "SmsbridgeSecretsNotTaken",
     ])
     func aFaultIsNamed(alert: String) {
@@ -139,10 +139,11 @@ extension StatusReport {
                 figures.gauge("process_max_fds").set(100)
             case "SmsbridgeMemory": figures.gauge("process_resident_memory_bytes").set(513e6)
             case "SmsbridgeCertificateExpires":
-                figures.gauge("smsbridge_tls_certificate_expiry_seconds").set(time + 1_000_000)
+                figures.gauge("smsbridge_certificate_expiry_seconds", "setting", "ssl.ca.location").set(
+                    time + 1_000_000)
             case "SmsbridgeEverybodyLetIn": readiness.alert("authentication", "auth.mode is log")
             case "SmsbridgeSecretsNotTaken": readiness.alert("secrets", "those read before are in force")
-            case "SmsbridgeCertificateNotTaken": readiness.alert("tls", "http.tls.key: it is no key")
+            case "SmsbridgeCertificateReloadFailed": readiness.alert("tls", "http.tls.key: it is no key")
             case "SmsbridgeLogDropped": figures.counter("smsbridge_log_dropped_total").increment()
             case "SmsbridgeNotReady": readiness.set("kafka", unmet: "Kafka does not answer")
             default: break

@@ -162,22 +162,24 @@ def replace(report, binary, folder, authority, rounds):
             with report.case("wrong files: the old certificate is served, with an alert and a metric"):
                 good = files[0].read_bytes()
                 os.replace(shutil.copy(issued[0][1], folder / "wrong"), files[1])
-                check(wait(lambda: "SmsbridgeCertificateNotTaken" in bridge.alerts()), "no alert")
-                check("http.tls.key" in bridge.alerts()["SmsbridgeCertificateNotTaken"], f"the alert says {bridge.alerts()}")
+                check(wait(lambda: "SmsbridgeCertificateReloadFailed" in bridge.alerts()), "no alert")
+                check("http.tls.key" in bridge.alerts()["SmsbridgeCertificateReloadFailed"], f"the alert says {bridge.alerts()}")
                 equal(served(bridge), before, "certificate")
-                failed = bridge.metrics()['smsbridge_tls_certificate_reloads_total{result="failed"}']
+                failed = bridge.metrics()['smsbridge_certificate_reloads_total{use="http",result="failed"}']
                 check(failed >= 1, "no metric")
+                equal(bridge.metrics()['smsbridge_certificate_reload_failed{use="http"}'], 1, "smsbridge_certificate_reload_failed")
                 time.sleep(3)
-                equal(bridge.metrics()['smsbridge_tls_certificate_reloads_total{result="failed"}'], failed, "it is said once")
+                equal(bridge.metrics()['smsbridge_certificate_reloads_total{use="http",result="failed"}'], failed, "it is said once")
                 check(good == files[0].read_bytes(), "the test has changed the wrong file")
             with report.case("right files again: taken, and the alert is gone"):
                 renamed(issued[3])
                 check(wait(lambda: served(bridge) == fingerprint(issued[3][0])), "it is not served after 30 s")
-                check(wait(lambda: "SmsbridgeCertificateNotTaken" not in bridge.alerts()), "the alert stays")
+                check(wait(lambda: "SmsbridgeCertificateReloadFailed" not in bridge.alerts()), "the alert stays")
+                equal(bridge.metrics()['smsbridge_certificate_reload_failed{use="http"}'], 0, "smsbridge_certificate_reload_failed")
             with report.case("files that are gone: the old certificate is served"):
                 os.remove(files[0])
-                check(wait(lambda: "SmsbridgeCertificateNotTaken" in bridge.alerts()), "no alert")
-                check("No such file" in bridge.alerts()["SmsbridgeCertificateNotTaken"], f"the alert says {bridge.alerts()}")
+                check(wait(lambda: "SmsbridgeCertificateReloadFailed" in bridge.alerts()), "no alert")
+                check("No such file" in bridge.alerts()["SmsbridgeCertificateReloadFailed"], f"the alert says {bridge.alerts()}")
                 equal(served(bridge), fingerprint(issued[3][0]), "certificate")
         with report.case("no request has failed, and no connection that was kept was closed"):
             equal(load.failures[:5], [], "failures")
@@ -190,7 +192,18 @@ def replace(report, binary, folder, authority, rounds):
             text = subprocess.run(["openssl", "x509", "-enddate", "-noout", "-in", str(issued[3][0])], check=True,
                                   capture_output=True, text=True).stdout
             expected = ssl.cert_time_to_seconds(text.strip().split("=", 1)[1])
-            equal(bridge.metrics()["smsbridge_tls_certificate_expiry_seconds"], expected, "expiry")
+            equal(bridge.metrics()['smsbridge_certificate_expiry_seconds{setting="http.tls.certificate"}'], expected, "expiry")
+        with report.case("no descriptor is left while the renewed certificate is read: it is served as soon as there is one"):
+            renamed(issued[1])
+            check(wait(lambda: served(bridge) == fingerprint(issued[1][0])), "it is not served after 30 s")
+            limits = resource.prlimit(bridge.process.pid, resource.RLIMIT_NOFILE)
+            resource.prlimit(bridge.process.pid, resource.RLIMIT_NOFILE, (bridge.descriptors(), limits[1]))
+            renamed(issued[2])
+            check(wait(lambda: any("Too many open files" in line.get("reason", "") for line in bridge.lines())), "it was read all the same")
+            time.sleep(3)
+            resource.prlimit(bridge.process.pid, resource.RLIMIT_NOFILE, limits)
+            check(wait(lambda: served(bridge) == fingerprint(issued[2][0])), "it is not served after 30 s")
+            check(wait(lambda: "SmsbridgeCertificateReloadFailed" not in bridge.alerts()), "the alert stays")
     finally:
         equal(bridge.end(), 0, "exit code")
 
@@ -339,7 +352,7 @@ def wrong(report, binary, folder, authority):
                 env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30)
             equal(ended.returncode, 2, "exit code")
             check(f"smsbridge serve: {says}" in ended.stderr, f"it says {ended.stderr!r}")
-    for name, days, says in (("expires soon", 5, "the certificate expires soon"), ("has expired", -1, "the certificate has expired")):
+    for name, days, says in (("expires soon", 5, "certificate expires soon"), ("has expired", -1, "certificate expired")):
         with report.case(f"a certificate that {name} is said at the start"):
             if days < 0:
                 shown = folder / "expired.pem"

@@ -13,6 +13,9 @@ package final class KafkaMonitor: Sendable {
     private let thread: Mutex<NamedThread?>
     /// What is asked with; nil once it is being ended.
     private let client: Mutex<Client?>
+    /// What the next client is made from, if there is to be another one.
+    private let next = Mutex<ClientConfiguration?>(nil)
+    private let logger: Logger
 
     /// How long an answer may take, and how long to wait between two questions, in milliseconds.
     private static let timeout: Int32 = 2_000
@@ -29,6 +32,7 @@ package final class KafkaMonitor: Sendable {
     ) throws {
         let stop = try StopSignal()
         stopSignal = stop
+        self.logger = logger
         thread = Mutex(nil)
         let up = registry.gauge(
             "smsbridge_kafka_up",
@@ -39,7 +43,7 @@ package final class KafkaMonitor: Sendable {
             let started = try NamedThread("kafka-monitor") { [self] in
                 var before: Bool?
                 repeat {
-                    let answered = (try? client.metadata(topic: topic, timeout: Self.timeout)) != nil
+                    let answered = (try? currentClient().metadata(topic: topic, timeout: Self.timeout)) != nil
                     up.set(answered ? 1 : 0)
                     isAnswering.store(answered, ordering: .relaxed)
                     guard answered != before else { continue }
@@ -48,8 +52,11 @@ package final class KafkaMonitor: Sendable {
                     before = answered
                     onChange()
                 } while !stop.wait(milliseconds: isKafkaAnswering ? Self.interval : Self.intervalWhileDown)
-                self.client.withLock { $0 = nil }
-                client.destroy()
+                let last = self.client.withLock { client in
+                    defer { client = nil }
+                    return client
+                }
+                last?.destroy()
             }
             thread.withLock { $0 = started }
         } catch {
@@ -64,6 +71,34 @@ package final class KafkaMonitor: Sendable {
     /// Logs in as this configuration says from its next connection on.
     package func update(_ configuration: ClientConfiguration) throws(KafkaError) {
         try client.withLock { (client) throws(KafkaError) in try client?.useCredentials(of: configuration) }
+    }
+
+    /// Recreates the client from this configuration before the next question: for what a client reads only once, such as
+    /// certificate files.
+    package func recreateClient(with configuration: ClientConfiguration) {
+        next.withLock { $0 = configuration }
+    }
+
+    /// The client to ask with. On the monitor's thread, which is the only one to replace and to destroy it.
+    private func currentClient() throws(KafkaError) -> Client {
+        let configuration = next.withLock { next in
+            defer { next = nil }
+            return next
+        }
+        if let configuration {
+            do throws(KafkaError) {
+                let made = try Client.silent(configuration)
+                let old = client.withLock { client in
+                    defer { client = made }
+                    return client
+                }
+                old?.destroy()
+            } catch {
+                logger.error("failed to recreate the client that monitors Kafka", ["reason": error.message])
+            }
+        }
+        guard let client = client.withLock(\.self) else { throw KafkaError(.destroyed) }
+        return client
     }
 
     /// Ends the thread; blocks up to the time of one question.

@@ -4,6 +4,7 @@
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
+#include <openssl/pkcs12.h>
 #include <openssl/rand.h>
 #include <openssl/sha.h>
 #include <openssl/ssl.h>
@@ -56,3 +57,13 @@ static inline int smsbridge_tls_add_chain(SSL_CTX *context, X509 *certificate) {
 
 static inline int smsbridge_error_reason(unsigned long code) { return ERR_GET_REASON(code); }
 static inline int smsbridge_error_library(unsigned long code) { return ERR_GET_LIB(code); }
+
+// A stack of certificates: macros that are generated per type. Null is an empty one.
+static inline int smsbridge_certificate_count(const STACK_OF(X509) *stack) { return stack ? sk_X509_num(stack) : 0; }
+static inline X509 *smsbridge_certificate(const STACK_OF(X509) *stack, int index) { return sk_X509_value(stack, index); }
+static inline void smsbridge_free_certificates(STACK_OF(X509) *stack) { sk_X509_pop_free(stack, X509_free); }
+
+// A name as RFC 2253 writes it; the flags are a macro.
+static inline int smsbridge_print_name(BIO *output, const X509_NAME *name) {
+    return X509_NAME_print_ex(output, name, 0, XN_FLAG_RFC2253);
+}

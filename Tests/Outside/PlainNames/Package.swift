@@ -7,7 +7,8 @@ import PackageDescription
 
 /// Programs and libraries; `Tests/Outside/run` writes a file for each.
 let plainNames = [
-    "Addresses", "CampaignStatistics", "ConsumerBench", "ConsumerProbe", "CustomerRecords", "DocumentationSamples",
+    "Addresses", "CampaignStatistics", "Certificates", "ConsumerBench", "ConsumerProbe", "CustomerRecords",
+    "DocumentationSamples",
     "EventLoop", "ExampleSupport", "Files", "FollowUps", "HTTPServer", "Ingress", "Kafka", "Operations", "OptOuts",
     "ParserProbe",
     "PositiveReplies", "Publisher", "Replaying", "Settings", "Spool", "Telemetry", "Threads",
@@ -15,7 +16,8 @@ let plainNames = [
 
 /// Tests, likewise.
 let plainTestNames = [
-    "AddressesTests", "CommandTests", "EventLoopTests", "ExampleTests", "FilesTests", "HTTPServerTests", "IngressTests",
+    "AddressesTests", "CertificatesTests", "CommandTests", "EventLoopTests", "ExampleTests", "FilesTests",
+    "HTTPServerTests", "IngressTests",
     "KafkaTests",
     "OperationsTests", "PublisherTests", "ReplayingTests", "SMSPortalConsumerSQLiteTests", "SMSPortalConsumerTests",
     "SMSPortalEventsTests", "SMSPortalSimulatorTests", "SMSPortalTestingTests", "SettingsTests", "SpoolTests",

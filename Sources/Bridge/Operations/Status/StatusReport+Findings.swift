@@ -320,19 +320,20 @@ extension StatusReport {
     ]
 
     private static func judgeFiles(_ evidence: Evidence, _ add: Add) {
-        if let end = evidence.snapshot.value("smsbridge_tls_certificate_expiry_seconds"), end > 0,
-            end - evidence.time < 14 * 86_400
-        {
-            let left = end - evidence.time
+        for sample in evidence.snapshot["smsbridge_certificate_expiry_seconds"] where sample.value > 0 {
+            let left = sample.value - evidence.time
+            guard left < 14 * 86_400 else { continue }
             add(
-                .warning, "SmsbridgeCertificateExpires",
-                left > 0 ? "The certificate expires in \(Figure.duration(left))" : "The certificate has expired",
-                "Put a new one in its place: it is taken into use without a restart.")
+                left > 0 ? .warning : .critical, "SmsbridgeCertificateExpires",
+                "The certificate of \(sample["setting"]) "
+                    + (left > 0 ? "expires in \(Figure.duration(left))" : "has expired"),
+                "Replace the file: it is reloaded without a restart.")
         }
-        if let reason = evidence.alerts["tls"] {
+        for name in ["tls", "kafkaCertificates"] {
+            guard let reason = evidence.alerts[name] else { continue }
             add(
-                .warning, "SmsbridgeCertificateNotTaken", Figure.sentence(reason),
-                "Mend the files that are named.")
+                .warning, "SmsbridgeCertificateReloadFailed", Figure.sentence(reason),
+                "Correct the files that are named.")
         }
         if let reason = evidence.alerts["secrets"] {
             add(

@@ -54,6 +54,9 @@ final class Bridge {
     private var topics: BackgroundTask?
     private var secrets: BackgroundTask?
     private var certificates: CertificateWatch?
+    private var kafkaCertificates: KafkaCertificateWatch?
+    /// What the clients of Kafka were last made from, with the credentials that they use now.
+    private var kafkaClient: ClientConfiguration
     private var operations: OperationsServer?
     private var isListening = false
     private var shutdown = Shutdown.serving
@@ -86,6 +89,7 @@ final class Bridge {
         self.registry = registry
         self.preparesTopics = preparesTopics
         self.notifier = notifier
+        kafkaClient = settings.kafkaClient
     }
 
     /// Serves until SIGTERM, SIGINT or `Running.stop()`.
@@ -145,6 +149,7 @@ final class Bridge {
 
         guard try openSpool() else { return }
         if let topicWatch { topics = try watchTopics(topicWatch, after: said) }
+        try watchKafkaCertificates(topicWatch)
         try watchSecrets(topicWatch)
         let port = try server.listen()
         isListening = true
@@ -263,16 +268,40 @@ final class Bridge {
             ingress.replace(Authenticator(new.ingress))
             guard new.kafka != kafka else { return }
             kafka = new.kafka
-            do throws(KafkaError) {
-                try publisher.update(new.kafkaClient)
-                try monitor?.update(new.kafkaClient)
-                topicWatch?.update(new.kafkaClient)
-            } catch {
-                logger.error("Kafka's new user name and password take effect at the next start", ["reason": "\(error)"])
-            }
+            updateKafka(new.kafkaClient, topicWatch)
         }
         secrets = try SecretWatch(settings, logger: logger, registry: registry).start(
             alert: { [readiness] in readiness.alert("secrets", $0) }, apply: { changes.post($0) })
+    }
+
+    /// Begins to watch the files that Kafka's properties name. Changed ones take effect in one step of the loop.
+    private func watchKafkaCertificates(_ topicWatch: TopicWatch?) throws {
+        guard let monitor else { return }
+        let changes = try loop.makeMailbox(of: ClientConfiguration.self) { [unowned self] batch in
+            guard let last = batch.last else { return }
+            kafkaClient = last.withCredentials(of: kafkaClient)
+            publisher.recreateProducer(with: kafkaClient)
+            monitor.recreateClient(with: kafkaClient)
+            topicWatch?.update(kafkaClient)
+        }
+        kafkaCertificates = try KafkaCertificateWatch(
+            kafkaClient, topic: settings.publisher.topicName(.quarantine), logger: logger.labelled("kafka"),
+            registry: registry, isKafkaAnswering: { monitor.isKafkaAnswering },
+            alert: { [readiness] in readiness.alert("kafkaCertificates", $0) }, recreate: { changes.post($0) })
+    }
+
+    /// Properties from files have changed. Credentials take effect with the next connection; anything else needs other clients,
+    /// which are made once they have been tried.
+    private func updateKafka(_ client: ClientConfiguration, _ topicWatch: TopicWatch?) {
+        kafkaClient = kafkaClient.withCredentials(of: client)
+        kafkaCertificates?.update(client)
+        topicWatch?.update(kafkaClient)
+        do throws(KafkaError) {
+            try publisher.update(kafkaClient)
+            try monitor?.update(kafkaClient)
+        } catch {
+            logger.error("Kafka's new user name and password take effect at the next start", ["reason": "\(error)"])
+        }
     }
 
     // MARK: - The end
@@ -352,8 +381,9 @@ final class Bridge {
         certificates?.stop()
         let closesBy = ContinuousClock.now + closingTime * 4 / 5
         leavesThreads = !ends(by: waitsUntil, once: { remains.hasSpoolEnded || .now >= closesBy }) {
-            [monitor, topics, secrets] in
+            [monitor, topics, secrets, kafkaCertificates] in
             remains.endSpool()
+            kafkaCertificates?.stop()
             topics?.stop()
             secrets?.stop()
             monitor?.stop()

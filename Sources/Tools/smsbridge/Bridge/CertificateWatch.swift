@@ -4,12 +4,6 @@ import SMSBridgeSettings
 import SMSBridgeTelemetry
 import SMSBridgeThreads
 
-#if canImport(Glibc)
-import Glibc
-#else
-import Darwin
-#endif
-
 /// TLS on the public port: the certificate at the start, and another one when its files change.
 ///
 /// The files are looked at and read on a thread of its own; what was read is made use of on the loop, within a
@@ -18,42 +12,20 @@ final class CertificateWatch {
     private let files: TLSFiles
     private let server: HTTPServer
     private let logger: Logger
-    private let expiry: Gauge
-    private let loaded: Counter
-    private let failed: Counter
+    private let metrics: CertificateMetrics
     private let alert: (String?) -> Void
     private var task: BackgroundTask?
 
     /// Two looks that agree: a file that is just being written is left alone.
     private static let interval: Int32 = 1_000
-    /// How long before the end it is time to say so.
-    private static let notice: Int64 = 14 * 86_400
 
     /// What the thread has found.
     private enum Found: Sendable {
         case material(TLSMaterial)
+        /// The files cannot be read, now at least.
         case problem(String)
-    }
-
-    /// The metrics are there without TLS, too.
-    private struct Metrics {
-        let expiry: Gauge
-        let loaded: Counter
-        let failed: Counter
-
-        init(_ registry: MetricRegistry) {
-            expiry = registry.gauge(
-                "smsbridge_tls_certificate_expiry_seconds",
-                help: "When the certificate of the public port expires, in seconds since 1970; 0 without TLS.")
-            func reloads(_ result: String) -> Counter {
-                registry.counter(
-                    "smsbridge_tls_certificate_reloads_total",
-                    help: "Times that changed certificate files were taken into use, or were wrong and not taken.",
-                    labels: [("result", result)])
-            }
-            loaded = reloads("loaded")
-            failed = reloads("failed")
-        }
+        /// The files are those in use again.
+        case resolved
     }
 
     /// Gives the server its certificate, and begins to look at the files if there are any.
@@ -65,11 +37,11 @@ final class CertificateWatch {
         _ settings: BridgeSettings, server: HTTPServer, loop: EventLoop, logger: Logger, registry: MetricRegistry,
         alert: @escaping (String?) -> Void
     ) throws -> CertificateWatch? {
-        let metrics = Metrics(registry)
+        let metrics = CertificateMetrics(.http, registry: registry, logger: logger)
         guard let files = TLSFiles(settings) else { return nil }
         let watch = CertificateWatch(files, server: server, logger: logger, metrics, alert: alert)
         let identities = files.identities
-        try watch.use(files.context(files.read()))
+        try watch.use(files.read())
         let found = try loop.makeMailbox(of: Found.self) { [watch] batch in
             for each in batch { watch.take(each) }
         }
@@ -80,38 +52,46 @@ final class CertificateWatch {
     }
 
     private init(
-        _ files: TLSFiles, server: HTTPServer, logger: Logger, _ metrics: Metrics, alert: @escaping (String?) -> Void
+        _ files: TLSFiles, server: HTTPServer, logger: Logger, _ metrics: CertificateMetrics,
+        alert: @escaping (String?) -> Void
     ) {
         self.files = files
         self.server = server
         self.logger = logger
         self.alert = alert
-        expiry = metrics.expiry
-        loaded = metrics.loaded
-        failed = metrics.failed
+        self.metrics = metrics
     }
 
     /// Blocks until the thread has ended.
     func stop() { task?.stop() }
 
     private static func look(
-        _ files: TLSFiles, since: [TLSFiles.Identity?], until stop: StopSignal, tell: (Found) -> Void
+        _ files: TLSFiles, since: [FileIdentity?], until stop: StopSignal, tell: (Found) -> Void
     ) {
-        var known = since
-        var last = since
+        var changes = FileChanges(inUse: since)
+        var reported: String?
         while !stop.wait(milliseconds: interval) {
             let now = files.identities
-            defer { last = now }
-            guard now != known, now == last else { continue }
+            guard changes.isDue(now) else {
+                if reported != nil, changes.areInUse(now) {
+                    reported = nil
+                    tell(.resolved)
+                }
+                continue
+            }
             do throws(TLSFiles.Problem) {
                 let material = try files.read()
                 // Changed while they were read: another look.
                 guard files.identities == now else { continue }
+                changes.use(now)
+                reported = nil
                 tell(.material(material))
             } catch {
+                // The reason may pass without a change of the files (no descriptors left), so they are read at each look.
+                guard error.description != reported else { continue }
+                reported = error.description
                 tell(.problem(error.description))
             }
-            known = now
         }
     }
 
@@ -120,32 +100,23 @@ final class CertificateWatch {
     private func take(_ found: Found) {
         do throws(TLSFiles.Problem) {
             switch found {
-            case .material(let material): try use(files.context(material))
+            case .material(let material):
+                try use(material)
+                metrics.loaded()
             case .problem(let text): throw TLSFiles.Problem(description: text)
+            case .resolved: metrics.resolved()
             }
-            loaded.increment()
             alert(nil)
         } catch {
-            failed.increment()
-            alert("the certificate's files have changed and are wrong, the old ones are in use: \(error.description)")
-            logger.error("changed certificate files are not taken, the old ones stay in use", ["reason": "\(error)"])
+            metrics.failed()
+            alert("the certificate's files have changed and cannot be used: \(error.description)")
+            logger.error("certificate reload failed, keeping the current certificate", ["reason": "\(error)"])
         }
     }
 
-    private func use(_ context: TLSContext) throws(TLSFiles.Problem) {
+    private func use(_ material: TLSMaterial) throws(TLSFiles.Problem) {
+        let context = try files.context(material)
         server.tls = context
-        expiry.set(Double(context.expiry))
-        let now = Int64(time(nil))
-        let days = (context.expiry - now) / 86_400
-        logger.info("TLS on the public port", ["expires in days": days])
-        if context.validFrom > now {
-            logger.error(
-                "the certificate is not valid yet: clients refuse it", ["valid in seconds": context.validFrom - now])
-        }
-        if context.expiry <= now {
-            logger.error("the certificate has expired: clients refuse it", ["expired days ago": -days])
-        } else if context.expiry - now < Self.notice {
-            logger.warning("the certificate expires soon", ["expires in days": days])
-        }
+        for expiry in TLSFiles.expiries(of: material) { metrics.update(expiry) }
     }
 }

@@ -36,14 +36,8 @@ extension BridgeSettings {
 
     /// Properties that name a file which cannot be read: librdkafka says only that OpenSSL could not.
     private func unreadableFiles(_ sources: [String: SettingPlace]) -> [String] {
-        let names = [
-            "ssl.ca.location", "ssl.certificate.location", "ssl.key.location", "ssl.crl.location",
-            "ssl.keystore.location",
-        ]
-        return kafka.properties.exposed.compactMap { name, path in
-            guard names.contains(name), !(name == "ssl.ca.location" && path == "probe"), access(path, R_OK) != 0 else {
-                return nil
-            }
+        KafkaFiles(kafkaClient).paths.compactMap { name, path in
+            guard access(path, R_OK) != 0 else { return nil }
             let place = sources["kafka.properties.\(name)"].map { " (\($0))" } ?? ""
             return "kafka.properties.\(name)\(place): cannot read \(path): \(accessFailure(path, errno))"
         }

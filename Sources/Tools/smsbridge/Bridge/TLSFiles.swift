@@ -1,38 +1,12 @@
+import SMSBridgeCertificates
 import SMSBridgeHTTPServer
 import SMSBridgeSettings
-
-#if canImport(Glibc)
-import Glibc
-#else
-import Darwin
-#endif
 
 /// The files that TLS on the public port is made of.
 struct TLSFiles: Sendable {
     /// Why there is no TLS, as people read it: the setting, the path, the reason.
     struct Problem: Error, Equatable, CustomStringConvertible {
         let description: String
-    }
-
-    /// What tells whether a file is another one than before, or has another content.
-    struct Identity: Sendable, Equatable {
-        private let parts: [Int64]
-
-        /// Nil for a file that is not there.
-        init?(_ path: String) {
-            var status = stat()
-            guard stat(path, &status) == 0 else { return nil }
-            #if os(Linux)
-            let (modified, changed) = (status.st_mtim, status.st_ctim)
-            #else
-            let (modified, changed) = (status.st_mtimespec, status.st_ctimespec)
-            #endif
-            parts = [
-                Int64(truncatingIfNeeded: status.st_dev), Int64(truncatingIfNeeded: status.st_ino),
-                Int64(truncatingIfNeeded: status.st_size), Int64(modified.tv_sec), Int64(modified.tv_nsec),
-                Int64(changed.tv_sec), Int64(changed.tv_nsec),
-            ]
-        }
     }
 
     private let settings: BridgeSettings.HTTP.TLS
@@ -59,7 +33,7 @@ struct TLSFiles: Sendable {
     }
 
     /// How the files look now.
-    var identities: [Identity?] { paths.map { Identity($0.path) } }
+    var identities: [FileIdentity?] { paths.map { FileIdentity($0.path) } }
 
     /// Reads the files. Blocks.
     func read() throws(Problem) -> TLSMaterial {
@@ -90,5 +64,18 @@ struct TLSFiles: Sendable {
                 }
             throw Problem(description: "\(place): \(error.description)")
         }
+    }
+
+    /// The expiry of what the files hold now; none where they cannot be read.
+    var expiries: [CertificateExpiry] { (try? read()).map(Self.expiries) ?? [] }
+
+    static func expiries(of material: TLSMaterial) -> [CertificateExpiry] {
+        func validities(_ pem: [UInt8]?) -> [CertificateFile.Validity] {
+            pem.flatMap { try? CertificateFile(pem: $0).validities } ?? []
+        }
+        return [
+            CertificateExpiry("http.tls.certificate", validities(material.certificate)),
+            CertificateExpiry("http.tls.clientCa", validities(material.clientAuthorities), isAuthorities: true),
+        ].compactMap(\.self)
     }
 }

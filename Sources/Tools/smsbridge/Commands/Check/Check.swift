@@ -1,3 +1,4 @@
+import SMSBridgeCertificates
 import SMSBridgeFiles
 import SMSBridgeKafka
 import SMSBridgePublisher
@@ -50,6 +51,7 @@ struct Check {
         check.lookAtAuthentication()
         check.lookAtPorts()
         check.lookAtSpool()
+        check.lookAtCertificates()
         check.lookAtCluster()
         if check.failures > 0 { Output.error("smsbridge check: \(check.failures) failed\n") }
         return check.failures > 0 ? ExitCode.failure : ExitCode.success
@@ -103,6 +105,23 @@ struct Check {
                 tell(
                     .failed, "ports",
                     "\(key): \(host):\(port) cannot be listened on: \(String(cString: strerror(code)))")
+            }
+        }
+    }
+
+    private mutating func lookAtCertificates() {
+        let now = Int64(time(nil))
+        for expiry in (TLSFiles(settings)?.expiries ?? []) + KafkaFiles(settings.kafkaClient).expiries {
+            let subject = expiry.first.map { " (\($0.subject))" } ?? ""
+            let days = (expiry.end - now) / 86_400
+            if expiry.end <= now {
+                tell(.failed, "certificates", "\(expiry.setting)\(subject) expired \(-days) days ago")
+            } else if let begin = expiry.first?.begin, begin > now {
+                tell(.failed, "certificates", "\(expiry.setting)\(subject) is not valid yet")
+            } else {
+                tell(
+                    expiry.end - now < CertificateMetrics.notice ? .warning : .ok, "certificates",
+                    "\(expiry.setting)\(subject) expires in \(days) days")
             }
         }
     }
