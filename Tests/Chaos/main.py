@@ -80,10 +80,8 @@ SCENARIOS = [
     ("soak", clients.soak, 300, 4200),
 ]
 PENDING = {
-    "cluster-switched", "cluster-wiped", "topics-vanish", "partition-leaderless", "rejected-run", "spool-disk-full-with-backlog",
-    "spool-quota", "spool-disk-hangs-empty", "spool-disk-hangs-with-backlog", "spool-write-errors", "spool-read-errors",
-    "spool-folder-removed", "clock-ahead", "clock-behind", "clock-unsynchronized",
-    "random-combinations"}
+    "cluster-switched", "cluster-wiped", "topics-vanish", "partition-leaderless", "spool-disk-hangs-with-backlog",
+    "spool-read-errors", "spool-folder-removed", "clock-ahead", "clock-behind", "clock-unsynchronized", "random-combinations"}
 
 
 class OutOfTime(Exception):
