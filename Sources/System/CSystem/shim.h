@@ -31,3 +31,16 @@ static inline long csystem_peer_user(int descriptor) {
     return getsockopt(descriptor, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 ? (long)peer.user : -1;
 }
 #endif
+
+#if defined(__APPLE__)
+static inline int csystem_clock_is_synchronized(void) { return -1; }
+#else
+#include <sys/timex.h>
+/// Whether the kernel's clock is synchronised (adjtimex(2)): 1 or 0, -1 when it cannot be told.
+static inline int csystem_clock_is_synchronized(void) {
+    struct timex state = {0};
+    int result = adjtimex(&state);
+    if (result < 0) return -1;
+    return result != TIME_ERROR && !(state.status & STA_UNSYNC);
+}
+#endif

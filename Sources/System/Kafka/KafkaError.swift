@@ -75,6 +75,7 @@ package struct KafkaError: Error, Sendable, Hashable, CustomStringConvertible {
         package static let invalidTimestamp = Code(RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP)
         package static let invalidRecord = Code(RD_KAFKA_RESP_ERR_INVALID_RECORD)
         package static let invalidReplicationFactor = Code(RD_KAFKA_RESP_ERR_INVALID_REPLICATION_FACTOR)
+        package static let invalidConfiguration = Code(RD_KAFKA_RESP_ERR_INVALID_CONFIG)
         package static let notEnoughReplicas = Code(RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS)
         package static let leaderNotAvailable = Code(RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE)
         package static let requestTimedOut = Code(RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT)

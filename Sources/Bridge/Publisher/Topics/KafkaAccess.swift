@@ -2,7 +2,7 @@ package import SMSBridgeKafka
 
 /// Who the bridge is to a cluster, and what its administrator does so that it may do its work.
 package struct KafkaAccess: Sendable {
-    private let servers: String
+    let servers: String
     /// As Kafka's ACLs name the user; in angle brackets what only the cluster knows.
     package let principal: String
     private let mechanism: String

@@ -37,10 +37,17 @@ package struct TopicPlan: Sendable {
     }
 
     /// Topics as they are to be made.
-    func newTopics(_ names: [String], replication: Int32) -> [NewTopic] {
+    ///
+    /// - Parameter limitsTimestamps: whether records older than the retention are rejected, which Kafka knows since 3.6
+    ///   (KIP-937). Without it they are acknowledged, and deleted by the next retention check.
+    func newTopics(_ names: [String], replication: Int32, limitsTimestamps: Bool = true) -> [NewTopic] {
         var configuration = [
             "retention.ms": String(retention.milliseconds), "message.timestamp.type": "CreateTime",
         ]
+        if limitsTimestamps {
+            configuration["message.timestamp.before.max.ms"] = String(oldestTimestamp.milliseconds)
+            configuration["message.timestamp.after.max.ms"] = String(Self.newestTimestamp.milliseconds)
+        }
         if replication > 1 { configuration["min.insync.replicas"] = "2" }
         let needed = max(maxRecordBytes, batchBytes) + Self.batchOverhead
         if needed > Self.defaultMaxMessageBytes { configuration["max.message.bytes"] = String(needed) }
@@ -49,6 +56,12 @@ package struct TopicPlan: Sendable {
                 name: $0, partitions: Int32(partitions), replication: replication, configuration: configuration)
         }
     }
+
+    /// How old a record may be when it is written: what is left of the retention then is the consumers' time to read it.
+    var oldestTimestamp: Duration { retention >= .seconds(2 * 86_400) ? retention - .seconds(86_400) : retention / 2 }
+
+    /// How far ahead of the broker's clock a record's timestamp may be: Kafka's own default since 3.6 is an hour.
+    static let newestTimestamp = Duration.seconds(3_600)
 
     package var names: [String] { EventTopic.allCases.map { $0.name(prefix: prefix) } }
 
@@ -240,9 +253,16 @@ package struct TopicSetup {
                 "topics are created with replication \(replication) instead of \(plan.replication): the cluster has "
                     + "\(brokers) broker\(brokers == 1 ? "" : "s")")
         }
-        let topics = plan.newTopics(missing, replication: Int32(replication))
-        let outcomes: [String: KafkaError?]
-        do { outcomes = try admin.create(topics, timeout: timeout) } catch { throw .unreachable(error.description) }
+        var outcomes: [String: KafkaError?] = [:]
+        do {
+            outcomes = try admin.create(plan.newTopics(missing, replication: Int32(replication)), timeout: timeout)
+            // Brokers before 3.6 do not know the limits of timestamps.
+            let older = missing.filter { outcomes[$0]??.code == .invalidConfiguration }
+            if !older.isEmpty {
+                let plain = plan.newTopics(older, replication: Int32(replication), limitsTimestamps: false)
+                outcomes.merge(try admin.create(plain, timeout: timeout)) { _, new in new }
+            }
+        } catch { throw .unreachable(error.description) }
         var isUnauthorised = false
         let failed = outcomes.compactMap { topic, error -> (topic: String, reason: String)? in
             // Another instance that starts at the same time may have been quicker.
@@ -360,11 +380,6 @@ package struct TopicSetup {
                 "cleanup.policy is compact; only the last event of each number is kept, and one without a number is refused: "
                     + "set it to delete")
         }
-        if let limit = oldestLimit(values), limit < day {
-            sentences.append(
-                "\(limitName(values)) is \(limit) ms; an event that has waited longer in the spool is refused, and stays parked: "
-                    + "raise it")
-        }
         if let retention = number("retention.ms", in: values), (0..<day).contains(retention) {
             sentences.append(
                 "retention.ms is \(retention), less than a day; an event carries the time of its reception, so after an outage it "
@@ -396,10 +411,15 @@ package struct TopicSetup {
         if (values["message.timestamp.type"] ?? nil) == "LogAppendTime" {
             warnings.append("message.timestamp.type is LogAppendTime; the time of reception stands only in the value")
         }
-        if let limit = oldestLimit(values), limit >= day, limit < number("retention.ms", in: values) ?? .max {
+        if (values["message.timestamp.type"] ?? nil) != "LogAppendTime",
+            let retention = number("retention.ms", in: values), retention >= 0,
+            oldestLimit(values) ?? .max > retention
+        {
             warnings.append(
-                "\(limitName(values)) is \(limit) ms; an event that has waited longer in the spool is refused, and stays parked"
-            )
+                "\(limitName(values)) is not below retention.ms, \(retention); a record whose timestamp is older, as of a clock "
+                    + "that was wrong, is acknowledged and deleted: kafka-configs --bootstrap-server "
+                    + "\(plan.access.servers) --alter --entity-type topics --entity-name <topic> --add-config "
+                    + "\(limitName(values))=\(retention - retention / 7)")
         }
         if let limit = number("message.timestamp.after.max.ms", in: values), limit < 60_000 {
             warnings.append(

@@ -155,6 +155,8 @@ final class Bridge {
         isListening = true
         let httpMetrics = HTTPMetrics(registry)
         let repeats = RepeatGuard(interval: .seconds(10))
+        let clock = ClockWatch(registry, logger: logger)
+        rememberCluster(topicWatch)
         var acceptPauses: UInt64 = 0
         _ = try loop.timer(after: 0, repeating: 1_000_000_000) { [unowned self] in
             httpMetrics.update(from: server)
@@ -167,6 +169,8 @@ final class Bridge {
             }
             publisher.updateGauges()
             ingress.logRejections()
+            readiness.alert("clock", clock.look() ?? timestampTrouble)
+            if !publisher.spoolingTopics.isEmpty { topicWatch?.lookSoon() }
             updateReadiness()
             notifier?.show(readiness.summary)
         }
@@ -225,6 +229,8 @@ final class Bridge {
         readiness.alert("kafka", hasSpoolRoom ? reason : nil)
         readiness.set("spool", unmet: spoolMistake)
         readiness.alert("spool", settings.spool.none || hasSpoolRoom ? nil : "the spool takes no events")
+        readiness.alert("spoolDisk", spoolDiskTrouble)
+        readiness.alert("cluster", clusterTrouble)
         let closed = publisher.spoolingTopics
         readiness.alert("topics", closed.isEmpty ? nil : "events go to the spool: \(closed.joined(separator: ", "))")
         let aside = publisher.filesSetAside
@@ -232,6 +238,49 @@ final class Bridge {
             "setAside", aside > 0 ? "damaged files of the spool were set aside and wait for a person: \(aside)" : nil)
         let waiting = publisher.spooledEvents
         readiness.alert("spooled", waiting > 0 ? "\(waiting) events wait in the spool" : nil)
+    }
+
+    /// What the spool's disk does to events, while Kafka takes them.
+    private var spoolDiskTrouble: String? {
+        let bypassing = publisher.bypassingTopics
+        if !bypassing.isEmpty {
+            let topics = bypassing.map { "\($0.topic) (\($0.rows) behind)" }.joined(separator: ", ")
+            return "the spool's disk does not give its rows in time; new events go to Kafka before them: \(topics)"
+        }
+        return publisher.isSpoolStalled ? "the spool's disk does not answer" : nil
+    }
+
+    private var clusterTrouble: String? {
+        let cluster = publisher.cluster
+        guard let previous = cluster.previous, let changed = cluster.changed,
+            loop.now &- changed < Self.clusterChangeMemory
+        else { return nil }
+        return
+            "kafka.bootstrapServers led to cluster \(previous), and leads to cluster \(cluster.current ?? "unknown") now"
+    }
+
+    /// How long a change of the cluster is an alert, in nanoseconds.
+    private static let clusterChangeMemory: UInt64 = 3_600_000_000_000
+
+    private var timestampTrouble: String? {
+        publisher.hasTimestampTrouble
+            ? "Kafka rejects timestamps: this machine's clock or the brokers' is wrong; the events wait in the spool"
+            : nil
+    }
+
+    /// A restart must not hide that the address leads to another cluster.
+    private func rememberCluster(_ topicWatch: TopicWatch?) {
+        let memory = settings.spool.none ? nil : ClusterMemory(folder: settings.spool.path)
+        guard
+            let previous = try? loop.makeMailbox(
+                of: String.self, { [unowned self] batch in for id in batch { publisher.expectCluster(id) } })
+        else { return }
+        let remember: (String) -> Void = { id in
+            memory?.remember(id) { _ = previous.post($0) }
+            topicWatch?.lookSoon()
+        }
+        publisher.onClusterKnown = remember
+        if let id = publisher.cluster.current { remember(id) }
     }
 
     /// Why the spool cannot be had by this instance, as it was set up: another one holds it, or no waiting mends it. A disk

@@ -22,8 +22,13 @@ final class TopicWatch: Sendable {
     /// How the next look reaches the cluster.
     private let client: Mutex<ClientConfiguration>
 
+    /// Whether a look is wanted before its time.
+    private let isLookWanted = Atomic<Bool>(false)
+
     /// How long after a look that failed, or that has led to a refusal, the next one is.
     private static let retry = Duration.seconds(5)
+    /// Milliseconds between looks at whether one is wanted before its time.
+    private static let slice: Int32 = 500
 
     init(_ settings: BridgeSettings, logger: Logger, registry: MetricRegistry) {
         self.settings = settings
@@ -35,6 +40,21 @@ final class TopicWatch: Sendable {
     /// From the next look on, the cluster is asked with this.
     func update(_ configuration: ClientConfiguration) {
         client.withLock { $0 = configuration }
+    }
+
+    /// Looks at the topics soon, at most every five seconds: events of a topic do not get into Kafka, or the cluster is another.
+    func lookSoon() { isLookWanted.store(true, ordering: .relaxed) }
+
+    /// - Returns: whether the end was asked for.
+    private func wait(_ pause: Duration, _ stop: StopSignal) -> Bool {
+        var left = Int64(clamping: pause.nanoseconds / 1_000_000)
+        let least = left - Int64(clamping: Self.retry.nanoseconds / 1_000_000)
+        while left > 0 {
+            if stop.wait(milliseconds: min(Self.slice, Int32(clamping: left))) { return true }
+            left -= Int64(Self.slice)
+            if left <= least, isLookWanted.exchange(false, ordering: .relaxed) { return false }
+        }
+        return stop.wait(milliseconds: 0)
     }
 
     /// Makes missing topics where it may, and judges all of them. Blocks.
@@ -59,7 +79,7 @@ final class TopicWatch: Sendable {
             var said = said ?? []
             var pause = isPrepared ? settings.durability.interval : .zero
             let repeats = RepeatGuard(interval: .seconds(60))
-            while !stop.wait(milliseconds: Int32(clamping: pause.nanoseconds / 1_000_000)) {
+            while !wait(pause, stop) {
                 do {
                     let findings: TopicFindings
                     (said, findings) = try look(isPrepared: isPrepared, said: said)
@@ -91,8 +111,9 @@ final class TopicWatch: Sendable {
         let admin = try Admin(client.withLock(\.self))
         defer { admin.close() }
         let setup = TopicSetup(admin)
+        // With topics.create, topics that have disappeared, or are not in another cluster yet, are made again.
         let findings =
-            isPrepared
+            isPrepared && !settings.topics.create
             ? try setup.look(settings.topicPlan)
             : try setup.run(settings.topicPlan, creates: settings.topics.create, strict: settings.durability.strict)
         metrics.update(findings.durability, prefix: settings.topicPlan.prefix)
@@ -101,7 +122,7 @@ final class TopicWatch: Sendable {
             if finding.severity == .note { logger.info(finding.text) } else { logger.warning(finding.text) }
         }
         let now = Set(findings.findings.map(\.text))
-        for text in said.subtracting(now).sorted() { logger.info("no longer so", ["was": text]) }
+        for text in said.subtracting(now).sorted() { logger.info("topic problem resolved", ["problem": text]) }
         return (now, findings)
     }
 
