@@ -19,6 +19,8 @@ import Testing
             "max.message.bytes": "1048588", "min.insync.replicas": "2", "unclean.leader.election.enable": "false",
             "cleanup.policy": "delete", "message.timestamp.type": "CreateTime",
         ])
+        /// Brokers before 3.6 do not.
+        var knowsTimestampLimits = true
         /// What the question for configurations ends with instead of an answer.
         var unanswered: KafkaError?
         private(set) var asked: [NewTopic] = []
@@ -48,6 +50,10 @@ import Testing
             var outcomes: [String: KafkaError?] = [:]
             for topic in topics {
                 let exists = KafkaError(.topicExists)
+                if !knowsTimestampLimits, topic.configuration["message.timestamp.before.max.ms"] != nil {
+                    outcomes.updateValue(KafkaError(.invalidConfiguration), forKey: topic.name)
+                    continue
+                }
                 let refusal = refusals[topic.name] ?? (existing.contains(topic.name) ? exists : nil)
                 if refusal == nil || refusal?.code == .topicExists { existing.insert(topic.name) }
                 outcomes.updateValue(refusal, forKey: topic.name)
@@ -136,11 +142,10 @@ import Testing
 
     @Test(arguments: [
         ("max.message.bytes", "500000", TopicFindings.Severity.broken, "publish.batchBytes lower"),
-        ("message.timestamp.before.max.ms", "3600000", .broken, "stays parked"),
-        ("message.timestamp.before.max.ms", "172800000", .warning, "stays parked"),
+        ("message.timestamp.before.max.ms", "604800001", .warning, "acknowledged and deleted"),
         (
-            "message.timestamp.difference.max.ms", "3600000", .broken,
-            "message.timestamp.difference.max.ms is 3600000 ms"
+            "message.timestamp.difference.max.ms", "604800001", .warning,
+            "message.timestamp.difference.max.ms is not below"
         ),
         ("message.timestamp.after.max.ms", "1000", .warning, "clock of the bridge"),
         ("retention.ms", "3600000", .broken, "less than a day"),
@@ -155,10 +160,25 @@ import Testing
         let cluster = FakeCluster(existing: plan.names)
         var plan = plan
         plan.maxRecordBytes = 10_000
+        if name.hasPrefix("message.timestamp.") { cluster.set("retention.ms", "604800000") }
+        if !name.contains(".difference.") { cluster.set("message.timestamp.before.max.ms", "1000") }
         cluster.set(name, value)
         let findings = try TopicSetup(cluster).look(plan).findings
         #expect(findings.map(\.severity) == [severity])
         #expect(findings.first?.text.contains(says) == true, "\(findings)")
+    }
+
+    @Test func topicsThatAreMadeRejectRecordsThatTheRetentionWouldDeleteWhereTheBrokerKnowsHow() throws {
+        for isOld in [false, true] {
+            let cluster = FakeCluster(existing: [])
+            cluster.knowsTimestampLimits = !isOld
+            _ = try TopicSetup(cluster).run(plan, creates: true)
+            let made = try #require(cluster.asked.last)
+            let day = Int64(86_400_000)
+            let before = made.configuration["message.timestamp.before.max.ms"].flatMap { Int64($0) }
+            let retention = try #require(made.configuration["retention.ms"].flatMap { Int64($0) })
+            #expect(before == (isOld ? nil : retention >= 2 * day ? retention - day : retention / 2))
+        }
     }
 
     @Test(arguments: [

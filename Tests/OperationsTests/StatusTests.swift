@@ -79,7 +79,9 @@ extension StatusReport {
         "SmsbridgeQuarantine", "SmsbridgeSlow",
         "SmsbridgeSilence", "SmsbridgeDescriptors", "SmsbridgeMemory", "SmsbridgeLogDropped", "SmsbridgeNotReady",
         "SmsbridgeLoopStalled", "SmsbridgeCertificateExpires", "SmsbridgeCertificateReloadFailed",
-        "SmsbridgeEverybodyLetIn", "SmsbridgeSecretsNotTaken",
+        "SmsbridgeEverybodyLetIn", "SmsbridgeSecretsNotTaken", "SmsbridgeKafkaClusterChanged", "SmsbridgeKafkaLogReset",
+        "SmsbridgeTimestampsRejected", "SmsbridgeClockStepped", "SmsbridgeClockUnsynchronized",
+        "SmsbridgeSpoolBypassed",
     ])
     func aFaultIsNamed(alert: String) {
         let figures = Figures()
@@ -91,6 +93,14 @@ extension StatusReport {
         if alert == "SmsbridgeSpoolGrowing" { figures.gauge("smsbridge_spool_events", "topic", "reply").set(5) }
         let report = figures.report(readiness, silence: alert == "SmsbridgeLoopStalled" ? 3 : 0, time: time) {
             switch alert {
+            case "SmsbridgeKafkaClusterChanged": readiness.alert("cluster", "it leads to cluster b")
+            case "SmsbridgeKafkaLogReset": figures.counter("smsbridge_kafka_log_resets_total").increment()
+            case "SmsbridgeTimestampsRejected": figures.counter("smsbridge_timestamps_rejected_total").increment()
+            case "SmsbridgeClockStepped": readiness.alert("clock", "the clock was set")
+            case "SmsbridgeClockUnsynchronized":
+                figures.gauge("smsbridge_clock_synchronized").set(0)
+                figures.gauge("process_start_time_seconds").set(time - 3_601)
+            case "SmsbridgeSpoolBypassed": readiness.alert("spoolDisk", "the disk does not answer")
             case "SmsbridgeKafkaDown": figures.gauge("smsbridge_kafka_up").set(0)
             case "SmsbridgeLaneClosed": figures.gauge("smsbridge_lane_state", "topic", "reply").set(1)
             case "SmsbridgeKafkaErrors":
@@ -150,7 +160,7 @@ extension StatusReport {
             }
         }
         #expect(report.named == [alert])
-        let notices = ["SmsbridgeTopicDurabilityUnknown", "SmsbridgeLogDropped"]
+        let notices = ["SmsbridgeClockUnsynchronized", "SmsbridgeTopicDurabilityUnknown", "SmsbridgeLogDropped"]
         #expect((report.state == "ok") == notices.contains(alert))
         #expect(report.findings.allSatisfy { !$0.title.isEmpty && $0.advice.hasSuffix(".") })
     }

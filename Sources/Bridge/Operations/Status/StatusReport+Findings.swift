@@ -86,6 +86,38 @@ extension StatusReport {
                 "The cluster answers questions, but takes no events in time. Look at the brokers' load and disks, at the "
                     + "replicas in sync, and at the rights.\(kept)")
         }
+        if let reason = evidence.alerts["cluster"] {
+            add(
+                .critical, "SmsbridgeKafkaClusterChanged", Figure.sentence(reason),
+                "Events in flight were sent to it again, and the spool is drained to it. If that cluster is not meant to have them, "
+                    + "correct kafka.bootstrapServers or its DNS name, then copy the topics; consumers must not continue at the old offsets."
+            )
+        }
+        if evidence.history.increase("smsbridge_kafka_log_resets_total", over: 3_600) > 0 {
+            add(
+                .critical, "SmsbridgeKafkaLogReset", "The log of a partition was reset or truncated within the hour",
+                "Records that it had acknowledged before may be lost: the log names the partitions. A deleted topic, wiped volumes, "
+                    + "or an unclean leader election. Events in flight were sent again.")
+        }
+        if evidence.history.increase("smsbridge_timestamps_rejected_total", over: moment) > 0 {
+            add(
+                .critical, "SmsbridgeTimestampsRejected", "Kafka rejects the timestamps of events",
+                "The clock of this machine or of the brokers is wrong: timedatectl, chronyc tracking. The events stay in the spool and "
+                    + "go through once it is right.")
+        } else if let reason = evidence.alerts["clock"] {
+            add(
+                .warning, "SmsbridgeClockStepped", Figure.sentence(reason),
+                "Events received meanwhile carry the wrong time. Look at time synchronisation: timedatectl, chronyc tracking."
+            )
+        }
+        // Right after a machine's start the time service is still at it.
+        if evidence.snapshot.value("smsbridge_clock_synchronized") == 0,
+            let start = evidence.snapshot.value("process_start_time_seconds"), evidence.time - start > 3_600
+        {
+            add(
+                .notice, "SmsbridgeClockUnsynchronized", "The machine's clock is not synchronised",
+                "The kernel says so. Start a time service (chrony, systemd-timesyncd) on the host.")
+        }
         let errors = evidence.history.grown("smsbridge_kafka_errors_total", over: moment)
         let closed = evidence.lanes.filter { $0.state == 1 }.map(\.topic)
         if !closed.isEmpty {
@@ -161,6 +193,12 @@ extension StatusReport {
                 .critical, "SmsbridgeSpoolUnavailable", "The spool takes no events",
                 "With Kafka away, callers now get 503. Its disk is full, read-only, or fails, or spool.maxBytes is reached: the log "
                     + "says which. It is tried again every second; no restart is needed.")
+        }
+        if let reason = evidence.alerts["spoolDisk"] {
+            add(
+                .critical, "SmsbridgeSpoolBypassed", Figure.sentence(reason),
+                "Kafka takes new events, and callers get 200. What the spool holds follows when its disk answers: look at the disk of "
+                    + "spool.path (dmesg, df, quota). Order between the two is not kept.")
         }
         if spool.setAsideFiles > 0 {
             add(

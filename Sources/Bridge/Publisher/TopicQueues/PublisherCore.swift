@@ -19,7 +19,7 @@ struct PublisherCore {
         var hedge: UInt64 = 100_000_000
         var deadline: UInt64 = 900_000_000
         /// Nanoseconds that a caller waits for the spool, while Kafka takes events, before its event bypasses the backlog.
-        var maxSpoolWait: UInt64 = 300_000_000
+        var maxSpoolWait: UInt64 = 500_000_000
         /// Nanoseconds that a backlog may be unreadable, while Kafka takes events, before new events bypass it.
         var maxReadWait: UInt64 = 1_000_000_000
     }
