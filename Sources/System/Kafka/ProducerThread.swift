@@ -28,6 +28,8 @@ package final class ProducerThread: Sendable {
         var topics: [String: Producer.Topic] = [:]
         var next: UInt64 = 1
         var isStopping = false
+        /// Whether the producer must not be touched any more.
+        var hasEnded = false
     }
 
     /// - Parameters:
@@ -49,7 +51,11 @@ package final class ProducerThread: Sendable {
                                 let waiter = core.state.withLock { $0.waiters.removeValue(forKey: report.opaque) }
                                 waiter?(report)
                             }, events: onEvent)
-                        if core.state.withLock({ $0.isStopping && $0.waiters.isEmpty }) { break }
+                        let isDone = core.state.withLock { state in
+                            state.hasEnded = state.isStopping && state.waiters.isEmpty
+                            return state.hasEnded
+                        }
+                        if isDone { break }
                     }
                     core.producer.close().destroy()
                 })
@@ -124,12 +130,46 @@ package final class ProducerThread: Sendable {
             return thread
         }
         guard let thread else { return }
+        stop()
+        thread.join()
+    }
+
+    /// The same, but gives up after a time: records that have no report by then are purged, and the client ends on its own
+    /// thread.
+    ///
+    /// - Parameter timeout: How long this may block, in milliseconds.
+    package func close(timeout: Int32) {
+        let thread = self.thread.withLock { thread in
+            defer { thread = nil }
+            return thread
+        }
+        guard let thread else { return }
+        stop()
+        guard let hasEnded = try? StopSignal(),
+            (try? NamedThread(
+                "kafka-end",
+                {
+                    thread.join()
+                    hasEnded.set()
+                })) != nil
+        else {
+            purge()
+            return
+        }
+        if !hasEnded.wait(milliseconds: timeout) { purge() }
+    }
+
+    /// Gives up every record that has no report yet; the reports follow, each with an error. Does not block.
+    package func purge() {
+        core.state.withLock { state in if !state.hasEnded { core.producer.purge() } }
+    }
+
+    private func stop() {
         core.state.withLock { state in
             // Under the lock, for a thread that hears of the end by itself may be gone before it is woken.
             state.isStopping = true
-            core.producer.wakeThread()
+            if !state.hasEnded { core.producer.wakeThread() }
         }
-        thread.join()
     }
 }
 
