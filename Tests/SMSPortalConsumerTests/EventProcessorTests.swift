@@ -29,8 +29,8 @@ struct EventProcessorTests {
         configuration.log = .none
         configuration.processedEvents = InMemoryProcessedEvents()
         var handlers = EventHandlers()
-        _ = handlers.set(.deliveryStatus) { _, context in seen.note("status", context) }
-        _ = handlers.set(.unrecognised) { _, context in seen.note("unrecognised", context) }
+        handlers.set(.deliveryStatus) { _, context in seen.note("status", context) }
+        handlers.set(.unrecognised) { _, context in seen.note("unrecognised", context) }
         return EventProcessor(
             configuration, handlers: handlers, deadLetters: nil,
             metrics: ConsumerMetrics(configuration.metrics, group: "g"), control: ConsumerControl())

@@ -11,7 +11,8 @@ extension EventConsumer {
         /// What stands before the dot in the topics' names; as `topics.prefix` of the bridge.
         public var topicPrefix = "smsportal"
         /// Further properties of librdkafka by their names (CONFIGURATION.md), as `kafka.properties` of the bridge:
-        /// `security.protocol`, `ssl.ca.location`, `sasl.username` and the like.
+        /// `security.protocol`, `ssl.ca.location`, `sasl.username` and the like. Those that this library sets itself
+        /// (`group.id`, `enable.auto.commit`, `auto.offset.reset` and others) are a problem that names what to set instead.
         public var kafkaProperties: [String: String] = [:]
 
         /// How many handlers run at once; 1 to 10,000. Events of one key never do.
@@ -31,9 +32,11 @@ extension EventConsumer {
         /// How long handlers may go on with events of a partition that the group gives to another member; they are then
         /// cancelled. At most a day; should be below the group's `max.poll.interval.ms`, 5 minutes.
         public var revokeTimeout: Duration = .seconds(20)
-        /// How long handlers may go on after ``EventConsumer/shutdown()``, at most a day; they are then cancelled.
+        /// How long handlers may go on after ``EventConsumer/shutdown()``, at most a day; they are then cancelled. The last
+        /// commit has what is left of it. ``EventConsumer/run()`` returns at most a second later, whatever Kafka does.
         public var shutdownTimeout: Duration = .seconds(20)
-        /// Where a group begins that has committed no offset.
+        /// Where a group begins that has committed no offset. `.latest` is the end that a topic has when the group joins for
+        /// the first time; partitions that are added later are read from their beginning.
         public var startAt: Position = .earliest
         /// What happens when the committed offset is no longer, or not yet, in the partition: events may have been
         /// missed. An error in the log and a metric say so in any case.
@@ -47,7 +50,8 @@ extension EventConsumer {
         public var failureForError: (@Sendable (any Error) -> FailurePolicy?)?
         /// What happens to a record that is no event.
         public var undecodable: FailureAction = .deadLetter
-        /// Whether the dead-letter and the redrive topic are made when they are missing. Without it, and without the
+        /// Whether the dead-letter and the redrive topic are created when they are missing, as durable as the event topics and
+        /// never weaker. Without it, and without the
         /// topics, ``EventConsumer/run()`` throws an error that says how to make them.
         public var createsTopics = true
 
@@ -118,11 +122,37 @@ extension EventConsumer {
             }
             check(claimExpiry > .zero, "claimExpiry: \(claimExpiry) is not above zero")
             for problem in failure.problems() { problems.append("failure.\(problem)") }
+            for name in kafkaProperties.keys.sorted() {
+                if let reason = Self.ownProperties[name] { problems.append("kafkaProperties.\(name): \(reason)") }
+            }
             for (name, problem) in kafkaClient.propertyProblems() {
                 problems.append("kafkaProperties.\(name): \(problem)")
             }
             return problems
         }
+
+        /// Properties that this library sets for its guarantees, and what is set in their place.
+        private static let ownProperties: [String: String] = {
+            let group = "set `group`"
+            let commits = "offsets are committed by this library once events are handled; see `commitInterval`"
+            let start = "set `startAt` (a group without positions) or `offsetOutOfRange` (a position that is gone)"
+            let servers = "set `bootstrapServers`"
+            let strategy = "partitions are always assigned by cooperative-sticky, so that a rebalance stops no other member"
+            let letters = "dead letters are always written idempotently, with acks=all"
+            return [
+                "group.id": group, "enable.auto.commit": commits, "auto.commit.interval.ms": commits,
+                "enable.auto.offset.store": commits, "auto.offset.reset": start, "bootstrap.servers": servers,
+                "metadata.broker.list": servers, "partition.assignment.strategy": strategy, "group.protocol": strategy,
+                "enable.partition.eof": "the ends of partitions are always reported", "enable.idempotence": letters,
+                "acks": letters, "request.required.acks": letters,
+                "partitioner": "dead letters keep the partitioning of the Java client (murmur2_random)",
+                "linger.ms": "dead letters are written at once",
+                "queue.buffering.max.ms": "dead letters are written at once",
+                "message.timeout.ms": "dead letters are tried until Kafka takes them",
+                "delivery.timeout.ms": "dead letters are tried until Kafka takes them",
+                "log.queue": "librdkafka's log goes to `log`", "transactional.id": letters,
+            ]
+        }()
 
         private static func isTopicName(_ name: String) -> Bool {
             name.utf8.count <= 249

@@ -4,7 +4,9 @@ public import ServiceLifecycle
 /// With the package trait `ServiceLifecycle`: a consumer runs in a `ServiceGroup`, and the group's graceful shutdown is
 /// ``shutdown()``.
 extension EventConsumer: Service {
-    func shuttingDownGracefully(_ body: @Sendable () async throws -> Void) async throws {
+    nonisolated(nonsending) func shuttingDownGracefully(
+        _ body: nonisolated(nonsending) () async throws -> Void
+    ) async throws {
         try await withGracefulShutdownHandler {
             try await body()
         } onGracefulShutdown: {
@@ -14,7 +16,9 @@ extension EventConsumer: Service {
 }
 #else
 extension EventConsumer {
-    func shuttingDownGracefully(_ body: @Sendable () async throws -> Void) async throws {
+    nonisolated(nonsending) func shuttingDownGracefully(
+        _ body: nonisolated(nonsending) () async throws -> Void
+    ) async throws {
         try await body()
     }
 }

@@ -1,3 +1,4 @@
+internal import SMSBridgeTelemetry
 public import SMSPortalEvents
 internal import Synchronization
 
@@ -42,7 +43,7 @@ public final class EventConsumer: Sendable {
     /// Handles delivery statuses. A handler that returns has handled the event; one that throws is called again, as
     /// ``Configuration/failure`` says. It is cancelled when its time is over (``Configuration/revokeTimeout``).
     ///
-    /// Every type has one handler, registered before ``run()``: a second one is a programmer's error and traps.
+    /// Every type has one handler, registered before ``run()``, which throws when there is a second one.
     @discardableResult
     public func onDeliveryStatus(
         _ handler: @escaping @Sendable (DeliveryStatus, EventContext) async throws -> Void
@@ -109,11 +110,14 @@ public final class EventConsumer: Sendable {
         withHandlers { $0.set(type, handler) }
     }
 
-    private func withHandlers(_ body: (inout EventHandlers) -> Bool) -> Self {
-        state.withLock { state in
-            precondition(!state.hasBegun, "handlers are registered before run()")
-            let isFirst = body(&state.handlers)
-            precondition(isFirst, "a type of event has one handler")
+    private func withHandlers(_ body: (inout EventHandlers) -> Void) -> Self {
+        let isTooLate = state.withLock { state in
+            if !state.hasBegun { body(&state.handlers) }
+            return state.hasBegun
+        }
+        if isTooLate {
+            Logger(label: "consumer", sink: configuration.log.sink).error(
+                "a handler was registered after run() had begun: it is ignored", ["group": configuration.group])
         }
         return self
     }
@@ -153,14 +157,14 @@ public final class EventConsumer: Sendable {
     ///
     /// - Throws: ``EventConsumerError`` when the configuration is wrong, the topics of the group cannot be made, a policy
     ///   says to stop, or Kafka's client cannot go on.
-    public func run() async throws {
+    public nonisolated(nonsending) func run() async throws {
         let begun = state.withLock { state -> State? in
             guard !state.hasBegun else { return nil }
             state.hasBegun = true
             return state
         }
         guard let begun else { throw EventConsumerError(.used, "a consumer runs once: make another one") }
-        var problems = configuration.problems()
+        var problems = configuration.problems() + begun.handlers.problems
         if begun.handlers.isEmpty { problems.append("no handler is registered") }
         guard problems.isEmpty else {
             throw EventConsumerError(.configuration, problems.joined(separator: "; "))
@@ -175,9 +179,9 @@ public final class EventConsumer: Sendable {
     }
 
     /// Runs a replay through its handlers.
-    func replay(_ task: ReplayTask, control: ConsumerControl) async throws {
+    nonisolated(nonsending) func replay(_ task: ReplayTask, control: ConsumerControl) async throws {
         let handlers = state.withLock { $0.handlers }
-        var problems = configuration.problems() + task.problems()
+        var problems = configuration.problems() + handlers.problems + task.problems()
         if handlers.isEmpty { problems.append("no handler is registered") }
         guard problems.isEmpty else { throw EventConsumerError(.configuration, problems.joined(separator: "; ")) }
         let run = ConsumerRun(

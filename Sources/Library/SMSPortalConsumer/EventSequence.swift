@@ -16,9 +16,8 @@ extension EventConsumer {
     /// that is let go of without either has failed. The sequence ends with ``shutdown()`` or the end of the iteration, and
     /// can be iterated once; with the cancellation of the task it ends, too.
     ///
-    /// - Parameter types: At least one; a type may have a handler or a sequence, not both.
+    /// - Parameter types: At least one; a type may have a handler or a sequence, not both. Iterating throws otherwise.
     public func events(_ types: EventType...) -> EventSequence {
-        precondition(!types.isEmpty, "a sequence of events has a type")
         let channel = DeliveryChannel()
         for type in types {
             on(type) { event, context in try await channel.deliver(event, context) }

@@ -1,3 +1,4 @@
+internal import SMSBridgeTelemetry
 internal import SMSPortalEvents
 
 /// An assignment of a partition to this member. A partition that comes back is another assignment, so that nothing that
@@ -55,8 +56,14 @@ final class Failure: Sendable {
     let parks: Bool
     /// Whether it is such a successor.
     let isParked: Bool
+    /// The event's id; nil where the record is no event, or was not read.
+    let eventID: String?
 
-    init(type: EventType, kind: String, message: String, attempts: Int, parks: Bool = false, isParked: Bool = false) {
+    init(
+        type: EventType, kind: String, message: String, attempts: Int, parks: Bool = false, isParked: Bool = false,
+        eventID: String? = nil
+    ) {
+        self.eventID = eventID
         self.type = type
         self.kind = kind
         self.message = message
@@ -67,7 +74,28 @@ final class Failure: Sendable {
 
     /// The same without the error's own words.
     var withoutMessage: Failure {
-        Failure(type: type, kind: kind, message: "", attempts: attempts, parks: parks, isParked: isParked)
+        Failure(
+            type: type, kind: kind, message: "", attempts: attempts, parks: parks, isParked: isParked, eventID: eventID)
+    }
+
+    /// What a log line says of it. Of the error only its type: its text may quote the event.
+    var fields: LogFields {
+        var fields: LogFields = ["type": type.rawValue, "error": kind, "attempts": attempts]
+        if let eventID { fields.append("event", eventID) }
+        return fields
+    }
+
+    /// The type of an error; domain and code where the type says nothing.
+    static func kind(of error: any Error) -> String {
+        let name = "\(Swift.type(of: error))"
+        return name == "NSError" ? "\(error._domain) \(error._code)" : name
+    }
+
+    /// A redriven event that was read by a member of the group without a handler for its type.
+    static func noHandler(_ type: EventType) -> Failure {
+        Failure(
+            type: type, kind: "NoHandler", message: "the member of the group that read it has no handler for this type",
+            attempts: 0)
     }
 
     static func parked(_ type: EventType) -> Failure {

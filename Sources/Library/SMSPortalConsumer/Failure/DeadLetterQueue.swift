@@ -11,6 +11,8 @@ final class DeadLetterQueue: Sendable {
     private let log: Logger
     private let repeats = RepeatGuard()
     private let state: Mutex<State>
+    /// Called when Kafka did not take a letter, for a reason other than the letter itself.
+    private let onFailure: @Sendable () -> Void
 
     private struct State {
         var producer: ProducerThread
@@ -19,7 +21,9 @@ final class DeadLetterQueue: Sendable {
         var isClosed = false
     }
 
-    init(_ configuration: EventConsumer.Configuration, log: Logger) throws(EventConsumerError) {
+    init(
+        _ configuration: EventConsumer.Configuration, log: Logger, onFailure: @escaping @Sendable () -> Void = {}
+    ) throws(EventConsumerError) {
         var producer = ProducerConfiguration(client: configuration.kafkaClient)
         producer.messageTimeoutMilliseconds = 30_000
         // A record that came from a topic may be as large as any topic's records; the broker judges.
@@ -29,6 +33,7 @@ final class DeadLetterQueue: Sendable {
         topic = configuration.deadLetterTopic
         group = configuration.group
         self.log = log
+        self.onFailure = onFailure
         do { state = Mutex(State(producer: try Self.makeProducer(producer, log, repeats))) } catch {
             throw EventConsumerError(.kafka, error.description)
         }
@@ -69,6 +74,7 @@ final class DeadLetterQueue: Sendable {
             if let error = report.error { throw KafkaError(error) }
         } catch {
             if error.isFatal || error.code == .fatal { try replace(generation) }
+            if !error.code.rejectsRecord { onFailure() }
             throw error
         }
     }
@@ -92,12 +98,18 @@ final class DeadLetterQueue: Sendable {
         do { _ = try NamedThread("sms-dead-letter-end") { old.close() } } catch { old.close() }
     }
 
-    func close() {
+    /// Waits until every letter has its report, so many milliseconds at most; the others are given up.
+    func close(timeout: Int32 = 30_000) {
         let producer = state.withLock { state in
             state.isClosed = true
             return state.producer
         }
-        producer.close()
+        producer.close(timeout: timeout)
+    }
+
+    /// Gives up the letters that Kafka has not acknowledged; their events stay uncommitted.
+    func abandon() {
+        state.withLock { $0.producer }.purge()
     }
 
     /// As a test would have it.

@@ -14,15 +14,17 @@ struct EventHandlers: Sendable {
     private var ofType = [Entry?](repeating: nil, count: EventType.allCases.count)
     private var ofOptOut: Entry?
 
-    /// - Returns: false when the type has a handler already.
-    mutating func set(_ type: EventType, _ handler: @escaping Handler) -> Bool {
-        defer { ofType[type.index] = Entry(handler: handler) }
-        return ofType[type.index] == nil
+    /// The problems of the registrations, a sentence each.
+    private(set) var problems: [String] = []
+
+    mutating func set(_ type: EventType, _ handler: @escaping Handler) {
+        if ofType[type.index] != nil { problems.append("a second handler is registered for \(type.rawValue) events") }
+        ofType[type.index] = Entry(handler: handler)
     }
 
-    mutating func setOptOut(_ handler: @escaping Handler) -> Bool {
-        defer { ofOptOut = Entry(handler: handler) }
-        return ofOptOut == nil
+    mutating func setOptOut(_ handler: @escaping Handler) {
+        if ofOptOut != nil { problems.append("a second handler is registered for opt-outs") }
+        ofOptOut = Entry(handler: handler)
     }
 
     var isEmpty: Bool { ofOptOut == nil && !ofType.contains { $0 != nil } }

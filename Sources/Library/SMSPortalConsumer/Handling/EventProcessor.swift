@@ -35,6 +35,11 @@ struct EventProcessor: WorkProcessor {
 
     nonisolated(nonsending) func process(_ work: Work) async -> WorkResult {
         if let failure = work.failure { return await bury(work, failure) }
+        guard !work.record.isTombstone else {
+            // There is no event to handle, and compaction will remove the record.
+            metrics.tombstones.increment()
+            return .done
+        }
         let event: Event
         let writtenReplay: String?
         do { (event, writtenReplay) = try readers.event(of: work.record) } catch {
@@ -49,6 +54,11 @@ struct EventProcessor: WorkProcessor {
         }
         let type = event.type
         guard let handler = handlers.handler(of: event) else {
+            // Every member reads the redrive topic. The members of a group differ while a new version is rolled out, and
+            // when a service is split: what this one cannot handle must not be lost.
+            if replay == nil, work.record.topic == configuration.redriveTopic {
+                return await bury(work, .noHandler(type))
+            }
             metrics.count(.ignored, type)
             return .done
         }
@@ -124,16 +134,22 @@ struct EventProcessor: WorkProcessor {
 
     private func failed(_ work: Work, _ event: Event, _ error: any Error) async -> WorkResult {
         let policy = configuration.failureForError?(error) ?? configuration.failure
-        let kind = "\(Swift.type(of: error))"
+        let kind = Failure.kind(of: error)
         if work.attempt < policy.maxAttempts {
             let delay = policy.backoff.delay(after: work.attempt, chance: chance())
-            log.debug(
-                "handler failed, tried again later",
-                place(of: work, ["event": event.id, "error": kind, "attempt": work.attempt, "delay": delay]))
+            log.log(
+                .warning, onceIn: repeats, key: "failed \(event.type) \(kind)", "handler failed, retry scheduled",
+                place(
+                    of: work,
+                    [
+                        "type": event.type.rawValue, "event": event.id, "error": kind, "attempt": work.attempt,
+                        "maxAttempts": policy.maxAttempts, "delay": delay,
+                    ]))
             return .later(.init(delay: delay))
         }
         let failure = Failure(
-            type: event.type, kind: kind, message: "\(error)", attempts: work.attempt, parks: policy.finally == .park)
+            type: event.type, kind: kind, message: "\(error)", attempts: work.attempt, parks: policy.finally == .park,
+            eventID: event.id)
         return await end(work, failure, error, policy.finally)
     }
 
@@ -141,7 +157,7 @@ struct EventProcessor: WorkProcessor {
     private func end(
         _ work: Work, _ failure: Failure, _ error: any Error, _ action: FailureAction
     ) async -> WorkResult {
-        let fields = place(of: work, ["error": failure.kind, "attempts": failure.attempts])
+        let fields = place(of: work, failure.fields)
         switch action.kind {
         case .deadLetter, .park: return await bury(work, failure)
         case .skip:
@@ -162,17 +178,19 @@ struct EventProcessor: WorkProcessor {
     }
 
     private func bury(_ work: Work, _ failure: Failure) async -> WorkResult {
-        let fields = place(of: work, ["error": failure.kind, "attempts": failure.attempts])
+        let fields = place(of: work, failure.fields)
         do {
             guard let deadLetters else { throw KafkaError(.unknown, "no dead-letter topic") }
             try await deadLetters.write(work.record, failure, replay: replay?.name)
         } catch {
             if Task.isCancelled { return .abandoned }
             metrics.deadLetterFailures.increment()
+            var all = fields
+            all.append("deadLetterTopic", configuration.deadLetterTopic)
+            all.append("reason", "\(error)")
             log.log(
                 .error, onceIn: repeats, key: "dead letter",
-                "a dead letter could not be written; its event is not committed, and tried again",
-                ["topic": configuration.deadLetterTopic, "reason": "\(error)"])
+                "a dead letter could not be written; its event is not committed, and tried again", all)
             return .later(
                 .init(
                     delay: Self.patience.delay(after: 3, chance: chance()), countsAttempt: false, failure: failure))

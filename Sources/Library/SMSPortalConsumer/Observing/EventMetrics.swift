@@ -41,6 +41,9 @@ struct ConsumerMetrics: Sendable {
     let claimFailures: Counter
     let commitFailures: Counter
     let offsetsOutOfRange: Counter
+    let topicsRecreated: Counter
+    let clusterChanges: Counter
+    let tombstones: Counter
     let rebalances: Counter
     let running: Gauge
     let bufferedEvents: Gauge
@@ -88,6 +91,16 @@ struct ConsumerMetrics: Sendable {
         offsetsOutOfRange = registry.counter(
             name("offsets_out_of_range_total"), help: "Committed offsets that were not in the partition any more.",
             labels: labels)
+        topicsRecreated = registry.counter(
+            name("topics_recreated_total"),
+            help: "Partitions read from their beginning because their topic was deleted and created again.",
+            labels: labels)
+        clusterChanges = registry.counter(
+            name("cluster_changes_total"),
+            help: "Times that the address led to another cluster, or that committed offsets came from one.",
+            labels: labels)
+        tombstones = registry.counter(
+            name("tombstones_total"), help: "Records without a value; they are skipped.", labels: labels)
         rebalances = registry.counter(
             name("rebalances_total"), help: "Times that the group gave or took partitions.", labels: labels)
         running = registry.gauge(name("running"), help: "Events that are being handled.", labels: labels)

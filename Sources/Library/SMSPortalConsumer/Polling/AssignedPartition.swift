@@ -8,8 +8,13 @@ struct AssignedPartition {
     let assignment: AssignmentID
     /// The offset that reading began at, where it was one.
     let start: Int64?
+    /// The committed offset as far as this member knows it; nil where there is none.
     var committed: Int64?
+    /// What its commits keep beside the offset.
+    var mark: PositionMark
     var isPausedForSpan = false
+    /// First and next offset as Kafka answered when it was asked, because nothing is fetched that would tell.
+    var askedEnds: Range<Int64>?
     /// Of a replay: what is read of it.
     var planned: ReplayPlan.Partition?
     /// Of a replay: the next offset to read.
@@ -19,12 +24,15 @@ struct AssignedPartition {
     var isRead: Bool { planned.map { place >= $0.offsets.upperBound } ?? false }
 
     /// - Parameter isCommitted: whether it begins at the group's committed offset.
-    init(_ place: TopicPartition, assignment: AssignmentID, isCommitted: Bool = true) {
+    init(
+        _ place: TopicPartition, assignment: AssignmentID, isCommitted: Bool = true, mark: PositionMark = PositionMark()
+    ) {
         topic = place.topic
         partition = place.partition
         self.assignment = assignment
         start = place.offset.flatMap { $0 >= 0 ? $0 : nil }
         committed = isCommitted ? start : nil
+        self.mark = mark
     }
 
     init(_ planned: ReplayPlan.Partition, assignment: AssignmentID) {

@@ -1,4 +1,5 @@
 internal import SMSBridgeKafka
+internal import SMSBridgeTelemetry
 internal import SMSBridgeThreads
 internal import Synchronization
 
@@ -15,6 +16,9 @@ final class ConsumerControl: Sendable {
 
     private struct State {
         var stop: Stop?
+        /// When it was asked to end, by the monotonic clock.
+        var stoppedAt: UInt64?
+        var onStop: (@Sendable (UInt64) -> Void)?
         var isCancelled = false
         var waker: ConsumerWaker?
     }
@@ -25,16 +29,40 @@ final class ConsumerControl: Sendable {
 
     /// The first failure counts; a cancellation counts whenever it comes.
     func stop(_ wanted: Stop) {
-        let waker = state.withLock { state in
+        let now = monotonicNow()
+        let (waker, onStop) = state.withLock { state in
             if case .cancelled = wanted { state.isCancelled = true }
             switch (state.stop, wanted) {
             case (nil, _), (.graceful, _): state.stop = wanted
             case (.failed, _), (.cancelled, _): break
             }
-            return state.waker
+            guard state.stoppedAt == nil else { return (state.waker, nil as (@Sendable (UInt64) -> Void)?) }
+            state.stoppedAt = now
+            defer { state.onStop = nil }
+            return (state.waker, state.onStop)
         }
         doorbell?.ring()
         waker?.wake()
+        onStop?(now)
+    }
+
+    /// When the end was asked for first, by the monotonic clock; nil while it has not been.
+    var stoppedAt: UInt64? { state.withLock { $0.stoppedAt } }
+
+    /// Calls a closure once, when the end is asked for; at once when it has been.
+    ///
+    /// - Parameter body: Gets the time of the monotonic clock; must not block.
+    func whenStopped(_ body: @escaping @Sendable (UInt64) -> Void) {
+        let before = state.withLock { state in
+            if state.stoppedAt == nil { state.onStop = body }
+            return state.stoppedAt
+        }
+        if let before { body(before) }
+    }
+
+    /// The failure that ended the run, if it was one.
+    var failure: EventConsumerError? {
+        if case .failed(let error) = stopWanted { error } else { nil }
     }
 
     var stopWanted: Stop? { state.withLock { $0.stop } }

@@ -2,12 +2,33 @@ internal import SMSBridgeKafka
 internal import SMSBridgeTelemetry
 internal import SMSBridgeThreads
 
-/// The group: partitions come and go, and each change is answered once nothing of it is being handled.
+/// Partitions that the group has given to this member and that are not read yet, because their offsets are looked up.
+struct UnplacedPartitions {
+    var partitions: [TopicPartition] = []
+    /// When they were assigned, in milliseconds since 1970.
+    var assignedAt: Int64 = 0
+    /// When the next lookup may begin, by the monotonic clock.
+    var nextLookup: UInt64 = 0
+    /// What earlier lookups have found about topics that are not placed completely.
+    var marks: [String: PositionMark] = [:]
+    /// Counts the lookups: the answer to one that was begun for an earlier assignment is dropped.
+    var lookup: UInt64 = 0
+    var isLookingUp = false
+}
+
+/// The group: partitions come and go. Every rebalance is answered at once or when the handlers of what is given up have
+/// finished; no question to Kafka is waited for on this thread.
 extension ConsumerLoop {
     func begin(_ rebalance: Rebalance) {
         metrics.rebalances.increment()
+        checkCluster()
         switch rebalance {
-        case .assigned(let partitions): pendingAssignment = partitions
+        case .assigned(let partitions):
+            // The group is answered first: it must not wait for offsets that cannot be looked up.
+            do { try consumer.assign(incrementally: []) } catch {
+                log.warning("rebalance could not be answered", ["error": error.message])
+            }
+            take(partitions)
         case .revoked(let partitions):
             let assignments = assignments(of: partitions)
             dispatcher.fence(assignments, givingBack: false)
@@ -18,30 +39,39 @@ extension ConsumerLoop {
         }
     }
 
+    /// Begins to look up where partitions are to be read.
+    func take(_ partitions: [TopicPartition]) {
+        unplaced.partitions += partitions
+        unplaced.assignedAt = wallClockMilliseconds()
+        unplaced.nextLookup = 0
+        lookUp(now: monotonicNow())
+    }
+
     /// Others have them already.
     private func lose(_ partitions: [TopicPartition]) {
         let assignments = assignments(of: partitions)
         log.warning("partitions lost", ["count": partitions.count])
         revocation = nil
-        pendingAssignment = nil
         dispatcher.fence(assignments, givingBack: true)
         dispatcher.cancel(assignments)
         giveUp(partitions)
         observers.lost?(partitions.map(\.eventPartition))
     }
 
-    /// Answers the group as soon as it can be answered; polling goes on until then.
+    /// Goes on with what has been begun: lookups, relocations, and a revocation whose handlers may have finished.
     func answer() throws(EventConsumerError) {
-        if pendingAssignment != nil { try takeOver() }
-        if !relocations.isEmpty { relocate() }
+        takeResults()
+        let now = monotonicNow()
+        lookUp(now: now)
+        if !relocations.isEmpty { relocate(now: now) }
         guard var revocation = self.revocation else { return }
         // Handlers may have taken so long that the group has given up waiting.
         if consumer.isAssignmentLost { return lose(revocation.partitions) }
-        let running = dispatcher.read { $0.running(in: revocation.assignments) }
-        let now = monotonicNow()
-        if running > 0 {
-            guard now >= revocation.deadline else { return }
-            if !revocation.isCancelled {
+        switch revocation.phase {
+        case .handlers:
+            let running = dispatcher.read { $0.running(in: revocation.assignments) }
+            if running > 0, !(revocation.isCancelled && now >= revocation.deadline) {
+                guard now >= revocation.deadline else { return }
                 log.warning("handlers cancelled: their partitions go to other members", ["count": running])
                 dispatcher.fence(revocation.assignments, givingBack: true)
                 dispatcher.cancel(revocation.assignments)
@@ -50,41 +80,101 @@ extension ConsumerLoop {
                 self.revocation = revocation
                 return
             }
+            // What is left of the time, and a second at least.
+            let deadline = max(
+                now + Self.leastCommitTime.nanoseconds, min(revocation.deadline, now + Self.commitTimeout.nanoseconds))
+            revocation.deadline = deadline
+            revocation.phase = .commit
+            self.revocation = revocation
+            let isBegun = commit(
+                partitions.filter { revocation.assignments.contains($0.assignment) }, deadline: deadline
+            ) { loop, _ in loop.revocation?.phase = .done }
+            if !isBegun { endRevocation() }
+        case .commit:
+            guard now >= revocation.deadline else { return }
+            metrics.commitFailures.increment()
+            log.warning("offsets of revoked partitions were not committed in time; their events are handled again")
+            endRevocation()
+        case .done: endRevocation()
         }
+    }
+
+    private func endRevocation() {
+        guard let revocation else { return }
         self.revocation = nil
-        commitNow(revocation.partitions)
         giveUp(revocation.partitions)
         log.info("partitions revoked", ["count": revocation.partitions.count])
         observers.revoked?(revocation.partitions.map(\.eventPartition))
     }
 
-    /// Begins with partitions that the group has given: at their committed offsets, else where the configuration says.
-    func takeOver() throws(EventConsumerError) {
-        guard let given = pendingAssignment else { return }
-        var places: [TopicPartition] = []
-        var ends: [Int64?] = []
-        do throws(KafkaError) {
-            for place in try consumer.committed(given, timeout: 5_000) {
-                let end = place.offset == nil ? try end(of: place) : nil
-                let offset = place.offset ?? end ?? TopicPartition.beginning
-                places.append(TopicPartition(place.topic, place.partition, offset: offset))
-                ends.append(end)
-            }
-        } catch {
-            // Without it the group's place is not known, and the partitions wait.
-            log.log(
-                .warning, onceIn: repeats, key: "committed", "the committed offsets cannot be had",
-                ["error": error.message])
-            return
+    // MARK: Offsets to begin at
+
+    /// Starts a lookup of what is not placed yet, unless one is under way.
+    private func lookUp(now: UInt64) {
+        guard !unplaced.partitions.isEmpty, !unplaced.isLookingUp, now >= unplaced.nextLookup else { return }
+        unplaced.lookup &+= 1
+        unplaced.isLookingUp = true
+        let number = unplaced.lookup
+        let lookup = PositionLookup(
+            partitions: unplaced.partitions, starts: startPositions, readBefore: readBefore, marks: unplaced.marks,
+            assignedAt: unplaced.assignedAt)
+        inBackground {
+            lookup.run($0)
+        } then: { loop, answer in
+            loop.unplaced.isLookingUp = false
+            guard loop.unplaced.lookup == number else { return }
+            loop.place(answer)
         }
-        pendingAssignment = nil
-        for (place, end) in zip(places, ends) {
+    }
+
+    /// Reads what has been placed.
+    private func place(_ answer: PositionLookup.Answer) {
+        guard !checkCluster() else { return }
+        if !answer.foreignClusters.isEmpty {
+            metrics.clusterChanges.increment()
+            log.warning(
+                "committed offsets come from another cluster",
+                [
+                    "committedIn": answer.foreignClusters.sorted(), "cluster": consumer.client.clusterID ?? "unknown",
+                    "group": configuration.group,
+                ])
+        }
+        unplaced.marks = answer.marks
+        let wanted = Set(unplaced.partitions)
+        // Some may have been revoked since.
+        let found = answer.positions.filter {
+            wanted.contains(TopicPartition($0.partition.topic, $0.partition.partition))
+        }
+        for position in found {
+            let place = TopicPartition(
+                position.partition.topic, position.partition.partition, offset: position.partition.offset)
             let assignment = dispatcher.update { core in
                 let assignment = core.open()
-                if let end { core.pass(end, of: assignment) }
+                if let offset = place.offset, offset >= 0 { core.pass(offset, of: assignment) }
                 return assignment
             }
-            partitions.append(AssignedPartition(place, assignment: assignment, isCommitted: end == nil))
+            partitions.append(
+                AssignedPartition(
+                    place, assignment: assignment, isCommitted: position.isCommitted,
+                    mark: answer.marks[place.topic] ?? PositionMark()))
+            readBefore.insert(TopicPartition(place.topic, place.partition))
+        }
+        unplaced.partitions.removeAll { one in
+            found.contains { $0.partition.topic == one.topic && $0.partition.partition == one.partition }
+        }
+        if !unplaced.partitions.isEmpty {
+            unplaced.nextLookup = monotonicNow() + Self.lookupPause
+            log.log(
+                .warning, onceIn: repeats, key: "lookup",
+                "offsets of partitions could not be looked up yet; these partitions wait",
+                [
+                    "partitions": unplaced.partitions.prefix(10).map { "\($0.topic)[\($0.partition)]" },
+                    "count": unplaced.partitions.count, "error": answer.error?.message ?? "no leader",
+                ])
+        }
+        guard !found.isEmpty else { return }
+        let places = found.map {
+            TopicPartition($0.partition.topic, $0.partition.partition, offset: $0.partition.offset)
         }
         do {
             try consumer.assign(incrementally: places)
@@ -95,43 +185,42 @@ extension ConsumerLoop {
         }
         log.info("partitions assigned", ["count": places.count])
         observers.assigned?(places.map(\.eventPartition))
-    }
-
-    /// Where a group that has committed nothing begins, if it is the end of the partition: as a number, which is committed
-    /// like any other place. "The end" would be another one after the next assignment, and what came in between missed.
-    ///
-    /// - Returns: nil for the beginning; there begins the redrive topic in any case, for what is in it was sent to this
-    ///   group.
-    private func end(of place: TopicPartition) throws(KafkaError) -> Int64? {
-        guard configuration.startAt == .latest, place.topic != configuration.redriveTopic else { return nil }
-        return try consumer.client.watermarks(topic: place.topic, partition: place.partition, timeout: 2_000).upperBound
+        // Where a group begins is committed like any other position: "the end" would be another one after the next
+        // assignment, and a commit that vanishes tells of a deleted topic.
+        if found.contains(where: { !$0.isCommitted }) { nextCommit = 0 }
     }
 
     /// Without the group's protocol: every partition there is, as soon as Kafka tells which.
     func takeAll(of topics: [String]) {
         while control.stopWanted == nil {
             guard let metadata = try? consumer.client.metadata(timeout: 500) else { continue }
-            pendingAssignment = metadata.topics.filter { topics.contains($0.name) }.flatMap { topic in
+            let all = metadata.topics.filter { topics.contains($0.name) }.flatMap { topic in
                 topic.partitions.map { TopicPartition(topic.name, $0.id) }
             }
             // A partition whose broker is not connected yet would ask for its first offset half a second later.
-            if let first = pendingAssignment?.first {
+            if let first = all.first {
                 _ = try? consumer.client.watermarks(topic: first.topic, partition: first.partition, timeout: 500)
             }
+            take(all)
             return
         }
     }
+
+    // MARK: Giving up
 
     func giveUp(_ given: [TopicPartition]) {
         let assignments = assignments(of: given)
         dispatcher.update { core in
             for assignment in assignments { core.close(assignment) }
         }
-        for partition in partitions where assignments.contains(partition.assignment) {
-            metrics.forget(topic: partition.topic, partition: partition.partition)
-        }
+        let gone = partitions.filter { assignments.contains($0.assignment) }
+        for partition in gone { metrics.forget(topic: partition.topic, partition: partition.partition) }
         partitions.removeAll { assignments.contains($0.assignment) }
-        do { try consumer.unassign(incrementally: given) } catch {
+        unplaced.partitions.removeAll { one in
+            given.contains { $0.topic == one.topic && $0.partition == one.partition }
+        }
+        // librdkafka refuses the whole list for one partition that was not assigned.
+        do { try consumer.unassign(incrementally: gone.map(\.topicPartition)) } catch {
             log.warning("partitions could not be given up", ["error": error.message])
         }
     }
@@ -169,7 +258,47 @@ extension ConsumerLoop {
                 .offsetOutOfRange,
                 "\(place.topic)[\(place.partition)]: the group's offset is out of range: \(error.message)")
         }
-        relocations.append(Relocation(assignment: partitions[index].assignment))
-        relocate()
+        relocate(partitions[index].assignment, to: .policy)
+    }
+
+    // MARK: Another cluster
+
+    /// Compares the cluster's id with the one before. When the address leads to another cluster, offsets of the old one mean
+    /// nothing there, and all partitions are placed again.
+    ///
+    /// - Returns: Whether it has changed.
+    @discardableResult
+    func checkCluster() -> Bool {
+        guard let current = consumer.client.clusterID else { return false }
+        guard let before = clusterID, current != before else {
+            clusterID = current
+            return false
+        }
+        clusterID = current
+        metrics.clusterChanges.increment()
+        log.error(
+            "the bootstrap address leads to another cluster: offsets of the previous one are dropped",
+            ["previous": before, "cluster": current, "group": configuration.group])
+        guard replay == nil else {
+            control.stop(
+                .failed(
+                    EventConsumerError(
+                        .kafka, "the cluster has changed from \(before) to \(current) during the replay")))
+            return true
+        }
+        // The group of the new cluster does not know this member, which will join it again. Until then its own committed offsets
+        // hold, or the configured start.
+        let all = partitions.map(\.topicPartition) + unplaced.partitions
+        let assignments = partitions.map(\.assignment)
+        dispatcher.fence(assignments, givingBack: true)
+        dispatcher.cancel(assignments)
+        revocation = nil
+        relocations = []
+        giveUp(all)
+        unplaced = UnplacedPartitions(lookup: unplaced.lookup &+ 1)
+        readBefore = []
+        observers.lost?(all.map(\.eventPartition))
+        take(all)
+        return true
     }
 }

@@ -15,43 +15,60 @@ extension ConsumerLoop {
                 if let planned = place.planned, let plan = replay?.plan {
                     return replay?.checkpoint?.place(of: planned, in: plan, at: watermark)
                 }
-                return TopicPartition(place.topic, place.partition, offset: watermark)
+                return TopicPartition(
+                    place.topic, place.partition, offset: watermark,
+                    metadata: configuration.joinsGroup ? place.mark.text : nil)
             }
         }
     }
 
     /// Whether the group's generation is certain. In the middle of a rebalance it is not; what is given up is committed
     /// once, at the end of it.
-    var canCommit: Bool { revocation == nil && pendingAssignment == nil && !consumer.isJoining }
+    var canCommit: Bool { revocation == nil && !consumer.isJoining }
 
-    func commitLater() {
-        guard canCommit else { return }
-        let offsets = offsets(of: partitions)
-        guard !offsets.isEmpty else { return }
-        do { try consumer.commitLater(offsets) } catch { committed(offsets, error) }
-    }
-
-    func commitNow(_ given: [TopicPartition]) {
-        let assignments = assignments(of: given)
-        let offsets = offsets(of: partitions.filter { assignments.contains($0.assignment) })
-        guard !offsets.isEmpty else { return }
-        do {
-            try consumer.commit(offsets)
-            committed(offsets, nil)
-        } catch {
-            committed(offsets, error)
+    func commitLater(now: UInt64) {
+        guard canCommit, !isCommitting, !checkCluster() else { return }
+        let relocated = Set(relocations.map(\.assignment))
+        let places = partitions.filter { !relocated.contains($0.assignment) }
+        isCommitting = commit(places, deadline: now + Self.commitTimeout.nanoseconds) { loop, _ in
+            loop.isCommitting = false
         }
     }
 
-    func committed(_ offsets: [TopicPartition], _ error: KafkaError?) {
-        if let error {
+    /// Commits what is done of partitions, on the thread for blocking calls.
+    ///
+    /// - Parameters:
+    ///   - deadline: When it is given up.
+    ///   - then: Called on this thread once the outcome is known.
+    /// - Returns: false when there is nothing to commit; `then` is not called.
+    func commit(
+        _ places: [AssignedPartition], deadline: UInt64,
+        then: @escaping (ConsumerLoop, CommitCall.Outcome) -> Void
+    ) -> Bool {
+        let offsets = offsets(of: places)
+        guard !offsets.isEmpty else { return false }
+        let wanted = Set(offsets.map { TopicPartition($0.topic, $0.partition) })
+        // The group of a replay has no members, so Kafka lets its offsets expire one by one.
+        let known =
+            replay != nil || !configuration.joinsGroup
+            ? [] : places.filter { $0.committed != nil && wanted.contains($0.topicPartition) }.map(\.topicPartition)
+        let call = CommitCall(offsets: offsets, committedBefore: known, deadline: deadline)
+        return inBackground {
+            call.run($0)
+        } then: { loop, outcome in
+            loop.committed(outcome)
+            then(loop, outcome)
+        }
+    }
+
+    private func committed(_ outcome: CommitCall.Outcome) {
+        if let error = outcome.error {
             metrics.commitFailures.increment()
             log.log(
                 .warning, onceIn: repeats, key: "commit \(error.code)",
                 "offsets could not be committed; what was handled since may be handled again", ["error": error.message])
-            return
         }
-        for offset in offsets {
+        for offset in outcome.committed {
             guard
                 let index = partitions.firstIndex(where: {
                     $0.topic == offset.topic && $0.partition == offset.partition
@@ -59,33 +76,66 @@ extension ConsumerLoop {
             else { continue }
             partitions[index].committed = offset.offset
         }
+        for place in outcome.vanished {
+            guard let index = partitions.firstIndex(where: { $0.topicPartition == place }) else { continue }
+            recreated(partitions[index])
+        }
+    }
+
+    /// Its topic was deleted and created again.
+    func recreated(_ partition: AssignedPartition) {
+        metrics.topicsRecreated.increment()
+        log.error(
+            "topic was deleted and created again: reading from its beginning",
+            ["topic": partition.topic, "partition": partition.partition, "committed": partition.committed ?? -1])
+        relocate(partition.assignment, to: .beginning)
     }
 
     func look() {
+        checkCluster()
         let state = dispatcher.read { ($0.records, $0.bytes) }
         metrics.running.set(Double(dispatcher.handlers))
         metrics.bufferedEvents.set(Double(state.0))
         metrics.bufferedBytes.set(Double(state.1))
         metrics.pausedPartitions.set(
             Double(isPaused ? partitions.count : partitions.count { $0.isPausedForSpan }))
-        var isAnswering = true
+        var unknown: [TopicPartition] = []
         for partition in partitions {
             let (watermark, span) = dispatcher.read {
                 ($0.watermark(of: partition.assignment), $0.span(of: partition.assignment))
             }
             var ends = consumer.fetchedWatermarks(topic: partition.topic, partition: partition.partition)
-            if ends == nil || isPaused || partition.isPausedForSpan, isAnswering {
-                // Nothing is fetched, so nothing is told: ask. A cluster that does not answer is not asked again.
-                let asked = try? consumer.client.watermarks(
-                    topic: partition.topic, partition: partition.partition, timeout: 250)
-                isAnswering = asked != nil
-                ends = asked ?? ends
+            if ends == nil || isPaused || partition.isPausedForSpan {
+                // Nothing is fetched, so no fetch response carries them.
+                unknown.append(partition.topicPartition)
+                if let asked = partition.askedEnds, asked.upperBound > ends?.upperBound ?? 0 { ends = asked }
             }
             guard let ends else { continue }
             let place = watermark ?? partition.start ?? ends.lowerBound
             metrics.setLag(
                 max(0, ends.upperBound - max(place, ends.lowerBound)), span: span, topic: partition.topic,
                 partition: partition.partition)
+        }
+        askEnds(of: unknown)
+    }
+
+    /// Asks where partitions begin and end, for the next look. A cluster that does not answer is not asked again at once.
+    private func askEnds(of places: [TopicPartition]) {
+        guard !places.isEmpty, !isAskingEnds else { return }
+        isAskingEnds = inBackground { client -> [(TopicPartition, Range<Int64>)] in
+            var all: [(TopicPartition, Range<Int64>)] = []
+            for place in places {
+                guard let ends = try? client.watermarks(topic: place.topic, partition: place.partition, timeout: 500)
+                else { break }
+                all.append((place, ends))
+            }
+            return all
+        } then: { loop, all in
+            loop.isAskingEnds = false
+            for (place, ends) in all {
+                guard let index = loop.partitions.firstIndex(where: { $0.topicPartition == place }) else { continue }
+                loop.partitions[index].askedEnds = ends
+            }
         }
     }
 }

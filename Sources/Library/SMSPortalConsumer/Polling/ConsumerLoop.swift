@@ -2,6 +2,7 @@ internal import SMSBridgeKafka
 internal import SMSBridgeReplaying
 internal import SMSBridgeTelemetry
 internal import SMSBridgeThreads
+internal import Synchronization
 
 /// The thread that reads: it polls without end, whatever the handlers do, so that the group never takes this member for
 /// dead. It feeds the dispatcher, commits what is done, and answers the group when partitions come and go.
@@ -16,21 +17,40 @@ final class ConsumerLoop {
     let repeats = RepeatGuard()
     /// What is replayed, and how fast; nil for a member of the group.
     let replay: ReplayRun?
+    /// Gives up dead letters that Kafka has not acknowledged, when there is no time left for them.
+    var abandonDeadLetters: () -> Void = {}
 
     /// What is assigned, in no order; a few dozen at most.
     var partitions: [AssignedPartition] = []
     /// Where the last record belonged: the next one mostly does, too.
     var lastIndex = 0
-    var pendingAssignment: [TopicPartition]?
+    /// Partitions of the group's that are not read yet.
+    var unplaced = UnplacedPartitions()
+    /// Where a group begins that has no position, per topic.
+    let startPositions: [String: StartPosition]
+    /// Partitions that were read in this run.
+    var readBefore: Set<TopicPartition> = []
     var revocation: Revocation?
-    /// Partitions whose offset is out of range, and that are not read from another one yet.
+    /// Partitions that cannot be read on from where they are, and that are not read from another offset yet.
     var relocations: [Relocation] = []
+    /// The last known id of the cluster.
+    var clusterID: String?
+    /// Whether a periodic commit is under way.
+    var isCommitting = false
+    /// Whether the ends of partitions are being asked for.
+    var isAskingEnds = false
+    /// What blocking calls have brought, until this thread takes it.
+    let results = CallResults()
+    private var pendingCalls: [UInt64: (any Sendable) -> Void] = [:]
+    private var nextCall: UInt64 = 0
     /// Whether all partitions are paused, because there is no room for more records.
     var isPaused = false
     /// Whether the span of a partition has become full, or has got room.
     var spansHaveChanged = false
     var nextCommit: UInt64
     var nextLook: UInt64
+    /// When reading ended.
+    private var endedAt: UInt64?
 
     /// Partitions that are to be given up once their handlers have finished.
     struct Revocation {
@@ -38,12 +58,27 @@ final class ConsumerLoop {
         var assignments: [AssignmentID]
         var deadline: UInt64
         var isCancelled = false
+        var phase = Phase.handlers
+
+        enum Phase {
+            /// Handlers finish.
+            case handlers
+            /// What is done is committed.
+            case commit
+            case done
+        }
     }
 
     /// At most so many records are taken in at once; handlers begin in between.
     static let batch = 128
     /// How long handlers that were cancelled may take to notice.
     static let cancelGrace = Duration.seconds(1)
+    /// How long a commit may take.
+    static let commitTimeout = Duration.seconds(10)
+    /// How long a commit of partitions that are given up may take in any case.
+    static let leastCommitTime = Duration.seconds(1)
+    /// How long to wait before offsets are looked up again, in nanoseconds.
+    static let lookupPause: UInt64 = 1_000_000_000
     /// How often a commit looks whether the member has joined its group again, in nanoseconds.
     static let joiningPause: UInt64 = 50_000_000
     /// How often lag is measured.
@@ -54,15 +89,19 @@ final class ConsumerLoop {
 
     init(
         _ configuration: EventConsumer.Configuration, dispatcher: Dispatcher<EventProcessor>, control: ConsumerControl,
-        observers: PartitionObservers, metrics: ConsumerMetrics, log: Logger, replay task: ReplayTask? = nil
+        observers: PartitionObservers, metrics: ConsumerMetrics, log: Logger,
+        startPositions: [String: StartPosition] = [:], replay task: ReplayTask? = nil
     ) throws(EventConsumerError) {
         replay = task.map(ReplayRun.init)
         var consumer =
             task.map { .range(configuration.kafkaClient, group: $0.group(of: configuration)) }
             ?? ConsumerConfiguration(client: configuration.kafkaClient, group: configuration.group)
         consumer.offsetReset = .error
+        // Behind markers of transactions no record comes: only the end tells that everything is done.
+        consumer.reportsPartitionEnd = true
         do { self.consumer = try Consumer(consumer) } catch { throw EventConsumerError(.kafka, error.description) }
         self.configuration = configuration
+        self.startPositions = startPositions
         self.dispatcher = dispatcher
         self.control = control
         self.observers = observers
@@ -78,7 +117,15 @@ final class ConsumerLoop {
     ///
     /// - Throws: Why it cannot go on.
     func run(topics: [String]) throws(EventConsumerError) {
-        defer { consumer.close() }
+        defer {
+            let end = endOfRun
+            let now = monotonicNow()
+            let timeout = end.all > now ? Int32(clamping: (end.all - now) / 1_000_000) : 0
+            if !consumer.close(timeout: timeout) {
+                log.warning(
+                    "the group could not be left in time; it goes on without this member after its session timeout")
+            }
+        }
         if let replay {
             guard try begin(replay, topics: topics) else { return }
         } else if configuration.joinsGroup {
@@ -130,8 +177,9 @@ final class ConsumerLoop {
     /// - Returns: how long the next poll may take, in milliseconds.
     func serveTimers(now: UInt64, due: UInt64?) -> Int32 {
         if now >= nextCommit {
-            nextCommit = now + (canCommit ? configuration.commitInterval.nanoseconds : Self.joiningPause)
-            commitLater()
+            nextCommit =
+                now + (canCommit && !isCommitting ? configuration.commitInterval.nanoseconds : Self.joiningPause)
+            commitLater(now: now)
         }
         if now >= nextLook {
             nextLook = now + Self.lookInterval.nanoseconds
@@ -140,7 +188,8 @@ final class ConsumerLoop {
         var next = min(nextCommit, nextLook)
         if let due { next = min(next, due) }
         if let revocation { next = min(next, revocation.deadline) }
-        if pendingAssignment != nil || !relocations.isEmpty { next = min(next, now + 100_000_000) }
+        if !relocations.isEmpty { next = min(next, now + 100_000_000) }
+        if !unplaced.partitions.isEmpty, !unplaced.isLookingUp { next = min(next, max(now, unplaced.nextLookup)) }
         return Int32(clamping: next > now ? (next - now + 999_999) / 1_000_000 : 0)
     }
 
@@ -148,18 +197,36 @@ final class ConsumerLoop {
         switch consume event {
         case .message(let message): try takeRecords(message)
         case .rebalance(let rebalance): begin(rebalance)
-        case .committed(let offsets, let error): committed(offsets, error)
+        case .committed: break
         case .partitionError(let partition, let error): try partitionFailed(partition, error)
         case .error(let error):
             if error.isFatal { throw EventConsumerError(.kafka, "Kafka's client cannot go on: \(error)") }
+            if error.code == .inconsistentGroupProtocol {
+                log.log(
+                    .error, onceIn: repeats, key: "protocol",
+                    "the group cannot be joined: another member assigns partitions by an eager strategy "
+                        + "(range, roundrobin), this library only by cooperative-sticky. Stop that member, or choose "
+                        + "another group",
+                    ["group": configuration.group, "error": error.message])
+                return
+            }
             log.log(
                 .warning, onceIn: repeats, key: "kafka \(error.code)", "Kafka's client", ["error": error.message])
         case .log(let level, let facility, let text):
             guard level <= 4 else { return }
             log.log(
                 .debug, onceIn: repeats, key: "rdkafka \(facility)", "librdkafka", ["facility": facility, "text": text])
-        case .partitionEnd(let place): passEnd(place)
+        case .partitionEnd(let place): if replay == nil { reachedEnd(place) } else { passEnd(place) }
         }
+    }
+
+    /// The last offsets of a partition may be markers of transactions, or compacted away: no record brings them, and they
+    /// count as done.
+    private func reachedEnd(_ place: TopicPartition) {
+        guard let offset = place.offset,
+            let partition = partitions.first(where: { $0.topic == place.topic && $0.partition == place.partition })
+        else { return }
+        dispatcher.update { $0.pass(offset, of: partition.assignment) }
     }
 
     /// Takes in a record and what has come with it, and hands all of it to the dispatcher at once.
@@ -223,40 +290,142 @@ final class ConsumerLoop {
         dispatcher.cancel(assignments)
     }
 
+    /// When the steps of the end are over, by the monotonic clock: one after the other, whatever Kafka and the handlers do.
+    struct EndOfRun {
+        /// Handlers that have not finished are cancelled.
+        let handlers: UInt64
+        /// Cancelled handlers are not waited for any longer.
+        let cancelled: UInt64
+        /// The last commit is given up.
+        let commit: UInt64
+        /// Leaving the group is not waited for any longer.
+        let all: UInt64
+
+        init(stoppedAt: UInt64, timeout: Duration, isCancelled: Bool) {
+            let timeout = timeout.nanoseconds
+            handlers = isCancelled ? stoppedAt : stoppedAt + timeout
+            cancelled = handlers + 400_000_000 + (isCancelled ? min(timeout, 600_000_000) : 0)
+            commit = max(cancelled, stoppedAt + timeout) + 300_000_000
+            all = commit + 200_000_000
+        }
+    }
+
+    private var endOfRun: EndOfRun {
+        EndOfRun(
+            stoppedAt: control.stoppedAt ?? endedAt ?? monotonicNow(), timeout: configuration.shutdownTimeout,
+            isCancelled: control.isCancelled)
+    }
+
     /// Lets handlers finish, within their time, and commits what is done.
     func finish(isCancelled: Bool) {
+        endedAt = monotonicNow()
         dispatcher.stop()
-        var isCancelled = isCancelled || control.isCancelled
         let all = partitions.map(\.assignment)
-        if isCancelled { cancel(all) }
-        var deadline =
-            monotonicNow() + (isCancelled ? Self.cancelGrace : configuration.shutdownTimeout).nanoseconds
-        let lastCommit = deadline
+        let stoppedAt = control.stoppedAt ?? monotonicNow()
+        func end(_ isCancelled: Bool) -> EndOfRun {
+            EndOfRun(stoppedAt: stoppedAt, timeout: configuration.shutdownTimeout, isCancelled: isCancelled)
+        }
+        var isCancelled = isCancelled || control.isCancelled
+        var limit = end(isCancelled)
+        if isCancelled {
+            cancel(all)
+            abandonDeadLetters()
+        }
         while true {
+            takeResults()
             let running = dispatcher.read { $0.running(in: all) }
             guard running > 0, !consumer.isAssignmentLost else { break }
             let now = monotonicNow()
-            if now >= deadline || (!isCancelled && control.isCancelled) {
-                guard !isCancelled else {
-                    log.warning("handlers did not end in time; their events are handled again", ["count": running])
-                    break
-                }
+            if !isCancelled, now >= limit.handlers || control.isCancelled {
                 isCancelled = true
+                if control.isCancelled { limit = end(true) }
                 cancel(all)
-                deadline = now + Self.cancelGrace.nanoseconds
+                abandonDeadLetters()
+            }
+            guard now < limit.cancelled else {
+                log.warning("handlers did not end in time; their events are handled again", ["count": running])
+                break
+            }
+            // Offsets that can be committed do not wait for the last handler.
+            if now >= nextCommit {
+                nextCommit = now + Self.lookupPause
+                commitLater(now: now)
             }
             // What comes is dropped: it has not been begun.
             _ = consumer.poll(timeout: dispatcher.serve(now: now).nextLook == nil ? 50 : 2)
         }
-        while consumer.isJoining, !consumer.isAssignmentLost, monotonicNow() < lastCommit {
+        while consumer.isJoining, !consumer.isAssignmentLost, monotonicNow() < limit.handlers {
             _ = consumer.poll(timeout: 10)
         }
-        if !consumer.isAssignmentLost { commitNow(partitions.map(\.topicPartition)) }
+        if !consumer.isAssignmentLost { commitLast(deadline: limit.commit) }
         look()
-        if let replay { end(replay) }
+        if let replay { self.end(replay) }
         dispatcher.update { core in
             for assignment in all { core.close(assignment) }
         }
         for partition in partitions { metrics.forget(topic: partition.topic, partition: partition.partition) }
+    }
+
+    /// Commits what is done for the last time, and waits for it.
+    private func commitLast(deadline: UInt64) {
+        var isDone = false
+        var error: KafkaError?
+        let isBegun = commit(partitions, deadline: deadline) { _, outcome in
+            isDone = true
+            error = outcome.error
+        }
+        guard isBegun else { return }
+        while !isDone, monotonicNow() < deadline {
+            _ = consumer.poll(timeout: 10)
+            takeResults()
+        }
+        if !isDone || error != nil {
+            if !isDone { metrics.commitFailures.increment() }
+            log.warning(
+                "the last offsets were not committed; their events are handled again",
+                ["error": error?.message ?? "Kafka did not answer in time"])
+        }
+    }
+
+    // MARK: Blocking calls
+
+    /// Runs a call that blocks on a thread of its own.
+    ///
+    /// - Parameter then: Gets the result, on this thread.
+    /// - Returns: false when there is no such thread; `then` is not called.
+    @discardableResult
+    func inBackground<R: Sendable>(
+        _ call: @escaping @Sendable (Client) -> R, then: @escaping (ConsumerLoop, R) -> Void
+    ) -> Bool {
+        let number = nextCall
+        let isTaken = consumer.runInBackground { [results, control] client in
+            results.put(number, call(client))
+            control.wake()
+        }
+        guard isTaken else { return false }
+        nextCall += 1
+        pendingCalls[number] = { [unowned self] in if let result = $0 as? R { then(self, result) } }
+        return true
+    }
+
+    /// Goes on with what blocking calls have brought.
+    func takeResults() {
+        for (number, result) in results.take() { pendingCalls.removeValue(forKey: number)?(result) }
+    }
+}
+
+/// What blocking calls have brought.
+final class CallResults: Sendable {
+    private let state = Mutex<[(number: UInt64, result: any Sendable)]>([])
+
+    func put(_ number: UInt64, _ result: any Sendable) {
+        state.withLock { $0.append((number, result)) }
+    }
+
+    func take() -> [(number: UInt64, result: any Sendable)] {
+        state.withLock { all in
+            defer { all = [] }
+            return all
+        }
     }
 }

@@ -99,6 +99,9 @@ final class ConsumedRecord: Sendable {
 
     var key: [UInt8]? { keyCount < 0 ? nil : Array(bytes[..<keyCount]) }
 
+    /// Whether it has no value: Kafka's mark for a deleted key.
+    var isTombstone: Bool { valueCount < 0 }
+
     var value: [UInt8]? { withValue { $0.map(Array.init) } }
 
     func withValue<R>(_ body: (UnsafeRawBufferPointer?) -> R) -> R { withParts { value, _ in body(value) } }
