@@ -1,6 +1,6 @@
 // What `scripts/bench consumer` measures: fills a topic with events, and handles them.
 //
-//     ConsumerBench fill   BOOTSTRAP PREFIX COUNT NUMBERS
+//     ConsumerBench fill   BOOTSTRAP PREFIX COUNT NUMBERS [FIRST [FIRST_NUMBER]]
 //     ConsumerBench handle BOOTSTRAP PREFIX COUNT CONCURRENCY SLEEP_MICROSECONDS
 //     ConsumerBench replay BOOTSTRAP PREFIX COUNT CONCURRENCY
 //
@@ -32,7 +32,9 @@ func fail(_ text: String) -> Never {
 }
 
 /// Delivery statuses as the vendor posts them, to so many numbers in turn.
-func fill(_ servers: String, prefix: String, count: Int, numbers: Int) throws {
+func fill(
+    _ servers: String, prefix: String, count: Int, numbers: Int, first: Int = 0, firstNumber: Int = 0
+) throws {
     var configuration = ProducerConfiguration(client: ClientConfiguration(bootstrapServers: servers))
     configuration.lingerMilliseconds = 20
     configuration.messageTimeoutMilliseconds = 120_000
@@ -43,10 +45,10 @@ func fill(_ servers: String, prefix: String, count: Int, numbers: Int) throws {
     let decoder = try CallbackDecoder(DecoderConfiguration())
     // Today's, for a topic drops what is older than it keeps.
     let now = Int64(seconds(CLOCK_REALTIME) * 1_000)
-    for index in 0..<count {
+    for index in first..<first + count {
         let body = """
             {"EventId":"\(4_000_000 + index / 100)","Id":"\(900_000_000_000 + index)","Status":"DELIVRD",\
-            "PhoneNumber":"2782\(1_000_000 + index % numbers)","UserReference":"order-\(index)",\
+            "PhoneNumber":"2782\(1_000_000 + firstNumber + index % numbers)","UserReference":"order-\(index)",\
             "ReceivedUtc":"2026-11-20T10:00:00Z","Mcc":"655","Mnc":"01"}
             """
         let record = decoder.event(
@@ -54,7 +56,7 @@ func fill(_ servers: String, prefix: String, count: Int, numbers: Int) throws {
                 method: .post, route: .deliveryStatus, contentType: "application/json", body: Array(body.utf8)),
             receivedAt: EventTime(millisecondsSinceEpoch: now)
         ).record()
-        while index - reported.load(ordering: .relaxed) > 100_000 { usleep(1_000) }
+        while index - first - reported.load(ordering: .relaxed) > 100_000 { usleep(1_000) }
         try producer.send(
             topic: record.topic.name(prefix: prefix), key: record.key, value: record.value,
             timestamp: record.timestamp.millisecondsSinceEpoch, headers: record.headers.map { ($0.name, $0.value) }
@@ -108,8 +110,11 @@ func handle(
 
 let arguments = Array(CommandLine.arguments.dropFirst())
 switch arguments.first {
-case "fill" where arguments.count == 5:
-    try fill(arguments[1], prefix: arguments[2], count: Int(arguments[3]) ?? 0, numbers: Int(arguments[4]) ?? 1)
+case "fill" where (5...7).contains(arguments.count):
+    try fill(
+        arguments[1], prefix: arguments[2], count: Int(arguments[3]) ?? 0, numbers: Int(arguments[4]) ?? 1,
+        first: arguments.count > 5 ? Int(arguments[5]) ?? 0 : 0,
+        firstNumber: arguments.count > 6 ? Int(arguments[6]) ?? 0 : 0)
 case "handle" where arguments.count == 6:
     try await handle(
         arguments[1], prefix: arguments[2], count: Int(arguments[3]) ?? 0, concurrency: Int(arguments[4]) ?? 64,

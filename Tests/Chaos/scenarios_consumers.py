@@ -2,9 +2,11 @@
 
 import random
 import secrets
+import shutil
 import time
 
-from confluent_kafka import Consumer
+from confluent_kafka import Consumer, Producer
+from confluent_kafka.admin import NewPartitions
 from probes import Flock
 from report import check
 
@@ -147,6 +149,274 @@ def consumer_stuck(suite):
             check(after <= before + 20, f"{before:.0f} MB, and {after:.0f} MB later")
             bounded("no handler returns")
             flock.members.pop().kill()
+
+
+def consumer_redrive(suite):
+    """dead letters are redriven while the members of the group differ: none is lost"""
+    events = 60
+    with Flock(suite, "consumer-redrive", events, events) as flock:
+        handler = ["--commit-interval", "200", "--property", "topic.metadata.refresh.interval.ms=2000"]
+        with_handler = flock.start(*handler)
+        flock.await_all(30)
+        flock.start("--handle", "reply", *handler)
+        records = flock.records(flock.topic, events)
+        before = len(flock.lines)
+        flock.await_members(2)
+        # As `smsbridge dlt redrive` writes them.
+        headers = [("kafka_dlt-original-topic", flock.topic.encode()), ("kafka_dlt-attempts", (5).to_bytes(4, "big"))]
+        flock.produce(f"{flock.group}-redrive", [(r.key(), r.value(), (r.headers() or []) + headers) for r in records])
+
+        def handled():
+            flock.alive()
+            flock.read()
+            return {line.index for line in flock.lines[before:]}
+
+        end, returned = time.monotonic() + 20, []
+        with suite.report.case("consumer-redrive: what a member cannot handle goes back to the dead letters, with a cause of its own"):
+            while time.monotonic() < end and len(handled()) + len(returned) < events:
+                returned = flock.records(f"{flock.group}-dlt", None)
+                time.sleep(0.2)
+            check(returned, "no event was read by the member without the handler: nothing was proven")
+            for record in returned:
+                check(dict(record.headers()).get("kafka_dlt-exception-fqcn") == b"NoHandler", f"its headers: {record.headers()}")
+        with suite.report.case("consumer-redrive: no redriven event is lost"):
+            flock.members[-1].terminate()
+            flock.ended(flock.members.pop())
+            flock.produce(f"{flock.group}-redrive", [(r.key(), r.value(), r.headers()) for r in returned])
+            while time.monotonic() < end + 15 and len(handled()) < events:
+                time.sleep(0.1)
+            check(len(handled()) == events, f"{events - len(handled())} of {events} were never handled again, {len(returned)} were returned")
+        check(with_handler.process.poll() is None, "the member with the handler has ended")
+        flock.end()
+
+
+def consumer_shutdown(suite):
+    """Kafka suspended or gone, with work that is not committed: a member ends in time all the same"""
+    timeout = 3
+    # A broker that was killed takes its time to come back.
+    faults = ["suspended", "unreachable"] * (5 if suite.long else 1) + (["killed"] if suite.long else [])
+    with Flock(suite, "consumer-shutdown", 20_000, 500) as flock:
+        flock.way = flock.cluster.through
+        for turn, fault in enumerate(faults):
+            flock.begin(f"{flock.prefix}-{turn}")
+            probe = flock.start("--work", "20", "--commit-interval", "60000", "--shutdown-timeout", str(timeout * 1_000))
+            flock.await_handled_count(200, 30)
+            with suite.report.case(f"consumer-shutdown: Kafka {fault}: it ends within its shutdown timeout and a second"):
+                if fault == "suspended":
+                    flock.cluster.pause()
+                elif fault == "unreachable":
+                    flock.cluster.proxy.tell("hold")
+                    flock.cluster.proxy.tell("cut")
+                else:
+                    flock.cluster.stop(kill=True)
+                try:
+                    time.sleep(1)
+                    began = time.monotonic()
+                    probe.terminate()
+                    flock.ended(probe, timeout + 10)
+                    took = time.monotonic() - began
+                    print(f"      consumer-shutdown: Kafka {fault}: {took:.2f} s", flush=True)
+                    # The end of a process is not part of the promise.
+                    check(took <= timeout + 1.2, f"{took:.1f} s")
+                    check("not committed" in probe.errors() or "shutdown timed out" in probe.errors(), probe.last_words())
+                finally:
+                    flock.members.clear()
+                    flock.cluster.resume_all()
+                    flock.cluster.proxy.tell("pass")
+                    if fault == "killed":
+                        flock.cluster.start()
+        flock.begin(f"{flock.prefix}-healthy")
+        probe = flock.start("--work", "20", "--commit-interval", "60000", "--shutdown-timeout", str(timeout * 1_000))
+        flock.await_handled_count(200, 30)
+        with suite.report.case("consumer-shutdown: with Kafka, what was handled is committed before the end"):
+            began = time.monotonic()
+            flock.end()
+            check(time.monotonic() - began <= timeout + 1.2, f"{time.monotonic() - began:.1f} s")
+            flock.read()
+            committed, handled = flock.committed(), len(flock.lines)
+            check(committed == handled, f"{handled} handled, {committed} committed")
+
+
+def consumer_latest(suite):
+    """a group that begins at the end: partitions that are added later lose nothing"""
+    with Flock(suite, "consumer-latest", 200, 50, partitions=2) as flock:
+        flock.start("--start-at", "latest", "--commit-interval", "500", "--property", "topic.metadata.refresh.interval.ms=4000")
+        flock.await_log("partitions assigned", 30)
+        flock.fill(100, 50, first=200)
+        with suite.report.case("consumer-latest: it handles events after the first join, and none before"):
+            flock.await_handled(range(200, 300), 20)
+        flock.cluster.admin.create_partitions([NewPartitions(flock.topic, 6)])[flock.topic].result()
+        # Before the group hears of them.
+        flock.fill(400, 50, first=300)
+        with suite.report.case("consumer-latest: what is in partitions before the group has heard of them is handled"):
+            flock.await_handled(range(300, 700), 25)
+            check(not flock.handled & set(range(200)), "what came before the first join was handled")
+        flock.end()
+
+
+def consumer_leaderless(suite):
+    """a group that begins at the end, and a partition without a leader: the others are read, and it begins where it ended"""
+    cluster = suite.extra_cluster(nodes=3, properties=["broker.session.timeout.ms=3000", "broker.heartbeat.interval.ms=500"])
+    with Flock(suite, "consumer-leaderless", 0, 50, partitions=3, cluster=cluster) as flock:
+        flock.await_leader({0, 1, 2}, set())
+        leaders = {p.id: p.leader for p in cluster.admin.list_topics(flock.topic, timeout=10).topics[flock.topic].partitions.values()}
+        # Not the first node: it is the way in.
+        away = next(node for node in leaders.values() if node != 1)
+        flock.fill(300, 50)
+        cluster.stop(kill=True, node=away)
+        flock.await_leader(set(leaders) - {p for p, node in leaders.items() if node == away}, {p for p, node in leaders.items() if node == away})
+        flock.start("--start-at", "latest", "--commit-interval", "500", "--property", "topic.metadata.refresh.interval.ms=4000")
+        with suite.report.case("consumer-leaderless: a partition without a leader does not keep the others unassigned"):
+            flock.await_log("partitions assigned", 30)
+        led = [p for p, node in leaders.items() if node != away]
+        first = flock.fill_partitions(led, 100, first=300)
+        with suite.report.case("consumer-leaderless: events of the other partitions are handled"):
+            flock.await_handled(range(300, 300 + first), 20)
+        cluster.start()
+        flock.await_leader(set(leaders), set())
+        # Before the member asks again, perhaps.
+        second = flock.fill_partitions(list(leaders), 100, first=300 + first)
+        with suite.report.case("consumer-leaderless: the partition begins where it ended when the group joined"):
+            flock.await_handled(range(300 + first, 300 + first + second), 25)
+        with suite.report.case("consumer-leaderless: what came before the first join was not handled"):
+            check(not flock.handled & set(range(300)), f"{len(flock.handled & set(range(300)))} were")
+        flock.end()
+
+
+def consumer_recreated(suite):
+    """the topic is deleted and created again while a group reads it: the new one is read from its beginning"""
+    with Flock(suite, "consumer-recreated", 300, 50, partitions=2) as flock:
+        flock.start("--commit-interval", "500", "--property", "topic.metadata.refresh.interval.ms=4000")
+        flock.await_all(30)
+        time.sleep(1.5)
+        check(flock.committed() == 300, f"{flock.committed()} committed")
+        flock.recreate(partitions=2)
+        flock.fill(900, 50, first=300)
+        with suite.report.case("consumer-recreated: all events of the new topic are handled"):
+            flock.await_handled(range(300, 1_200), 40)
+        with suite.report.case("consumer-recreated: it says so, in the log and in a metric"):
+            check("deleted and created again" in flock.members[0].errors(), flock.members[0].last_words())
+            check(sum(flock.members[0].metrics("smsportal_consumer_topics_recreated_total").values()) > 0, "the metric is 0")
+        flock.end()
+        with suite.report.case("consumer-recreated: a restart goes on where the group was"):
+            flock.begin(flock.group)
+            flock.start()
+            flock.fill(100, 50, first=1_200)
+            flock.await_handled(range(1_200, 1_300), 20)
+            check(len(flock.lines) == 100, f"{len(flock.lines)} were handled")
+            flock.end()
+
+
+def consumer_transactions(suite):
+    """events written in transactions: the markers behind the last one count as done"""
+    with Flock(suite, "consumer-transactions", 30, 30, partitions=1) as flock:
+        template = flock.records_of(0, 1)[0]
+        producer = Producer({"bootstrap.servers": flock.bootstrap, "transactional.id": flock.prefix, "broker.address.family": "v4",
+                             "log_level": 0})
+        producer.init_transactions(20)
+        for turn in range(6):
+            producer.begin_transaction()
+            producer.produce(flock.topic, template.value(), template.key(), headers=template.headers())
+            producer.flush(20)
+            if turn % 2:
+                producer.abort_transaction(20)
+            else:
+                producer.commit_transaction(20)
+        probe = flock.start("--commit-interval", "200")
+        with suite.report.case("consumer-transactions: the group's position is the end of the partition, and its lag is 0"):
+            end = time.monotonic() + 20
+            while time.monotonic() < end and flock.committed() < 42:
+                flock.alive()
+                time.sleep(0.1)
+            check(flock.committed() == 42, f"{flock.committed()} committed, of 42 offsets")
+            while time.monotonic() < end + 10 and (lag := lag_of(probe, flock.topic)) != 0:
+                time.sleep(0.5)
+            check(lag == 0, f"a lag of {lag}")
+        flock.read()
+        with suite.report.case("consumer-transactions: what was committed was handled, and what was aborted was not"):
+            check(len(flock.lines) == 33, f"{len(flock.lines)} handled")
+        flock.end()
+
+
+def lag_of(probe, topic):
+    return sum(value for labels, value in probe.metrics("smsportal_consumer_lag").items() if f'topic="{topic}"' in labels)
+
+
+def consumer_topics(suite):
+    """a broker is away at the first start of a group: its dead-letter topics are as durable as the event topics nevertheless"""
+    cluster = suite.extra_cluster(nodes=3, properties=["broker.session.timeout.ms=3000", "broker.heartbeat.interval.ms=500"])
+    with Flock(suite, "consumer-topics", 100, 50, partitions=3, cluster=cluster, replication=3) as flock:
+        letters = f"{flock.group}-dlt"
+        failing = flock.number(7)
+        flock.await_leader({0, 1, 2}, set())
+        cluster.stop(kill=True, node=3)
+        flock.await_brokers(2)
+        flock.start("--commit-interval", "200", "--fail-key", failing)
+        # Kafka may assign a copy to the broker that is away, or refuse; then the group waits for it.
+        with suite.report.case("consumer-topics: with a broker away the events are handled"):
+            flock.await_all(30, (failing,))
+        cluster.start()
+        with suite.report.case("consumer-topics: its topics are as durable as the event topics, and what failed is a dead letter"):
+            flock.await_topic(letters, 40)
+            found = cluster.admin.list_topics(letters, timeout=10).topics[letters].partitions.values()
+            check(all(len(p.replicas) == 3 for p in found), f"replicas {[p.replicas for p in found]}")
+            check(flock.configured(letters, "min.insync.replicas") == "2", "min.insync.replicas is not 2")
+            check_dead_letters(flock, failing, [index for index in range(100) if flock.number(index) == failing])
+        cluster.admin.delete_topics([letters])[letters].result()
+        flock.await_topic(letters, 20, exists=False)
+        flock.fill(50, 50, first=100)
+        with suite.report.case("consumer-topics: a dead-letter topic that is deleted is created again while the group runs"):
+            flock.await_topic(letters, 60)
+            check_dead_letters(flock, failing, [index for index in range(100, 150) if flock.number(index) == failing])
+        flock.end()
+
+
+def consumer_cluster(suite):
+    """the address leads to another cluster: the group does not go on at the offsets of the old one"""
+    cluster = suite.extra_cluster()
+    with Flock(suite, "consumer-cluster", 500, 50, partitions=2, cluster=cluster) as flock:
+        flock.start("--commit-interval", "200", "--property", "topic.metadata.refresh.interval.ms=4000")
+        flock.await_all(30)
+        before = cluster.admin.list_topics(timeout=10).cluster_id
+        cluster.stop(kill=True)
+        shutil.rmtree(cluster.wipe(keeps_id=False))
+        cluster.start()
+        after = cluster.admin.list_topics(timeout=10).cluster_id
+        check(before != after, "it is the same cluster")
+        flock.create_topic(2)
+        flock.fill(900, 50, first=500)
+        with suite.report.case("consumer-cluster: everything in the new cluster is handled"):
+            flock.await_handled(range(500, 1_400), 60)
+        with suite.report.case("consumer-cluster: the log names both clusters, and a metric counts the change"):
+            flock.await_log("leads to another cluster", 10)
+            text = flock.members[0].errors()
+            check("leads to another cluster" in text and before in text and after in text, flock.members[0].last_words())
+            check(sum(flock.members[0].metrics("smsportal_consumer_cluster_changes_total").values()) > 0, "the metric is 0")
+        flock.end()
+
+
+def consumer_eager(suite):
+    """another member of the group assigns partitions by an eager strategy: the log says so"""
+    with Flock(suite, "consumer-eager", 10, 10, partitions=1) as flock:
+        other = Consumer({"bootstrap.servers": flock.bootstrap, "group.id": flock.group, "partition.assignment.strategy": "range",
+                          "broker.address.family": "v4", "log_level": 0})
+        try:
+            other.subscribe([flock.topic])
+            end = time.monotonic() + 15
+            while not other.assignment() and time.monotonic() < end:
+                other.poll(0.2)
+            check(other.assignment(), "the other member has not joined")
+            flock.start()
+            with suite.report.case("consumer-eager: the log says what to do"):
+                while time.monotonic() < end + 10 and "eager strategy" not in flock.members[0].errors():
+                    other.poll(0.1)
+                    flock.alive()
+                check("eager strategy" in flock.members[0].errors(), flock.members[0].last_words())
+        finally:
+            other.close()
+        with suite.report.case("consumer-eager: once the other member is gone, it joins and handles everything"):
+            flock.await_all(30)
+        flock.end()
 
 
 def consumer_access(suite):

@@ -20,8 +20,13 @@ let usage = """
       --concurrency N      handlers at once (16)
       --commit-interval MS between commits (1000)
       --fail-key NUMBER    its events always fail: three attempts, 10 ms and 20 ms apart, then the dead letters
+      --attempts N         of an event that fails (3)
+      --backoff MS         before the second attempt (10)
       --sleep-key NUMBER   its events take as long as --sleep says
       --sleep SECONDS      (60)
+      --start-at latest    a group without positions begins at the end (earliest)
+      --shutdown-timeout MS  after SIGTERM (20000)
+      --handle reply       a handler for replies in place of the one for delivery statuses
       --replay NAME        replays everything under this name, and ends by itself
       --property NAME=VALUE of librdkafka; may be given several times
     """
@@ -33,9 +38,14 @@ struct Options {
     var concurrency = 16
     var commitInterval = Duration.seconds(1)
     var failKey: String?
+    var attempts = 3
+    var backoff = Duration.milliseconds(10)
     var sleepKey: String?
     var sleep = Duration.seconds(60)
     var replay: String?
+    var startsAtEnd = false
+    var shutdownTimeout = Duration.seconds(20)
+    var handlesReplies = false
     var properties: [String: String] = [:]
 
     /// - Parameter arguments: Names and values in turn.
@@ -51,8 +61,13 @@ struct Options {
             case ("--commit-interval", let number?): commitInterval = .milliseconds(number)
             case ("--sleep", let number?): sleep = .seconds(number)
             case ("--fail-key", _): failKey = value
+            case ("--attempts", let number?): attempts = number
+            case ("--backoff", let number?): backoff = .milliseconds(number)
             case ("--sleep-key", _): sleepKey = value
             case ("--replay", _): replay = value
+            case ("--start-at", _) where ["latest", "earliest"].contains(value): startsAtEnd = value == "latest"
+            case ("--shutdown-timeout", let number?): shutdownTimeout = .milliseconds(number)
+            case ("--handle", _) where value == "reply": handlesReplies = true
             case ("--property", _):
                 let parts = value.split(separator: "=", maxSplits: 1).map(String.init)
                 guard parts.count == 2 else { return nil }
@@ -86,12 +101,17 @@ configuration.topicPrefix = arguments[3]
 configuration.concurrency = options.concurrency
 configuration.commitInterval = options.commitInterval
 configuration.kafkaProperties = options.properties
+configuration.startAt = options.startsAtEnd ? .latest : .earliest
+configuration.shutdownTimeout = options.shutdownTimeout
 configuration.failure = FailurePolicy(
-    maxAttempts: 3, backoff: RetryBackoff(initial: .milliseconds(10)), finally: .deadLetter)
+    maxAttempts: options.attempts, backoff: RetryBackoff(initial: options.backoff), finally: .deadLetter)
 let metrics = configuration.metrics
 
 let consumer = EventConsumer(configuration: configuration)
-    .onDeliveryStatus { status, context in
+if options.handlesReplies {
+    consumer.onReply { _, _ in }
+} else {
+    consumer.onDeliveryStatus { status, context in
         let number = status.msisdn ?? "-"
         if number == options.failKey { throw Failing() }
         let time = number == options.sleepKey ? options.sleep : options.work
@@ -102,6 +122,7 @@ let consumer = EventConsumer(configuration: configuration)
         // One write appends a whole line, whoever else appends.
         guard write(ledger, line, line.count) == line.count else { fail("the ledger takes no line") }
     }
+}
 
 func tell() {
     print("\(metrics.prometheusText())# end")
