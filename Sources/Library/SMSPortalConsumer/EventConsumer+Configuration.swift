@@ -137,7 +137,8 @@ extension EventConsumer {
             let commits = "offsets are committed by this library once events are handled; see `commitInterval`"
             let start = "set `startAt` (a group without positions) or `offsetOutOfRange` (a position that is gone)"
             let servers = "set `bootstrapServers`"
-            let strategy = "partitions are always assigned by cooperative-sticky, so that a rebalance stops no other member"
+            let strategy =
+                "partitions are always assigned by cooperative-sticky, so that a rebalance stops no other member"
             let letters = "dead letters are always written idempotently, with acks=all"
             return [
                 "group.id": group, "enable.auto.commit": commits, "auto.commit.interval.ms": commits,

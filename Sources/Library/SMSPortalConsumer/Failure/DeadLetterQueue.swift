@@ -56,7 +56,9 @@ final class DeadLetterQueue: Sendable {
         do throws(KafkaError) {
             try await send(record, DeadLetterHeaders.headers(of: record, failure, group: group, replay: replay))
         } catch {
-            guard error.code.rejectsRecord || error.code == .invalidTimestamp, !failure.message.isEmpty else { throw error }
+            guard error.code.rejectsRecord || error.code == .invalidTimestamp, !failure.message.isEmpty else {
+                throw error
+            }
             // What the error says may be what makes it too large; the record itself had its place in a topic already.
             try await send(
                 record, DeadLetterHeaders.headers(of: record, failure.withoutMessage, group: group, replay: replay))
