@@ -16,14 +16,15 @@ enum Tail {
     )
     private static let json = CommandOption<Bool>(
         "--json",
-        help: "Write each record whole, a JSON object a line, as an archive of replay has it; with --show-content.")
+        help: "Write each record whole, a JSON object a line, in the format of replay --to-file; with --show-content.")
     private static let count = CommandOption<Int>(
         "--count", "N", .integer(1...Int.max), help: "End after so many records.")
 
     static let command = Command(
         "tail", summary: "Print events as they arrive in Kafka",
         discussion: """
-            Joins no group and commits nothing. Of subscribers nothing is shown unless --show-content asks for it.
+            Joins no group and commits nothing; partitions and topics that are added are read, too. Of subscribers nothing is
+            shown unless --show-content asks for it.
             """,
         options: [showsContent, fromBeginning, types, count, json],
         settings: .init(needs: .kafka, sections: ["kafka", "topics"]),
