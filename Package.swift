@@ -103,7 +103,7 @@ let package = Package(
             ]),
 
         // Replaying a range of the topics.
-        module("Replaying", in: .library, uses: ["Kafka"]),
+        module("Replaying", in: .library, uses: ["Kafka", "Telemetry"]),
 
         // Reacting to events.
         module(

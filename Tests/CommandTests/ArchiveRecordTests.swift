@@ -33,9 +33,26 @@ struct ArchiveRecordTests {
         }
     }
 
+    @Test func aRowOfASpoolComesBackAsItWas() throws {
+        for (state, reason) in [("waiting", nil), ("parked", "MSG_SIZE_TOO_LARGE \"quoted\"")] as [(String, String?)] {
+            let one = ArchiveRecord(
+                topic: "smsportal.reply", partition: nil, offset: nil, timestamp: 1_795_000_000_123, key: nil,
+                headers: [],
+                value: Array("{\"text\":\"ja\"}".utf8), state: state, reason: reason)
+            var line: [UInt8] = []
+            one.append(to: &line)
+            #expect(try ArchiveRecord(line: Array(line.dropLast())) == one)
+        }
+    }
+
     @Test(arguments: [
         ("", "no JSON object"), ("[]", "no JSON object"), ("{\"topic\":1}", "topic"),
-        ("{\"topic\":\"t\"}", "partition"),
+        ("{\"topic\":\"t\"}", "timestamp"), ("{\"topic\":\"t\",\"partition\":0,\"timestamp\":1}", "key"),
+        (
+            "{\"topic\":\"t\",\"partition\":0,\"timestamp\":1,\"key\":null,\"headers\":{},\"value\":null}",
+            "partition and offset"
+        ),
+        ("{\"topic\":\"t\",\"partition\":-1,\"offset\":0}", "partition"),
         ("{\"topic\":\"t\",\"partition\":0,\"offset\":\"0\"}", "offset"),
         ("{\"topic\":\"t\",\"partition\":0,\"offset\":0,\"timestamp\":1.5}", "timestamp"),
         ("{\"topic\":\"t\",\"partition\":0,\"offset\":0,\"timestamp\":1,\"key\":1}", "key"),

@@ -10,7 +10,7 @@ struct GroupRewindTests {
         ] as [(Int64?, Int64, Int64?, Int64?, Int64?)])
     func aGroupIsMovedBackOnly(_ row: (before: Int64?, asked: Int64, moved: Int64?, forced: Int64?, ofTypes: Int64?)) {
         func place(isForced: Bool, isOfTypes: Bool) -> Int64? {
-            GroupRewind.Rule(isForced: isForced, isOfTypes: isOfTypes).place(before: row.before, asked: row.asked)
+            GroupRewind.Rule(isForced: isForced, isOfTypes: isOfTypes).offset(before: row.before, asked: row.asked)
         }
         #expect(place(isForced: false, isOfTypes: false) == row.moved)
         #expect(place(isForced: false, isOfTypes: true) == row.moved)

@@ -7,6 +7,7 @@
 import Dispatch
 import SMSPortalConsumer
 import SMSPortalEvents
+import Synchronization
 
 #if canImport(Glibc)
 import Glibc
@@ -28,6 +29,8 @@ let usage = """
       --shutdown-timeout MS  after SIGTERM (20000)
       --handle reply       a handler for replies in place of the one for delivery statuses
       --replay NAME        replays everything under this name, and ends by itself
+      --stop-after N       stops the replay when so many events have been handled
+      --skip-deleted yes   the replay goes on after deleted events
       --property NAME=VALUE of librdkafka; may be given several times
     """
 
@@ -46,6 +49,8 @@ struct Options {
     var startsAtEnd = false
     var shutdownTimeout = Duration.seconds(20)
     var handlesReplies = false
+    var stopAfter: Int?
+    var skipsDeleted = false
     var properties: [String: String] = [:]
 
     /// - Parameter arguments: Names and values in turn.
@@ -68,6 +73,8 @@ struct Options {
             case ("--start-at", _) where ["latest", "earliest"].contains(value): startsAtEnd = value == "latest"
             case ("--shutdown-timeout", let number?): shutdownTimeout = .milliseconds(number)
             case ("--handle", _) where value == "reply": handlesReplies = true
+            case ("--stop-after", let number?): stopAfter = number
+            case ("--skip-deleted", _): skipsDeleted = value == "yes"
             case ("--property", _):
                 let parts = value.split(separator: "=", maxSplits: 1).map(String.init)
                 guard parts.count == 2 else { return nil }
@@ -106,6 +113,8 @@ configuration.shutdownTimeout = options.shutdownTimeout
 configuration.failure = FailurePolicy(
     maxAttempts: options.attempts, backoff: RetryBackoff(initial: options.backoff), finally: .deadLetter)
 let metrics = configuration.metrics
+let handled = Atomic(0)
+let replay = Mutex<Replay?>(nil)
 
 let consumer = EventConsumer(configuration: configuration)
 if options.handlesReplies {
@@ -121,6 +130,9 @@ if options.handlesReplies {
                 .utf8)
         // One write appends a whole line, whoever else appends.
         guard write(ledger, line, line.count) == line.count else { fail("the ledger takes no line") }
+        if handled.wrappingAdd(1, ordering: .relaxed).newValue == options.stopAfter {
+            replay.withLock { $0?.stop() }
+        }
     }
 }
 
@@ -133,13 +145,19 @@ let sources = [SIGTERM, SIGUSR1].map { number in
     signal(number, SIG_IGN)
     let source = DispatchSource.makeSignalSource(signal: number, queue: .main)
     source.setEventHandler {
-        if number == SIGTERM { consumer.shutdown() } else { tell() }
+        guard number == SIGTERM else { return tell() }
+        consumer.shutdown()
+        replay.withLock { $0?.stop() }
     }
     source.resume()
     return source
 }
 if let name = options.replay {
-    print(try await Replay(name, of: consumer, from: .earliest).run())
+    var selection = Replay.Selection(from: .earliest)
+    selection.skipsDeleted = options.skipsDeleted
+    let run = Replay(name, of: consumer, selection)
+    replay.withLock { $0 = run }
+    print(try await run.run())
 } else {
     try await consumer.run()
 }

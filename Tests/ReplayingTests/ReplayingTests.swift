@@ -21,10 +21,10 @@ struct ReplayWindowTests {
     @Test func aWindowThatMakesNoSenseSaysWhy() {
         #expect(ReplayWindow(from: .time(2), to: .time(2)).problem == "from is not before to")
         #expect(ReplayWindow(from: .offset(9), to: .offset(3)).problem == "from is not before to")
-        #expect(ReplayWindow(from: .now).problem == "from is now: nothing lies behind it")
-        #expect(ReplayWindow(to: .earliest).problem == "to is earliest: nothing lies before it")
-        #expect(ReplayWindow(late: 5).problem == "late goes with a to that is a time")
-        #expect(ReplayWindow(from: .time(1), to: .time(9), late: 5).problem == nil)
+        #expect(ReplayWindow(from: .now).problem == "from is now: no event follows it")
+        #expect(ReplayWindow(to: .earliest).problem == "to is earliest: no event precedes it")
+        #expect(ReplayWindow(maxLateness: 5).problem == "a maximum lateness requires a to that is a time")
+        #expect(ReplayWindow(from: .time(1), to: .time(9), maxLateness: 5).problem == nil)
     }
 
     @Test(arguments: [
@@ -32,13 +32,73 @@ struct ReplayWindowTests {
         ReplayWindow(from: .offset(7), to: .time(9)),
     ])
     func aCheckpointKeepsTheWindow(_ window: ReplayWindow) throws {
-        let mark = ReplayCheckpoint.Mark(end: 42, window: window, selection: "ab")
+        let mark = ReplayCheckpoint.Mark(end: 42, window: window, selection: "ab", partitions: 6, matched: 7)
         #expect(ReplayCheckpoint.Mark(mark.text) == mark)
-        #expect(ReplayCheckpoint.Mark("2" + mark.text.dropFirst()) == nil)
+        #expect(ReplayCheckpoint.Mark(mark.text + "\0") == mark)
+        #expect(ReplayCheckpoint.Mark("3" + mark.text.dropFirst()) == nil)
         #expect(ReplayCheckpoint.Mark("") == nil)
-        for end in ["-1", "9223372036854775807", "x"] {
-            #expect(ReplayCheckpoint.Mark("1 \(end) earliest now ab") == nil, "\(end)")
+        for number in ["-1", "9223372036854775807", "x"] {
+            #expect(ReplayCheckpoint.Mark("2 \(number) earliest now ab 6 7") == nil, "\(number)")
+            #expect(ReplayCheckpoint.Mark("2 42 earliest now ab \(number) 7") == nil, "\(number)")
         }
+    }
+}
+
+struct RangeProgressTests {
+    private let window = ReplayWindow(from: .time(1_000), to: .time(2_000), maxLateness: 500)
+
+    private func progress(_ offsets: Range<Int64>) -> RangeProgress {
+        RangeProgress(ReplayPlan.Partition(topic: "t", partition: 0, offsets: offsets, isTruncated: false))
+    }
+
+    /// A macro does not change what it captures.
+    private func expect(_ isSelected: Bool, _ expected: Bool, _ place: SourceLocation = #_sourceLocation) {
+        #expect(isSelected == expected, sourceLocation: place)
+    }
+
+    @Test func oneRecordOfAClockThatIsAheadDoesNotEndAPartition() {
+        var one = progress(0..<5_000)
+        expect(one.receive(offset: 0, timestamp: 1_000, window: window), true)
+        expect(one.receive(offset: 1, timestamp: 1_000_000, window: window), false)
+        expect(one.receive(offset: 2, timestamp: 1_500, window: window), true)
+        #expect(one.afterLater == 1 && one.unread == 0 && !one.isRead && one.next == 3)
+    }
+
+    @Test func aRunOfLaterRecordsEndsItAndWhatIsLeftIsCounted() {
+        var one = progress(0..<5_000)
+        for offset in 0..<RangeProgress.laterRun - 1 {
+            expect(one.receive(offset: offset, timestamp: 2_500, window: window), false)
+        }
+        // Not later than 2,500: the run begins again.
+        expect(one.receive(offset: RangeProgress.laterRun - 1, timestamp: 2_499, window: window), false)
+        #expect(!one.isRead)
+        for offset in 0..<RangeProgress.laterRun {
+            _ = one.receive(offset: RangeProgress.laterRun + offset, timestamp: 2_500, window: window)
+        }
+        #expect(one.isRead && one.unread == 5_000 - 2 * RangeProgress.laterRun)
+    }
+
+    @Test func theEndBeforeThePlannedOneIsAnOpenTransactionUntilRecordsArrive() {
+        var one = progress(10..<20)
+        one.reachEnd(at: 15, now: 7)
+        one.reachEnd(at: 15, now: 9)
+        #expect(one.blockedSince == 7 && one.remaining == 15..<20)
+        _ = one.receive(offset: 15, timestamp: 1_000, window: window)
+        #expect(one.blockedSince == nil)
+        one.reachEnd(at: 25, now: 11)
+        #expect(one.isRead && one.blockedSince == nil && one.next == 20)
+    }
+
+    @Test func deletedOffsetsAreCountedAndPassed() {
+        var one = progress(10..<20)
+        _ = one.receive(offset: 11, timestamp: 1_000, window: window)
+        one.skipDeleted(before: 15)
+        #expect(one.missed == 3 && one.next == 15)
+        // A repeat has been delivered before.
+        expect(one.receive(offset: 14, timestamp: 1_000, window: window), false)
+        expect(one.receive(offset: 15, timestamp: 1_000, window: window), true)
+        one.skipDeleted(before: 100)
+        #expect(one.missed == 7 && one.isRead)
     }
 }
 
@@ -76,9 +136,8 @@ struct RangeReaderTests {
 
     private func values(_ reader: RangeReader, limit: Int = .max) throws -> [Int] {
         var found: [Int] = []
-        while !reader.isDone, found.count < limit {
-            guard let message = try reader.next(timeout: 5_000) else { break }
-            guard reader.plan.window.contains(message.timestamp) else { continue }
+        while !reader.hasEnded, found.count < limit {
+            guard let message = try reader.next(timeout: 5_000) else { continue }
             found.append(Int(String(decoding: message.value ?? [], as: UTF8.self)) ?? -1)
         }
         return found
@@ -90,20 +149,37 @@ struct RangeReaderTests {
         let reader = try RangeReader(client, topics: [topic, "no-such-topic"], window: window)
         defer { reader.close() }
         #expect(try values(reader).sorted() == Array(100..<200))
-        #expect(reader.isDone && reader.passed == reader.plan.count)
+        #expect(reader.isComplete && reader.passed == reader.plan.count)
         #expect(reader.plan.missingTopics == ["no-such-topic"])
 
         var hasty = window
-        hasty.late = 10_000
+        hasty.maxLateness = 10_000
+        // So few records never end it, whatever their times say.
         let other = try RangeReader(client, topics: [topic], window: hasty)
         defer { other.close() }
-        #expect(other.plan.count < reader.plan.count)
-        #expect(try values(other).allSatisfy((100..<200).contains))
+        #expect(try values(other).sorted() == Array(100..<200))
+        #expect(other.progress.contains { $0.afterLater > 0 } && other.progress.allSatisfy { $0.unread == 0 })
 
         let nothing = try RangeReader(
             client, topics: [topic], window: ReplayWindow(from: .time(start + 400_000), to: .time(start + 500_000)))
         defer { nothing.close() }
-        #expect(nothing.isDone && nothing.plan.count == 0)
+        #expect(nothing.isComplete && nothing.plan.count == 0)
+    }
+
+    @Test func aPositionThatHasExpiredIsReported() async throws {
+        try await fill()
+        let checkpoint = ReplayCheckpoint(group: topic + "-expired", selection: topic)
+        let first = try RangeReader(client, topics: [topic], window: ReplayWindow(), checkpoint: checkpoint)
+        // As when one of the three has expired: only two are committed.
+        try first.consumer.commit(
+            [0, 1].map { checkpoint.place(of: first.plan.partitions[$0], in: first.plan, at: 1) }, timeout: 10_000)
+        first.close()
+        #expect {
+            _ = try RangeReader(client, topics: [topic], window: ReplayWindow(), checkpoint: checkpoint)
+        } throws: { error in
+            let error = error as? ReplayError
+            return error?.code == .positionExpired && error?.message.contains("\(topic)[2]") == true
+        }
     }
 
     @Test func aNameGoesOnWhereItLeftOffUpToTheEndThatWasFixedFirst() async throws {
@@ -124,7 +200,7 @@ struct RangeReaderTests {
         second.close()
         #expect(seen.sorted() == Array(0..<300))
         let third = try RangeReader(client, topics: [topic], window: ReplayWindow(), checkpoint: checkpoint)
-        #expect(third.isDone && third.isResumed)
+        #expect(third.isComplete && third.isResumed)
         third.close()
         #expect {
             _ = try RangeReader(

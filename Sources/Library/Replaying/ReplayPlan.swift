@@ -8,30 +8,37 @@ internal import Musl
 internal import Darwin
 #endif
 
-/// What a replay reads: of every partition a stretch of offsets, fixed before the first record is read.
+/// What a replay reads: of every partition a range of offsets, fixed before the first record is read.
 package struct ReplayPlan: Sendable {
     package struct Partition: Sendable, Hashable {
         package let topic: String
         package let partition: Int32
-        /// The first offset to read, and the one behind the last. Empty where there is nothing.
+        /// From the first offset to read to the one after the last. Empty where there is nothing. Offsets of open transactions
+        /// are included.
         package var offsets: Range<Int64>
-        /// Whether what is read begins at the first record that the partition still has, behind deleted ones: some of the
-        /// window may be gone.
-        package let beginsBehindDeleted: Bool
+        /// Whether reading begins at the first record that the partition still has, after deleted ones: some of the window may
+        /// have been deleted.
+        package let isTruncated: Bool
+
+        package var topicPartition: TopicPartition { TopicPartition(topic, partition) }
+        package var description: String { "\(topic)[\(partition)]" }
     }
 
     package var window: ReplayWindow
     /// In order of topic and number, those without anything to read as well.
     package var partitions: [Partition]
-    /// Topics that do not exist, or that this client may not see.
+    /// Topics that do not exist.
     package private(set) var missingTopics: [String]
 
     /// How many offsets there are to read. As many records at most, and as many events of the window at most.
     package var count: Int64 { partitions.reduce(0) { $0 + Int64($1.offsets.count) } }
 
-    /// Asks Kafka for the stretches. Blocks; up to `timeout` milliseconds a question.
+    /// Requests the ranges from Kafka. Blocks; up to `timeout` milliseconds a request.
     ///
-    /// - Throws: `ReplayError` when the window makes no sense, none of the topics exists, or Kafka does not answer.
+    /// - Parameter client: made by ``offsetClient(_:)``: one that sees committed records only would plan up to the first open
+    ///   transaction, and take what lies behind it for nothing.
+    /// - Throws: `ReplayError` when the window is invalid, none of the topics exists, one may not be described, or Kafka does
+    ///   not answer.
     package init(
         _ window: ReplayWindow, topics: [String], client: Client, timeout: Int32 = 10_000
     ) throws(ReplayError) {
@@ -43,22 +50,38 @@ package struct ReplayPlan: Sendable {
         while true {
             do throws(KafkaError) {
                 (partitions, missingTopics) = try Self.ask(window, topics, client, timeout)
-                // One that was just made may not be told everywhere yet.
+                // One that was just created may not be known to every broker yet.
                 if missingTopics.isEmpty || attempt >= 5 { break }
                 attempt += 1
                 usleep(100_000)
             } catch {
                 attempt += 1
-                // A topic that was just made, or a leader that has just moved.
+                // A topic that was just created, or a leader that has just moved.
                 guard error.code.isOfLeadership, attempt < 20 else { throw ReplayError(.kafka, "Kafka: \(error)") }
                 usleep(100_000)
             }
         }
-        guard missingTopics.count < topics.count else {
-            throw ReplayError(
-                .noTopic,
-                "none of these topics exists, or may be described: \(topics.joined(separator: ", "))")
+        for topic in missingTopics {
+            do throws(KafkaError) {
+                // A list of all topics leaves out those that the user may not describe.
+                let found = try client.metadata(topic: topic, timeout: timeout).topics.first?.error
+                guard found != .topicNotAuthorized else { throw KafkaError(.topicNotAuthorized) }
+            } catch {
+                throw ReplayError(.kafka, "\(topic): \(error)")
+            }
         }
+        guard missingTopics.count < topics.count else {
+            throw ReplayError(.noTopic, "none of these topics exists: \(topics.joined(separator: ", "))")
+        }
+    }
+
+    /// A client for `init`, with which offsets include those of open transactions. The caller destroys it.
+    package static func offsetClient(_ configuration: ClientConfiguration) throws(KafkaError) -> Client {
+        var configuration = configuration
+        configuration.properties["isolation.level"] = "read_uncommitted"
+        // To ask for a topic by its name must not create it.
+        configuration.properties["allow.auto.create.topics"] = "false"
+        return try Client.silent(configuration)
     }
 
     private static func ask(
@@ -67,46 +90,48 @@ package struct ReplayPlan: Sendable {
         let metadata = try client.metadata(timeout: timeout)
         let found = metadata.topics.filter { topics.contains($0.name) && $0.error == nil }
         let missingTopics = topics.filter { name in !found.contains { $0.name == name } }
-        let places = found.flatMap { topic in topic.partitions.map { TopicPartition(topic.name, $0.id) } }
+        let all = found.flatMap { topic in topic.partitions.map { TopicPartition(topic.name, $0.id) } }
             .sorted { ($0.topic, $0.partition) < ($1.topic, $1.partition) }
-        // First the ends: what comes while the rest is asked is not of this replay.
+        // First the ends: what arrives during the other requests is not part of this replay.
         var bounds: [Range<Int64>] = []
-        for place in places {
-            bounds.append(
-                try client.watermarks(topic: place.topic, partition: place.partition, timeout: timeout))
+        for one in all {
+            bounds.append(try client.watermarks(topic: one.topic, partition: one.partition, timeout: timeout))
         }
-        let starts = try Self.offsets(of: window.from, places, bounds, client, timeout)
+        let starts = try Self.offsets(of: window.from, all, bounds, client, timeout)
         var last = window.to
-        if case .time(let time) = window.to { last = window.late.map { .time(time + $0) } ?? .now }
-        let ends = try Self.offsets(of: last, places, bounds, client, timeout)
-        let partitions = places.indices.map { index in
+        // Timestamps are not in order, so no time says where a window ends; `RangeProgress` judges a maximum lateness.
+        if case .time = window.to { last = .now }
+        let ends = try Self.offsets(of: last, all, bounds, client, timeout)
+        let partitions = all.indices.map { index in
             let low = bounds[index].lowerBound
             let start = starts[index]
             return Partition(
-                topic: places[index].topic, partition: places[index].partition,
+                topic: all[index].topic, partition: all[index].partition,
                 offsets: start..<max(start, ends[index]),
-                beginsBehindDeleted: low > 0 && start == low && window.from != .earliest)
+                isTruncated: low > 0 && start == low && window.from != .earliest)
         }
         return (partitions, missingTopics)
     }
 
     private static func offsets(
-        of point: ReplayPoint, _ places: [TopicPartition], _ bounds: [Range<Int64>], _ client: Client, _ timeout: Int32
+        of point: ReplayPoint, _ partitions: [TopicPartition], _ bounds: [Range<Int64>], _ client: Client,
+        _ timeout: Int32
     ) throws(KafkaError) -> [Int64] {
         switch point {
         case .earliest: return bounds.map(\.lowerBound)
         case .now: return bounds.map(\.upperBound)
         case .offset(let offset): return bounds.map { min(max(offset, $0.lowerBound), $0.upperBound) }
         case .time(let time):
-            guard !places.isEmpty else { return [] }
+            guard !partitions.isEmpty else { return [] }
             let found = try client.offsets(
-                forTimes: places.map { TopicPartition($0.topic, $0.partition, offset: max(0, time)) }, timeout: timeout)
-            return try places.indices.map { index throws(KafkaError) in
-                let place = places[index]
-                guard let answer = found.first(where: { $0.topic == place.topic && $0.partition == place.partition })
+                forTimes: partitions.map { TopicPartition($0.topic, $0.partition, offset: max(0, time)) },
+                timeout: timeout)
+            return try partitions.indices.map { index throws(KafkaError) in
+                let one = partitions[index]
+                guard let answer = found.first(where: { $0.topic == one.topic && $0.partition == one.partition })
                 else { return bounds[index].upperBound }
-                if let error = answer.error { throw KafkaError(error, "\(place): no answer to the question of a time") }
-                // None so late: nothing to begin with, and nothing behind it.
+                if let error = answer.error { throw KafkaError(error, "\(one): no offset for a time") }
+                // No record has this time or a later one: there is nothing to read.
                 return min(max(answer.offset ?? .max, bounds[index].lowerBound), bounds[index].upperBound)
             }
         }

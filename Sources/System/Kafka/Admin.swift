@@ -26,7 +26,7 @@ package enum ConfigurationResource: Sendable, Hashable {
 /// Administers a cluster. Every call blocks its thread until the cluster answers or the time is over.
 package final class Admin {
     package let client: Client
-    private let queue: OpaquePointer
+    let queue: OpaquePointer
     private var isClosed = false
 
     package init(_ configuration: ClientConfiguration) throws(KafkaError) {
@@ -198,7 +198,7 @@ package final class Admin {
     }
 
     /// Starts a request and waits for its result.
-    private func run(
+    func run(
         _ operation: rd_kafka_admin_op_t, timeout: Int32, _ start: (OpaquePointer?) -> Void
     ) throws(KafkaError) -> OpaquePointer {
         let options = rd_kafka_AdminOptions_new(client.handle, operation)

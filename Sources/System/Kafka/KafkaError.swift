@@ -45,6 +45,16 @@ package struct KafkaError: Error, Sendable, Hashable, CustomStringConvertible {
             ].contains(error)
         }
 
+        /// Whether a request failed because the cluster did not answer, or its coordinator moves: the same request may succeed.
+        package var isTransient: Bool {
+            [
+                RD_KAFKA_RESP_ERR__TIMED_OUT, RD_KAFKA_RESP_ERR__TIMED_OUT_QUEUE, RD_KAFKA_RESP_ERR__TRANSPORT,
+                RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN, RD_KAFKA_RESP_ERR__WAIT_COORD, RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT,
+                RD_KAFKA_RESP_ERR_NETWORK_EXCEPTION, RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE,
+                RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS, RD_KAFKA_RESP_ERR_NOT_COORDINATOR,
+            ].contains(error)
+        }
+
         package static let unknown = Code(RD_KAFKA_RESP_ERR_UNKNOWN)
         package static let queueFull = Code(RD_KAFKA_RESP_ERR__QUEUE_FULL)
         package static let timedOut = Code(RD_KAFKA_RESP_ERR__TIMED_OUT)
@@ -67,6 +77,7 @@ package struct KafkaError: Error, Sendable, Hashable, CustomStringConvertible {
         package static let unknownTopicOrPartition = Code(RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART)
         package static let inconsistentGroupProtocol = Code(RD_KAFKA_RESP_ERR_INCONSISTENT_GROUP_PROTOCOL)
         package static let topicExists = Code(RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS)
+        package static let unknownMember = Code(RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID)
         package static let topicNotAuthorized = Code(RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED)
         package static let groupNotAuthorized = Code(RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED)
         package static let clusterNotAuthorized = Code(RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED)

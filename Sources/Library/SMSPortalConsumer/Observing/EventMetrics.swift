@@ -139,6 +139,9 @@ struct ConsumerMetrics: Sendable {
         ).set(Double(span))
     }
 
+    /// Removes all instruments of the group: they would otherwise stay as long as the process.
+    func remove() { registry.removeAll(labelled: "group", group) }
+
     /// The partition has gone to another member, which tells its lag now.
     func forget(topic: String, partition: Int32) {
         let labels = [("group", group), ("topic", topic), ("partition", String(partition))]

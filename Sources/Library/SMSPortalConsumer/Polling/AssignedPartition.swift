@@ -15,13 +15,11 @@ struct AssignedPartition {
     var isPausedForSpan = false
     /// First and next offset as Kafka answered when it was asked, because nothing is fetched that would tell.
     var askedEnds: Range<Int64>?
-    /// Of a replay: what is read of it.
-    var planned: ReplayPlan.Partition?
-    /// Of a replay: the next offset to read.
-    var place: Int64 = 0
+    /// Of a replay: how far it has been read.
+    var range: RangeProgress?
 
     /// Whether a replay has read all that it wants of it.
-    var isRead: Bool { planned.map { place >= $0.offsets.upperBound } ?? false }
+    var isRead: Bool { range?.isRead ?? false }
 
     /// - Parameter isCommitted: whether it begins at the group's committed offset.
     init(
@@ -39,8 +37,7 @@ struct AssignedPartition {
         self.init(
             TopicPartition(planned.topic, planned.partition, offset: planned.offsets.lowerBound), assignment: assignment
         )
-        self.planned = planned
-        place = planned.offsets.lowerBound
+        range = RangeProgress(planned)
     }
 
     var topicPartition: TopicPartition { TopicPartition(topic, partition) }

@@ -239,11 +239,7 @@ extension ConsumerLoop {
                 ["topic": place.topic, "partition": place.partition, "error": error.message])
             return
         }
-        if replay != nil {
-            throw EventConsumerError(
-                .offsetOutOfRange,
-                "\(place.topic)[\(place.partition)]: records were deleted before they could be replayed")
-        }
+        if let replay { return try skipDeleted(of: index, replay) }
         // A partition that is being given up is the next member's, who meets the same.
         if let revocation, revocation.assignments.contains(partitions[index].assignment) { return }
         metrics.offsetsOutOfRange.increment()

@@ -7,13 +7,11 @@ internal import SMSBridgeThreads
 extension ConsumerLoop {
     /// What can be committed and has not been.
     func offsets(of places: [AssignedPartition]) -> [TopicPartition] {
-        dispatcher.read { core in
+        if let replay { return offsets(of: replay) }
+        return dispatcher.read { core in
             places.compactMap { place in
                 guard let watermark = core.watermark(of: place.assignment), watermark != place.committed else {
                     return nil
-                }
-                if let planned = place.planned, let plan = replay?.plan {
-                    return replay?.checkpoint?.place(of: planned, in: plan, at: watermark)
                 }
                 return TopicPartition(
                     place.topic, place.partition, offset: watermark,

@@ -126,6 +126,7 @@ final class ConsumerLoop {
                     "the group could not be left in time; it goes on without this member after its session timeout")
             }
         }
+        defer { replay?.close() }
         if let replay {
             guard try begin(replay, topics: topics) else { return }
         } else if configuration.joinsGroup {
@@ -136,7 +137,7 @@ final class ConsumerLoop {
         if replay == nil { log.info("consumer started", ["group": configuration.group, "topics": topics]) }
         var failure: EventConsumerError?
         do throws(EventConsumerError) {
-            while control.stopWanted == nil, replay?.isComplete != true { try turn() }
+            while control.stopWanted == nil, replay?.hasEnded != true { try turn() }
         } catch {
             failure = error
         }

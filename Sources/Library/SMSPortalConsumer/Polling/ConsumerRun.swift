@@ -71,6 +71,8 @@ struct ConsumerRun: Sendable {
             let log = Logger(label: "consumer", sink: configuration.log.sink)
             let group = replay?.group(of: configuration) ?? configuration.group
             let metrics = ConsumerMetrics(configuration.metrics, group: group)
+            // A group is still there when its consumer has ended, a replay is not.
+            defer { if replay != nil { metrics.remove() } }
             var topics =
                 handlers.topics(prefix: configuration.topicPrefix, includesTest: configuration.includesTestEvents)
             var starts: [String: StartPosition] = [:]

@@ -16,7 +16,8 @@ internal import Synchronization
 /// It ends by itself at the ends that the partitions had when it began. Its name is its place: after a crash, or after
 /// ``stop()``, a replay of the same name and selection goes on where the last one left off, with the same ends. What was
 /// handled since the last commit (``EventConsumer/Configuration/commitInterval``) is then handled again, with the same
-/// ids. A name that has been replayed to its end has nothing left to do.
+/// ids. A name that has been replayed to its end has nothing left to do. Kafka forgets a position that was not committed for
+/// a week (`offsets.retention.minutes`); a replay of which a part was forgotten fails, and is started under another name.
 ///
 /// Only one process at a time may run a replay of one name.
 public final class Replay: Sendable {
@@ -54,9 +55,14 @@ public final class Replay: Sendable {
         public var to: Position
         /// Which of an event's times `from` and `to` mean.
         public var time: Time = .received
-        /// Where reading ends when `to` is a time: at the first event that the bridge received so much later. Events that
-        /// its spool published later still are missed. nil reads to the end, and misses none.
-        public var late: Duration?
+        /// How long after `to` an event of the window may have been published, for a `to` that is a time. Reading a partition
+        /// ends after 1,000 events in a row that the bridge received later than that; events that its spool published later
+        /// are missed (``ReplayProgress/unread`` counts what was not read). nil reads to the end, and misses none.
+        public var maxLateness: Duration?
+        /// Whether to go on after events that Kafka deleted before they could be read, and to count them as
+        /// ``ReplayProgress/missed``. Otherwise ``Replay/run()`` throws, and can be called again under the same name with this
+        /// set. Default: false.
+        public var skipsDeleted = false
         /// Only these types, of those that have a handler; nil for all.
         public var types: Set<EventType>?
         /// Only events about these numbers, as `Event.msisdn` gives them; nil for all.
@@ -114,9 +120,9 @@ public final class Replay: Sendable {
     /// Handles the events. Ends when all are done, ``stop()`` is called, or the task is cancelled.
     ///
     /// - Returns: How far it has come.
-    /// - Throws: ``EventConsumerError`` when the name or the selection is wrong, the name belongs to another selection, a
-    ///   topic is missing, records were deleted before they could be read, Kafka does not answer at the start, or a policy
-    ///   says to stop.
+    /// - Throws: ``EventConsumerError`` when the name or the selection is wrong, the name belongs to another selection or a
+    ///   part of its position has expired, a topic is missing, records were deleted before they could be read, Kafka does not
+    ///   answer at the start, or a policy says to stop.
     @discardableResult
     public func run() async throws -> ReplayProgress {
         try await run(counting: false)
@@ -162,14 +168,21 @@ public struct ReplayProgress: Sendable, Hashable, CustomStringConvertible {
     public var recordsTotal: Int64 = 0
     /// Records a second, since it began.
     public var recordsPerSecond = 0.0
-    /// Whether there is nothing left.
+    /// Whether everything that Kafka has of the selection is done. See also ``missed``, ``unread`` and
+    /// ``truncatedPartitions``.
     public var isComplete = false
     /// Whether it went on where an earlier run of the name had left off.
     public var isResumed = false
-    /// Topics that do not exist, or that may not be read: nothing of them was replayed.
+    /// Topics that do not exist: nothing of them was replayed.
     public var missingTopics: [String] = []
-    /// Partitions of which older records were deleted: what the window had there is gone.
-    public var partitionsBehindDeleted = 0
+    /// Partitions whose window begins before the oldest record that Kafka still has: events of it may be missing.
+    public var truncatedPartitions = 0
+    /// Records that were deleted before they could be read, and skipped (``Replay/Selection/skipsDeleted``).
+    public var missed: Int64 = 0
+    /// Records that were not read because of ``Replay/Selection/maxLateness``.
+    public var unread: Int64 = 0
+    /// What could not be read because a transaction is open: run the replay again when it has ended.
+    public var openTransactions: [OpenTransaction] = []
 
     /// How long the rest takes at this rate; nil before there is one.
     public var timeLeft: Duration? {
@@ -179,7 +192,23 @@ public struct ReplayProgress: Sendable, Hashable, CustomStringConvertible {
     /// `1200 handled, 3 failed, 5000 of 80000 records (6 %), 950/s`.
     public var description: String {
         let share = recordsTotal > 0 ? Int(100 * recordsDone / recordsTotal) : 100
-        return "\(handled) handled, \(failed) failed, \(recordsDone) of \(recordsTotal) records (\(share) %), "
+        var text =
+            "\(handled) handled, \(failed) failed, \(recordsDone) of \(recordsTotal) records (\(share) %), "
             + "\(Int(recordsPerSecond))/s"
+        if missed > 0 { text += ", \(missed) deleted before they could be read" }
+        if unread > 0 { text += ", \(unread) not read" }
+        for one in openTransactions { text += ", \(one)" }
+        return text
     }
+}
+
+/// Records of a partition that cannot be read yet, because a producer's transaction before them is open.
+public struct OpenTransaction: Sendable, Hashable, CustomStringConvertible {
+    /// Where they are.
+    public let partition: EventPartition
+    /// How many offsets they take.
+    public let count: Int64
+
+    /// `10 offsets of smsportal.reply[0] lie behind an open transaction`.
+    public var description: String { "\(count) offsets of \(partition) lie behind an open transaction" }
 }

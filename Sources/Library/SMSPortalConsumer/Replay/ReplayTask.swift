@@ -40,7 +40,7 @@ struct ReplayTask: Sendable {
         }
         let asked = ReplayWindow(
             from: point(selection.from), to: point(selection.to),
-            late: selection.late.map { Int64($0.nanoseconds / 1_000_000) })
+            maxLateness: selection.maxLateness.map { Int64($0.nanoseconds / 1_000_000) })
         occurrence = selection.time == .occurred ? asked : nil
         window = selection.time == .occurred ? asked.readForOccurrence : asked
         keys = selection.msisdns.map { Set($0.map { Array($0.utf8) }) }
@@ -58,7 +58,9 @@ struct ReplayTask: Sendable {
             problems.append("eventsPerSecond: \(rate) is not at least 1")
         }
         if let problem = (occurrence ?? window).problem { problems.append(problem) }
-        if occurrence != nil, selection.late != nil { problems.append("late goes with the time received") }
+        if occurrence != nil, selection.maxLateness != nil {
+            problems.append("maxLateness requires the time received")
+        }
         if occurrence != nil, selection.from.isAge || selection.to.isAge {
             problems.append("an age goes with the time received; with the time occurred, give times")
         }
@@ -77,9 +79,8 @@ struct ReplayTask: Sendable {
         )
     }
 
-    /// Whether a record may be meant, as far as it tells before it is decoded.
-    func mayInclude(_ message: borrowing Message, _ window: ReplayWindow) -> Bool {
-        guard window.contains(message.timestamp) else { return false }
+    /// Whether a record of the window may be included, as far as its key tells.
+    func mayInclude(_ message: borrowing Message) -> Bool {
         guard let keys else { return true }
         return message.withKey { key in key.map { keys.contains(Array($0)) } ?? false }
     }

@@ -122,6 +122,21 @@ package final class MetricRegistry: Sendable {
         gone?.instrument.removed()
     }
 
+    /// Removes every instrument that has this value of a label, as ``remove(_:labels:)`` does one.
+    package func removeAll(labelled label: String, _ value: String) {
+        let gone: [Child] = state.withLock { state in
+            var gone: [Child] = []
+            for name in state.families.keys {
+                let children = state.families[name]?.children ?? []
+                func isMeant(_ child: Child) -> Bool { child.labels.contains { $0.name == label && $0.value == value } }
+                gone += children.filter(isMeant)
+                state.families[name]?.children = children.filter { !isMeant($0) }
+            }
+            return gone
+        }
+        for child in gone { child.instrument.removed() }
+    }
+
     /// Adds work to be done before every rendering: figures that are read rather than counted.
     ///
     /// It runs on the thread that renders, so it must not block, and must not render.

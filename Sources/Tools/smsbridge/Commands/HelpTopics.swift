@@ -12,16 +12,20 @@ enum HelpTopics {
     private static let exitCodes = """
         Every command ends with one of these:
 
-          0    done. serve: ended as asked; check: every promise holds as far as the cluster tells
-          1    not done, and why is on standard error. serve: it could not serve; check: a promise does not hold;
-               simulate: a callback was given up, refused for good or abandoned
-          2    the command line or the settings are wrong: every problem is named at once, and nothing was begun
-          3    a part of a file is damaged; what can be read of it was (spool)
-          4    ended early, or rows stay: run it again to go on (spool drain, replay, dlt redrive, quarantine redecode);
+          0    complete; also when there was nothing to do. serve: ended as asked; check: every promise holds
+          1    failed, and why is on standard error. serve: it could not serve; check: a promise does not hold;
+               simulate: a callback was given up, rejected for good or abandoned
+          2    usage: the command line or the settings are wrong; every problem is named at once, nothing was started
+          3    a part of the input is damaged or malformed; the rest was processed (spool)
+          4    interrupted, or records remain: run it again to resume (spool drain, replay, dlt, quarantine);
                parked rows go with spool drain --parked or spool discard
+          5    events lie behind an open transaction: run it again when it has ended (replay, dlt, quarantine)
+          6    a part of what was asked for has been deleted; what is left was processed (replay)
           130  ended at once by Ctrl-C, 143 by SIGTERM. What runs for long ends in order at the first of them, and so at
                the second; serve with 0
-          141  whoever read standard output has gone (| head)
+          141  the reader of standard output has gone (| head)
+
+        docs/exit-codes.md has the messages that belong to them.
         """
 
     private static let output = """

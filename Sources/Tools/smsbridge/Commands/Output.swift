@@ -72,6 +72,16 @@ enum Output {
         if let registry { sink.addMetrics(to: registry) }
         return Logger(sink: sink)
     }
+
+    /// A log for a command that speaks to a person: lines of text between its own, warnings and above unless the settings ask
+    /// for more.
+    static func messages(of command: String, _ log: BridgeSettings.Log) -> Logger {
+        let level = LogLevel(rawValue: log.level.rawValue) ?? .info
+        return Logger(
+            sink: LogSink(format: .text, level: level == .info ? .warning : level) { line in
+                Output.error("\(command): \(line)\n")
+            })
+    }
 }
 
 /// What a process ends with.
@@ -81,8 +91,12 @@ enum ExitCode {
     static let failure: Int32 = 1
     /// The command line or the settings are wrong.
     static let usage: Int32 = 2
-    /// A part of a file is damaged; what can be read of it was.
+    /// A part of a file is damaged or malformed; the rest of it was processed.
     static let damaged: Int32 = 3
-    /// Not everything is in Kafka: rows stay in the spool.
+    /// Interrupted, or records remain: the same command resumes.
     static let incomplete: Int32 = 4
+    /// Events lie behind an open transaction: the same command finds them when it has ended.
+    static let openTransaction: Int32 = 5
+    /// A part of what was asked for has been deleted.
+    static let deleted: Int32 = 6
 }

@@ -9,6 +9,7 @@ struct Progress {
     private let what: String
     private let total: Int64
     private let isTerminal = isatty(STDERR_FILENO) == 1
+    private let began = ContinuousClock.now
     private var last = ContinuousClock.now
     private var hasBar = false
 
@@ -17,11 +18,27 @@ struct Progress {
         self.total = total
     }
 
-    mutating func update(_ done: Int64) {
+    /// - Parameter detail: what to add to the line.
+    mutating func update(_ done: Int64, detail: () -> String = { "" }) {
         let (what, total) = (what, total)
-        guard total > 0 else { return update(share: nil) { "\(what) \(done)" } }
+        let rate = Double(done) / max(0.001, began.duration(to: .now) / .seconds(1))
+        guard total > 0 else { return update(share: nil) { "\(what) \(done)\(detail()), \(Int(rate))/s" } }
         let share = min(1, Double(max(0, done)) / Double(total))
-        update(share: share) { "\(what) \(done) of \(total) (\(Int(share * 100)) %)" }
+        update(share: share) {
+            let left = rate > 0 ? ", \(Self.text(seconds: Double(max(0, total - done)) / rate)) left" : ""
+            return "\(what) \(done) of \(total) (\(Int(share * 100)) %)\(detail()), \(Int(rate))/s\(left)"
+        }
+    }
+
+    /// `45s`, `3m20s`, `2h05m`.
+    static func text(seconds: Double) -> String {
+        let seconds = Int(min(max(0, seconds), 1e9).rounded(.up))
+        func pair(_ number: Int) -> String { (number < 10 ? "0" : "") + String(number) }
+        switch seconds {
+        case ..<60: return "\(seconds)s"
+        case ..<3_600: return "\(seconds / 60)m\(pair(seconds % 60))s"
+        default: return "\(seconds / 3_600)h\(pair(seconds / 60 % 60))m"
+        }
     }
 
     /// - Parameter share: how much of the work is done, 0 to 1; nil where nobody knows its end.

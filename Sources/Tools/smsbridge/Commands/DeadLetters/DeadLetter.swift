@@ -40,5 +40,5 @@ struct DeadLetter {
     /// The type, as in the topic's name.
     var type: String? { originalTopic?.split(separator: ".").last.map(String.init) }
     /// `partition:offset` in the dead-letter topic.
-    var place: String { "\(record.partition):\(record.offset)" }
+    var place: String { record.position }
 }

@@ -13,10 +13,10 @@ enum DeadLettersCommand {
     private static let causes = CommandOption<String>(
         "--cause", "KIND", .anyText("kind"), repeats: true, help: "Only this type of error. May be repeated.")
     private static let from = CommandOption<ReplayTime>(
-        "--from", "T", .replayTime, default: ReplayTime(text: "earliest", point: .earliest),
-        help: "From when on it failed: RFC 3339, or an age.")
+        "--from", "T", .replayTime, default: ReplayTime(text: "earliest", value: .earliest),
+        help: "Failed at or after T: RFC 3339, a date, or an age.")
     private static let to = CommandOption<ReplayTime>(
-        "--to", "T", .replayTime, default: ReplayTime(text: "now", point: .now), help: "Until before when it failed.")
+        "--to", "T", .replayTime, default: ReplayTime(text: "now", value: .now), help: "Failed before T.")
     private static let places = CommandOption<String>(
         "--at", "PARTITION:OFFSET", .anyText("place"), repeats: true,
         help: "Only this dead letter, as list shows it. May be repeated.")
@@ -25,10 +25,12 @@ enum DeadLettersCommand {
     private static let showsContent = CommandOption<Bool>(
         "--show-content", help: "Show numbers, texts, and what the error said, which may quote them.")
     private static let dryRun = CommandOption<Bool>("--dry-run", help: "Count only.")
-    private static let execute = CommandOption<Bool>("--execute", help: "Do it; else it is only counted.")
+    private static let execute = CommandOption<Bool>("--execute", help: "Apply it; default is a dry run.")
     private static let json = CommandOption<Bool>("--json", help: "Write JSON to standard output, an object a line.")
 
-    private static let filters: [any CommandOptionDeclaration] = [group, causes, SpoolCommands.types, from, to, places]
+    private static let filters: [any CommandOptionDeclaration] = [
+        group, causes, SpoolCommands.types, from, to, CommandWindow.timeZone, places,
+    ]
     private static let settings = Command.SettingsUse(needs: .kafka, sections: ["kafka", "topics"])
 
     static let command = Command(
@@ -68,21 +70,26 @@ enum DeadLettersCommand {
             return ExitCode.usage
         }
         let groupName = invocation.value(of: group) ?? ""
+        let window: ReplayWindow
+        do throws(WrongValue) { window = try CommandWindow(invocation, from: from, to: to).window } catch {
+            Output.error("\(name): \(error.detail ?? "the window is invalid")\n")
+            return ExitCode.usage
+        }
         do throws(ReplayFailure) {
             let interrupted = try stopSignal()
             let ledger = RecordLedger(
                 settings.kafkaClient, topic: "\(groupName)-dlt", marks: "smsbridge-dlt-\(groupName)")
             defer { ledger.close() }
             switch invocation.command {
-            case "dlt list": try list(invocation, ledger, interrupted)
-            case "dlt show": try show(invocation, ledger, interrupted)
-            case "dlt redrive": try redrive(invocation, settings, ledger, interrupted)
-            default: try discard(invocation, ledger, interrupted)
+            case "dlt list": try list(invocation, window, ledger, interrupted)
+            case "dlt show": try show(invocation, window, ledger, interrupted)
+            case "dlt redrive": try redrive(invocation, window, settings, ledger, interrupted)
+            default: try discard(invocation, window, ledger, interrupted)
             }
-            return interrupted.wait(milliseconds: 0) ? ExitCode.incomplete : ExitCode.success
+            return ledger.exitCode(name, interrupted)
         } catch {
             Output.error("\(name): \(error.message)\n")
-            return ExitCode.failure
+            return error.exitCode
         }
     }
 
@@ -96,9 +103,7 @@ enum DeadLettersCommand {
         }
     }
 
-    private static func isMeant(_ letter: DeadLetter, _ invocation: Invocation) -> Bool {
-        let window = ReplayWindow(
-            from: invocation.value(of: from)?.point ?? .earliest, to: invocation.value(of: to)?.point ?? .now)
+    private static func isMeant(_ letter: DeadLetter, _ invocation: Invocation, _ window: ReplayWindow) -> Bool {
         let types = invocation.values(of: SpoolCommands.types)
         let causes = invocation.values(of: self.causes)
         let places = invocation.values(of: self.places)
@@ -109,12 +114,12 @@ enum DeadLettersCommand {
     // MARK: Looking
 
     private static func list(
-        _ invocation: Invocation, _ ledger: RecordLedger, _ interrupted: StopSignal
+        _ invocation: Invocation, _ window: ReplayWindow, _ ledger: RecordLedger, _ interrupted: StopSignal
     ) throws(ReplayFailure) {
         var count = 0
         try ledger.forEach(all: invocation.isOn(all), until: interrupted) { record, isOpen in
             let letter = DeadLetter(record)
-            guard isMeant(letter, invocation) else { return true }
+            guard isMeant(letter, invocation, window) else { return true }
             count += 1
             let time = EventTime(millisecondsSinceEpoch: record.timestamp).rfc3339
             if invocation.isOn(json) {
@@ -140,14 +145,14 @@ enum DeadLettersCommand {
     }
 
     private static func show(
-        _ invocation: Invocation, _ ledger: RecordLedger, _ interrupted: StopSignal
+        _ invocation: Invocation, _ window: ReplayWindow, _ ledger: RecordLedger, _ interrupted: StopSignal
     ) throws(ReplayFailure) {
         let showsContent = invocation.isOn(showsContent)
         let printer = EventPrinter(showsContent: showsContent)
         var count = 0
         try ledger.forEach(all: invocation.isOn(all), until: interrupted) { record, isOpen in
             let letter = DeadLetter(record)
-            guard isMeant(letter, invocation) else { return true }
+            guard isMeant(letter, invocation, window) else { return true }
             if count > 0 { Output.line("") }
             count += 1
             Output.line("at        \(letter.place)\(isOpen ? "" : "  done")")
@@ -182,11 +187,12 @@ enum DeadLettersCommand {
     private static let batch = 1_000
 
     private static func redrive(
-        _ invocation: Invocation, _ settings: BridgeSettings, _ ledger: RecordLedger, _ interrupted: StopSignal
+        _ invocation: Invocation, _ window: ReplayWindow, _ settings: BridgeSettings, _ ledger: RecordLedger,
+        _ interrupted: StopSignal
     ) throws(ReplayFailure) {
         let isDryRun = invocation.isOn(dryRun)
         let topic = "\(invocation.value(of: group) ?? "")-redrive"
-        let sender = isDryRun ? nil : try RecordSender(settings.kafkaClient, topics: [topic])
+        let sender = isDryRun ? nil : try RecordSender(settings.kafkaClient, topics: [topic], until: interrupted)
         defer { sender?.close() }
         var count = 0
         var waiting = 0
@@ -196,7 +202,7 @@ enum DeadLettersCommand {
             waiting = 0
         }
         try ledger.forEach(until: interrupted) { record, _ throws(ReplayFailure) in
-            guard isMeant(DeadLetter(record), invocation) else { return true }
+            guard isMeant(DeadLetter(record), invocation, window) else { return true }
             guard let sender else {
                 count += 1
                 return true
@@ -219,12 +225,12 @@ enum DeadLettersCommand {
     }
 
     private static func discard(
-        _ invocation: Invocation, _ ledger: RecordLedger, _ interrupted: StopSignal
+        _ invocation: Invocation, _ window: ReplayWindow, _ ledger: RecordLedger, _ interrupted: StopSignal
     ) throws(ReplayFailure) {
         let isExecuted = invocation.isOn(execute)
         var count = 0
         try ledger.forEach(until: interrupted) { record, _ throws(ReplayFailure) in
-            guard isMeant(DeadLetter(record), invocation) else { return true }
+            guard isMeant(DeadLetter(record), invocation, window) else { return true }
             if isExecuted {
                 do throws(ReplayFailure) { try ledger.finish(record) } catch {
                     try ledger.keep()

@@ -7,11 +7,10 @@ import SMSPortalEvents
 /// `smsbridge quarantine`: callbacks that were not understood.
 enum QuarantineCommand {
     private static let from = CommandOption<ReplayTime>(
-        "--from", "T", .replayTime, default: ReplayTime(text: "earliest", point: .earliest),
-        help: "From when on it was received: RFC 3339, or an age.")
+        "--from", "T", .replayTime, default: ReplayTime(text: "earliest", value: .earliest),
+        help: "Received at or after T: RFC 3339, a date, or an age.")
     private static let to = CommandOption<ReplayTime>(
-        "--to", "T", .replayTime, default: ReplayTime(text: "now", point: .now),
-        help: "Until before when it was received.")
+        "--to", "T", .replayTime, default: ReplayTime(text: "now", value: .now), help: "Received before T.")
     private static let reasons = CommandOption<String>(
         "--reason", "REASON", .anyText("reason"), repeats: true,
         help: "Only this reason, as list shows it. May be repeated.")
@@ -22,10 +21,18 @@ enum QuarantineCommand {
         "--all", help: "Those that were redecoded, too, as far as the topic keeps them.")
     private static let refused = CommandOption<Bool>(
         "--refused", help: "Send events that Kafka refused to their topics again, too: once those take them.")
+    private static let timestamp = CommandOption<ReplayTimestamp>(
+        "--timestamp", "WHICH", .word("timestamp"), default: .original,
+        help: "Record timestamp: original or now. With now, the header replay-timestamp has the original.")
+    private static let acceptLoss = CommandOption<Bool>(
+        "--accept-loss", help: "Publish events that their topic's retention will delete.")
     private static let dryRun = CommandOption<Bool>("--dry-run", help: "Count only.")
     private static let json = CommandOption<Bool>("--json", help: "Write JSON to standard output, an object a line.")
 
-    private static let filters: [any CommandOptionDeclaration] = [reasons, from, to, places]
+    private static let showsContent = CommandOption<Bool>(
+        "--show-content", help: "Show the request with its numbers and texts.")
+
+    private static let filters: [any CommandOptionDeclaration] = [reasons, from, to, CommandWindow.timeZone, places]
     private static let settings = Command.SettingsUse(needs: .kafka, sections: ["kafka", "topics", "events"])
 
     static let command = Command(
@@ -36,10 +43,12 @@ enum QuarantineCommand {
                 options: filters + [all, json], settings: settings,
                 examples: [.init("of the last day", "smsbridge quarantine list --from 24h")]),
             Command(
-                "show", summary: "Callbacks as they came in",
-                discussion: "Prints what subscribers wrote.",
-                options: filters + [all], settings: settings,
-                examples: [.init("one of them", "smsbridge quarantine show --at 0:17")]),
+                "show", summary: "Everything known about quarantined callbacks",
+                discussion: "Of subscribers nothing is shown unless --show-content asks for it.",
+                options: filters + [all, showsContent], settings: settings,
+                examples: [
+                    .init("one of them, with its content", "smsbridge quarantine show --at 0:17 --show-content")
+                ]),
             Command(
                 "redecode", summary: "Decode again, as the settings say now, and publish what is understood",
                 discussion: """
@@ -47,9 +56,11 @@ enum QuarantineCommand {
                     topic of its type, with its first id and time, once. What still is not stays. A kill in between sends
                     at most the last 1,000 again, with the same ids. With --refused also events that were understood, and
                     that their topic refused for themselves, as they are: raise its max.message.bytes first.
-                    Exit codes: 0; 1 failed; 4 ended early.
+                    What is older than its topic keeps stays, unless --timestamp now or --accept-loss says otherwise.
+                    Exit codes: 0; 1 failed; 4 interrupted, or some that could be published were not; 5 some lie behind an open
+                    transaction.
                     """,
-                options: filters + [refused, dryRun, json], settings: settings,
+                options: filters + [refused, timestamp, acceptLoss, dryRun, json], settings: settings,
                 examples: [
                     .init(
                         "what would become of them", "smsbridge quarantine redecode --dry-run --config smsbridge.yaml")
@@ -57,59 +68,67 @@ enum QuarantineCommand {
         ])
 
     static func run(_ invocation: Invocation, _ settings: BridgeSettings) -> Int32 {
+        let name = "smsbridge \(invocation.command)"
+        let window: CommandWindow
+        do throws(WrongValue) { window = try CommandWindow(invocation, from: from, to: to) } catch {
+            Output.error("\(name): \(error.detail ?? "the window is invalid")\n")
+            return ExitCode.usage
+        }
         do throws(ReplayFailure) {
             let interrupted = try DeadLettersCommand.stopSignal()
             let topic = EventTopic.quarantine.name(prefix: settings.topics.prefix)
             let ledger = RecordLedger(settings.kafkaClient, topic: topic, marks: "smsbridge-redecode-\(topic)")
             defer { ledger.close() }
+            var isWhole = true
             switch invocation.command {
-            case "quarantine list": try list(invocation, ledger, interrupted)
-            case "quarantine show": try show(invocation, ledger, interrupted)
-            default: try redecode(invocation, settings, ledger, interrupted)
+            case "quarantine list": try list(invocation, window.window, ledger, interrupted)
+            case "quarantine show": try show(invocation, window.window, ledger, interrupted)
+            default: isWhole = try redecode(invocation, window, settings, ledger, interrupted)
             }
-            return interrupted.wait(milliseconds: 0) ? ExitCode.incomplete : ExitCode.success
+            let exitCode = ledger.exitCode(name, interrupted)
+            return exitCode == ExitCode.success && !isWhole ? ExitCode.incomplete : exitCode
         } catch {
-            Output.error("smsbridge \(invocation.command): \(error.message)\n")
-            return ExitCode.failure
+            Output.error("\(name): \(error.message)\n")
+            return error.exitCode
         }
     }
 
     /// The event of a record, when it is meant; nil for a record that is no event, which nobody can decode.
-    private static func event(_ record: ArchiveRecord, _ invocation: Invocation) -> Unrecognised? {
+    private static func event(
+        _ record: ArchiveRecord, _ invocation: Invocation, _ window: ReplayWindow
+    ) -> Unrecognised? {
         let headers = record.headers.map { EventRecord.Header(name: $0.name, value: $0.value) }
         guard case .unrecognised(let event)? = try? Event(value: record.value, headers: headers) else { return nil }
         let time = event.envelope.receivedAt.millisecondsSinceEpoch
-        return isMeant(record, at: time, reason: "\(event.reason)", invocation) ? event : nil
+        return isMeant(record, at: time, reason: "\(event.reason)", invocation, window) ? event : nil
     }
 
     private static func isMeant(
-        _ record: ArchiveRecord, at time: Int64, reason: String, _ invocation: Invocation
+        _ record: ArchiveRecord, at time: Int64, reason: String, _ invocation: Invocation, _ window: ReplayWindow
     ) -> Bool {
-        let window = ReplayWindow(
-            from: invocation.value(of: from)?.point ?? .earliest, to: invocation.value(of: to)?.point ?? .now)
         let reasons = invocation.values(of: self.reasons)
         let places = invocation.values(of: self.places)
         return window.contains(time) && (reasons.isEmpty || reasons.contains(reason))
-            && (places.isEmpty || places.contains("\(record.partition):\(record.offset)"))
+            && (places.isEmpty || places.contains(record.position))
     }
 
     // MARK: Looking
 
     private static func list(
-        _ invocation: Invocation, _ ledger: RecordLedger, _ interrupted: StopSignal
+        _ invocation: Invocation, _ window: ReplayWindow, _ ledger: RecordLedger, _ interrupted: StopSignal
     ) throws(ReplayFailure) {
         var count = 0
         var refused = 0
         try ledger.forEach(all: invocation.isOn(all), until: interrupted) { record, isOpen in
-            guard let event = event(record, invocation) else {
-                if let line = refusal(record, isOpen: isOpen, invocation) {
+            guard let event = event(record, invocation, window) else {
+                if let line = refusal(record, isOpen: isOpen, invocation, window) {
                     Output.line(line)
                     refused += 1
                 }
                 return true
             }
             count += 1
-            let place = "\(record.partition):\(record.offset)"
+            let place = record.position
             let time = event.envelope.receivedAt.rfc3339
             let route = event.envelope.raw.path
             let bytes = event.envelope.raw.query.count + event.envelope.raw.body.count
@@ -131,12 +150,14 @@ enum QuarantineCommand {
     }
 
     /// The line of an event that was understood, and that Kafka would not take in its topic; nil for any other record.
-    private static func refusal(_ record: ArchiveRecord, isOpen: Bool, _ invocation: Invocation) -> String? {
+    private static func refusal(
+        _ record: ArchiveRecord, isOpen: Bool, _ invocation: Invocation, _ window: ReplayWindow
+    ) -> String? {
         guard let refusal = Refusal(record),
-            isMeant(record, at: record.timestamp, reason: refusal.error, invocation)
+            isMeant(record, at: record.timestamp, reason: refusal.error, invocation, window)
         else { return nil }
         let (error, topic) = (printable(refusal.error), printable(refusal.topic))
-        let place = "\(record.partition):\(record.offset)"
+        let place = record.position
         let time = EventTime(millisecondsSinceEpoch: record.timestamp).rfc3339
         let bytes = record.value?.count ?? 0
         let id = printable(record.text(ofHeader: "ce_id") ?? "")
@@ -148,20 +169,24 @@ enum QuarantineCommand {
     }
 
     private static func show(
-        _ invocation: Invocation, _ ledger: RecordLedger, _ interrupted: StopSignal
+        _ invocation: Invocation, _ window: ReplayWindow, _ ledger: RecordLedger, _ interrupted: StopSignal
     ) throws(ReplayFailure) {
+        let showsContent = invocation.isOn(showsContent)
         var count = 0
         try ledger.forEach(all: invocation.isOn(all), until: interrupted) { record, isOpen in
-            guard let event = event(record, invocation) else { return true }
+            guard let event = event(record, invocation, window) else { return true }
             if count > 0 { Output.line("") }
             count += 1
             let raw = event.envelope.raw
-            Output.line("at        \(record.partition):\(record.offset)\(isOpen ? "" : "  done")")
+            Output.line("at        \(record.position)\(isOpen ? "" : "  done")")
             Output.line("received  \(event.envelope.receivedAt.rfc3339)")
             Output.line("reason    \(event.reason)\(event.detail.map { ": " + printable($0) } ?? "")")
-            Output.line("request   \(raw.method.rawValue) \(raw.path)\(raw.query.isEmpty ? "" : "?" + text(raw.query))")
+            // The names of its parameters may be anything, numbers among them.
+            func shown(_ bytes: [UInt8]) -> String { showsContent ? text(bytes) : "[\(bytes.count) bytes]" }
+            Output.line(
+                "request   \(raw.method.rawValue) \(raw.path)\(raw.query.isEmpty ? "" : "?" + shown(raw.query))")
             Output.line("content   \(raw.contentType)")
-            if !raw.body.isEmpty { Output.line("body      \(text(raw.body))") }
+            if !raw.body.isEmpty { Output.line("body      \(shown(raw.body))") }
             return true
         }
         if count == 0 { Output.error("smsbridge quarantine show: there is no such callback that is open\n") }
@@ -179,13 +204,15 @@ enum QuarantineCommand {
     private static let batch = 1_000
 
     private static func redecode(
-        _ invocation: Invocation, _ settings: BridgeSettings, _ ledger: RecordLedger, _ interrupted: StopSignal
-    ) throws(ReplayFailure) {
+        _ invocation: Invocation, _ window: CommandWindow, _ settings: BridgeSettings, _ ledger: RecordLedger,
+        _ interrupted: StopSignal
+    ) throws(ReplayFailure) -> Bool {
         let decoder: CallbackDecoder
         do throws(DecoderConfigurationError) { decoder = try CallbackDecoder(settings.decoder) } catch {
             throw ReplayFailure(message: "\(error)")
         }
         let isDryRun = invocation.isOn(dryRun)
+        let which = invocation.value(of: timestamp) ?? .original
         var sender: RecordSender?
         defer { sender?.close() }
         var becomes: [String: Int] = [:]
@@ -198,18 +225,33 @@ enum QuarantineCommand {
         }
         let topics = EventTopic.allCases.filter { $0 != .quarantine }
         let names = topics.map { $0.name(prefix: settings.topics.prefix) }
+        let check = try TargetCheck(
+            names, settings.kafkaClient, timestamp: which, acceptsLoss: invocation.isOn(acceptLoss),
+            command: "smsbridge quarantine redecode")
+        /// Records that could be published and were not.
+        var held = 0
+        var advice: String?
+        func isHeld(_ time: Int64, _ topic: String) -> Bool {
+            guard let problem = check.problem(of: time, in: topic) else { return false }
+            left[problem, default: 0] += 1
+            held += 1
+            advice = advice ?? TargetCheck.advice(topic)
+            return true
+        }
         try ledger.forEach(until: interrupted) { record, _ throws(ReplayFailure) in
-            guard let event = event(record, invocation) else {
+            guard let event = event(record, invocation, window.window) else {
                 guard invocation.isOn(refused), let refusal = Refusal(record),
-                    isMeant(record, at: record.timestamp, reason: refusal.error, invocation)
+                    isMeant(record, at: record.timestamp, reason: refusal.error, invocation, window.window)
                 else { return true }
                 guard let index = names.firstIndex(of: refusal.topic) else {
                     left["refused in a topic that is not this bridge's", default: 0] += 1
                     return true
                 }
+                guard !isHeld(record.timestamp, refusal.topic) else { return true }
                 if !isDryRun {
-                    guard try again(record, in: refusal.topic, settings) else {
+                    guard try again(record, in: refusal.topic, which, settings, interrupted) else {
                         left["refused again in \(refusal.topic)", default: 0] += 1
+                        held += 1
                         return true
                     }
                     try ledger.finish(record)
@@ -226,6 +268,8 @@ enum QuarantineCommand {
             again.envelope.id = event.envelope.id
             again.envelope.idBasis = event.envelope.idBasis
             let new = again.record()
+            let topic = new.topic.name(prefix: settings.topics.prefix)
+            guard !isHeld(new.timestamp.millisecondsSinceEpoch, topic) else { return true }
             guard !isDryRun else {
                 becomes[new.topic.suffix, default: 0] += 1
                 return true
@@ -235,11 +279,11 @@ enum QuarantineCommand {
                 let count = becomes.values.reduce(0, +)
                 throw ReplayFailure(message: "after \(count), which were published: \(error.message)")
             }
-            let topic = new.topic.name(prefix: settings.topics.prefix)
-            if sender == nil { sender = try RecordSender(settings.kafkaClient, topics: [topic]) }
+            if sender == nil { sender = try RecordSender(settings.kafkaClient, topics: [topic], until: interrupted) }
+            var headers = new.headers.map { ArchiveRecord.Header(name: $0.name, value: $0.value) }
             try sender?.send(
-                topic: topic, key: new.key, value: new.value, timestamp: new.timestamp.millisecondsSinceEpoch,
-                headers: new.headers.map { .init(name: $0.name, value: $0.value) })
+                topic: topic, key: new.key, value: new.value,
+                timestamp: which.time(of: new.timestamp.millisecondsSinceEpoch, &headers), headers: headers)
             becomes[new.topic.suffix, default: 0] += 1
             waiting += 1
             if waiting >= batch { try settle() }
@@ -247,24 +291,29 @@ enum QuarantineCommand {
         }
         try settle()
         tell(invocation, becomes, left, isDryRun: isDryRun)
+        if let advice { Output.error("smsbridge quarantine redecode: for those that are too old \(advice)\n") }
+        return held == 0
     }
 
     /// Sends an event to the topic that refused it, by itself: one that is refused again must not hold back the others.
     ///
     /// - Returns: whether it was taken.
     private static func again(
-        _ record: ArchiveRecord, in topic: String, _ settings: BridgeSettings
+        _ record: ArchiveRecord, in topic: String, _ which: ReplayTimestamp, _ settings: BridgeSettings,
+        _ interrupted: StopSignal
     ) throws(ReplayFailure) -> Bool {
-        let sender = try RecordSender(settings.kafkaClient, topics: [topic])
+        let sender = try RecordSender(settings.kafkaClient, topics: [topic], until: interrupted)
         defer { sender.close() }
         do throws(ReplayFailure) {
+            var headers = record.headers.filter { !Refusal.headers.contains($0.name) }
             try sender.send(
-                topic: topic, key: record.key, value: record.value, timestamp: record.timestamp,
-                headers: record.headers.filter { !Refusal.headers.contains($0.name) })
+                topic: topic, key: record.key, value: record.value,
+                timestamp: which.time(of: record.timestamp, &headers),
+                headers: headers)
             try sender.flush()
             return true
         } catch {
-            Output.error("smsbridge quarantine redecode: \(record.partition):\(record.offset): \(error.message)\n")
+            Output.error("smsbridge quarantine redecode: \(record.position): \(error.message)\n")
             return false
         }
     }

@@ -1,11 +1,13 @@
 import SMSBridgeKafka
 import SMSPortalEvents
 
-/// A record with its place, as a line of an archive has it.
+/// A record as a line of NDJSON: what `replay --to-file`, `tail --json` and `spool export` write, and `replay --from-file` and
+/// `spool import` read.
 ///
-/// One JSON object a line: `topic`, `partition`, `offset`, `timestamp` (milliseconds), `key` (text, or null), `headers` (an
-/// object; a value is text or null), `value` (the object as it is in Kafka, or null). What is no such thing stands in
-/// `keyHex` and `valueHex`, and in `headersHex` as `NAME:VALUE,…`, names and values in hexadecimal, null without a colon.
+/// One JSON object a line: `topic`, `partition` and `offset` (of records that come from Kafka), `timestamp` (milliseconds),
+/// `key` (text, or null), `headers` (an object; a value is text or null), `value` (the object as it is in Kafka, or null), and of
+/// rows of a spool `state`, of parked ones `reason`. What is no such thing is in `keyHex` and `valueHex`, and in `headersHex`
+/// as `NAME:VALUE,…`, names and values in hexadecimal, null without a colon. `schemas/record-line.json` describes it.
 struct ArchiveRecord: Sendable, Equatable {
     struct Header: Sendable, Equatable {
         var name: String
@@ -13,16 +15,21 @@ struct ArchiveRecord: Sendable, Equatable {
     }
 
     var topic: String
-    var partition: Int32
-    var offset: Int64
+    /// nil, as the offset, for a record that was not read from Kafka.
+    var partition: Int32?
+    var offset: Int64?
     var timestamp: Int64
     var key: [UInt8]?
     var headers: [Header]
     var value: [UInt8]?
+    /// Of a row of a spool: `waiting` or `parked`.
+    var state: String?
+    /// Of a parked row: why.
+    var reason: String?
 
     init(
-        topic: String, partition: Int32, offset: Int64, timestamp: Int64, key: [UInt8]?, headers: [Header],
-        value: [UInt8]?
+        topic: String, partition: Int32?, offset: Int64?, timestamp: Int64, key: [UInt8]?, headers: [Header],
+        value: [UInt8]?, state: String? = nil, reason: String? = nil
     ) {
         self.topic = topic
         self.partition = partition
@@ -31,6 +38,8 @@ struct ArchiveRecord: Sendable, Equatable {
         self.key = key
         self.headers = headers
         self.value = value
+        self.state = state
+        self.reason = reason
     }
 
     init(_ message: borrowing Message) {
@@ -40,14 +49,22 @@ struct ArchiveRecord: Sendable, Equatable {
             headers: message.headers.map { Header(name: $0.name, value: $0.value) }, value: message.value)
     }
 
-    /// `topic/partition/offset`.
-    var place: String { "\(topic)/\(partition)/\(offset)" }
+    /// `topic/partition/offset`; nil for a record that was not read from Kafka.
+    var origin: String? {
+        guard let partition, let offset else { return nil }
+        return "\(topic)/\(partition)/\(offset)"
+    }
+
+    /// `partition:offset`, as the commands list and select records.
+    var position: String { "\(partition.map(String.init) ?? "?"):\(offset.map(String.init) ?? "?")" }
 
     // MARK: Writing
 
     /// With its line feed.
     func append(to line: inout [UInt8]) {
-        line += "{\"topic\":\(JSONText.string(topic)),\"partition\":\(partition),\"offset\":\(offset)".utf8
+        line += "{\"topic\":\(JSONText.string(topic))".utf8
+        if let partition { line += ",\"partition\":\(partition)".utf8 }
+        if let offset { line += ",\"offset\":\(offset)".utf8 }
         line += ",\"timestamp\":\(timestamp),\"key".utf8
         Self.append(text: key, to: &line)
         // An object has each name once.
@@ -78,6 +95,8 @@ struct ArchiveRecord: Sendable, Equatable {
             line += value
         case .some(let value): line += "Hex\":\"\(Self.hexadecimal(value))\"".utf8
         }
+        if let state { line += ",\"state\":\(JSONText.string(state))".utf8 }
+        if let reason { line += ",\"reason\":\(JSONText.string(reason))".utf8 }
         line += "}\n".utf8
     }
 
@@ -103,8 +122,19 @@ struct ArchiveRecord: Sendable, Equatable {
         func number<N: FixedWidthInteger>(_ name: String) throws(Malformed) -> N {
             guard let found = member(name), found.kind == .literal,
                 let number = N(String(decoding: found.value, as: UTF8.self))
-            else { throw Malformed(message: "\(name): not there, or no whole number") }
+            else { throw Malformed(message: "\(name): missing, or not a whole number") }
             return number
+        }
+        func optionalNumber<N: FixedWidthInteger>(_ name: String) throws(Malformed) -> N? {
+            guard let found = member(name), found.kind != .null else { return nil }
+            let value: N = try number(name)
+            guard value >= 0 else { throw Malformed(message: "\(name): negative") }
+            return value
+        }
+        func optionalText(_ name: String) throws(Malformed) -> String? {
+            guard let found = member(name), found.kind != .null else { return nil }
+            guard let text = found.text else { throw Malformed(message: "\(name): not text") }
+            return text
         }
         func bytes(_ name: String, _ kind: JSONMember.Kind) throws(Malformed) -> [UInt8]? {
             if let hex = member("\(name)Hex") {
@@ -113,7 +143,7 @@ struct ArchiveRecord: Sendable, Equatable {
                 }
                 return bytes
             }
-            guard let found = member(name) else { throw Malformed(message: "\(name): not there") }
+            guard let found = member(name) else { throw Malformed(message: "\(name): missing") }
             if found.kind == .null { return nil }
             guard found.kind == kind else {
                 throw Malformed(message: "\(name): neither \(kind == .text ? "text" : "an object") nor null")
@@ -121,12 +151,15 @@ struct ArchiveRecord: Sendable, Equatable {
             return found.value
         }
         guard let topic = member("topic")?.text, !topic.isEmpty else {
-            throw Malformed(message: "topic: not there, or no text")
+            throw Malformed(message: "topic: missing, or not text")
         }
         self.init(
-            topic: topic, partition: try number("partition"), offset: try number("offset"),
+            topic: topic, partition: try optionalNumber("partition"), offset: try optionalNumber("offset"),
             timestamp: try number("timestamp"), key: try bytes("key", .text), headers: try Self.headers(members),
-            value: try bytes("value", .nested))
+            value: try bytes("value", .nested), state: try optionalText("state"), reason: try optionalText("reason"))
+        guard (partition == nil) == (offset == nil) else {
+            throw Malformed(message: "partition and offset: one without the other")
+        }
     }
 
     private static func headers(_ members: [JSONMember]) throws(Malformed) -> [Header] {
@@ -147,7 +180,7 @@ struct ArchiveRecord: Sendable, Equatable {
         }
         guard let headers = members.last(where: { $0.name == "headers" }), headers.kind == .nested,
             let pairs = JSONMember.members(of: headers.value).members
-        else { throw Malformed(message: "headers: not there, or no object") }
+        else { throw Malformed(message: "headers: missing, or not an object") }
         var all: [Header] = []
         for pair in pairs {
             guard pair.kind == .text || pair.kind == .null else {

@@ -33,6 +33,16 @@ final class RecordLedger {
 
     func close() { sender?.close() }
 
+    /// What could not be read because a transaction is open.
+    private(set) var blocked: [BlockedRange] = []
+
+    /// What a command that has read its records ends with, after saying why it is not complete.
+    func exitCode(_ command: String, _ interrupted: StopSignal) -> Int32 {
+        if interrupted.wait(milliseconds: 0) { return ExitCode.incomplete }
+        for range in blocked { Output.error("\(command): \(range): run it again when the transaction has ended\n") }
+        return blocked.isEmpty ? ExitCode.success : ExitCode.openTransaction
+    }
+
     /// Visits the records that are open, in order of partition and offset within each; with `all`, the others too.
     ///
     /// - Parameter body: false ends it.
@@ -60,7 +70,7 @@ final class RecordLedger {
         _ reader: RangeReader, until interrupted: StopSignal, _ body: (ArchiveRecord) throws(ReplayFailure) -> Bool
     ) throws(ReplayFailure) {
         var told = false
-        while !reader.isDone, !interrupted.wait(milliseconds: 0) {
+        while !reader.hasEnded, !interrupted.wait(milliseconds: 0) {
             let record: ArchiveRecord?
             do throws(ReplayError) {
                 let message = try reader.next(timeout: 100) { error in
@@ -74,13 +84,16 @@ final class RecordLedger {
             guard let record else { continue }
             guard try body(record) else { return }
         }
+        blocked += reader.blocked
     }
 
     private func isOpen(_ record: ArchiveRecord, _ plan: ReplayPlan) -> Bool {
-        guard let offsets = done[record.partition], offsets.contains(record.offset) else { return true }
+        guard let partition = record.partition, let offset = record.offset, let offsets = done[partition],
+            offsets.contains(offset)
+        else { return true }
         guard record.timestamp > offsets.newest else { return false }
         // The topic was deleted and made again: the marks are of the one that was.
-        done[record.partition] = DoneOffsets(low: record.offset)
+        done[partition] = DoneOffsets(low: offset)
         return true
     }
 
@@ -121,6 +134,8 @@ final class RecordLedger {
             known[partition] = offsets
             return true
         }
+        // The newest of them may be the one that counts.
+        if let range = blocked.first { throw ReplayFailure(message: "\(range)", exitCode: ExitCode.openTransaction) }
         return known
     }
 
@@ -129,14 +144,15 @@ final class RecordLedger {
     ///
     /// - Throws: `ReplayFailure` when it cannot be kept: this record is not to be dealt with.
     func finish(_ record: ArchiveRecord) throws(ReplayFailure) {
+        guard let partition = record.partition, let offset = record.offset else { return }
         try prepare()
-        guard done[record.partition, default: DoneOffsets()].insert(record.offset, time: record.timestamp) else {
+        guard done[partition, default: DoneOffsets()].insert(offset, time: record.timestamp) else {
             throw ReplayFailure(
                 message:
-                    "\(topic)[\(record.partition)]: \(DoneOffsets.mostStretches) open ones lie between those that are done with, and no more can be kept; deal with older ones first"
+                    "\(topic)[\(partition)]: \(DoneOffsets.mostStretches) open ones lie between those that are done with, and no more can be kept; deal with older ones first"
             )
         }
-        changed.insert(record.partition)
+        changed.insert(partition)
     }
 
     /// Writes down what was finished; blocks until Kafka has it.

@@ -8,15 +8,20 @@ import Glibc
 import Darwin
 #endif
 
-/// Why records could not be read again, or sent; for a person.
+/// Why records could not be read or sent; for a person.
 struct ReplayFailure: Error {
     let message: String
+    var exitCode = ExitCode.failure
 }
 
 /// Sends records, and knows when all of them are acknowledged (`acks=all`, idempotent).
 final class RecordSender {
     private let producer: ProducerThread
     private let flight: Flight
+    private let interrupted: StopSignal?
+    /// When waiting for acknowledgements ends, once the command was interrupted.
+    private var deadline: ContinuousClock.Instant?
+    private var isAbandoned = false
 
     /// How much may wait for its acknowledgement: half of what librdkafka's queue holds, for headers and the largest record.
     private static let window = Load(records: 20_000, bytes: 64 << 20)
@@ -24,9 +29,15 @@ final class RecordSender {
     private static let half = Load(records: window.records / 2, bytes: window.bytes / 2)
     /// How long Kafka may be away before a record counts as refused, in milliseconds.
     private static let patience = 120_000
+    /// How long acknowledgements are waited for after an interruption.
+    private static let grace = Duration.seconds(5)
 
+    /// - Parameter interrupted: bounds every wait once it is set.
     /// - Throws: `ReplayFailure` when one of the topics does not exist, or Kafka does not answer.
-    init(_ client: ClientConfiguration, topics: [String]) throws(ReplayFailure) {
+    init(
+        _ client: ClientConfiguration, topics: [String], until interrupted: StopSignal? = nil
+    ) throws(ReplayFailure) {
+        self.interrupted = interrupted
         do {
             let asker = try Client.silent(client)
             defer { asker.destroy() }
@@ -87,11 +98,31 @@ final class RecordSender {
     /// Waits until all are acknowledged.
     func flush() throws(ReplayFailure) { try wait(for: .none) }
 
-    func close() { producer.close() }
+    func close() {
+        if isAbandoned { producer.purge() }
+        producer.close()
+    }
 
     private func wait(for load: Load) throws(ReplayFailure) {
-        do throws(KafkaError) { try flight.wait(for: load) } catch {
-            throw ReplayFailure(message: "Kafka has refused a record: \(error.message)")
+        do {
+            while try !flight.wait(for: load) {
+                guard let interrupted, interrupted.wait(milliseconds: 0) else { continue }
+                let end = deadline ?? .now + Self.grace
+                deadline = end
+                guard ContinuousClock.now < end else {
+                    isAbandoned = true
+                    throw ReplayFailure(
+                        message:
+                            "interrupted, and Kafka has not acknowledged \(flight.count) records: they may arrive twice",
+                        exitCode: ExitCode.incomplete)
+                }
+            }
+        } catch let error as KafkaError {
+            throw ReplayFailure(message: "record rejected by Kafka: \(error.message)")
+        } catch let error as ReplayFailure {
+            throw error
+        } catch {
+            throw ReplayFailure(message: "\(error)")
         }
     }
 
@@ -144,17 +175,23 @@ final class RecordSender {
             state.withLock { $0.failure == nil && $0.load.fits(limit) }
         }
 
-        func wait(for limit: Load) throws(KafkaError) {
-            while true {
+        var count: Int { state.withLock { $0.load.records } }
+
+        /// Waits up to half a second.
+        ///
+        /// - Returns: whether no more than this is on its way.
+        func wait(for limit: Load) throws(KafkaError) -> Bool {
+            for attempt in 0..<2 {
                 let (isOver, failure) = state.withLock { state in
                     let isOver = state.failure != nil || state.load.fits(limit)
                     state.awaited = isOver ? nil : limit
                     return (isOver, state.failure)
                 }
                 if let failure { throw failure }
-                if isOver { return }
-                bell.wait(milliseconds: 1_000)
+                if isOver || attempt == 1 { return isOver }
+                bell.wait(milliseconds: 500)
             }
+            return false
         }
     }
 }

@@ -2,70 +2,68 @@ import SMSBridgeKafka
 import SMSBridgeReplaying
 import SMSBridgeSettings
 
-/// `smsbridge replay --to-group`: a group that has stopped begins again at another place.
+/// `smsbridge replay --to-group`: moves the committed offsets of a stopped group.
 struct GroupRewind {
     private let invocation: Invocation
     private let settings: BridgeSettings
+    private let window: CommandWindow
     private let group: String
 
-    init(_ invocation: Invocation, _ settings: BridgeSettings, group: String) {
+    init(_ invocation: Invocation, _ settings: BridgeSettings, _ window: CommandWindow, group: String) {
         self.invocation = invocation
         self.settings = settings
+        self.window = window
         self.group = group
     }
 
     func run() throws(ReplayFailure) -> Int32 {
-        do throws(any Error) {
+        Output.error("smsbridge replay: from \(window.text(window.window))\n")
+        do {
             let consumer = try Consumer(ConsumerConfiguration(client: settings.kafkaClient, group: group))
             defer { consumer.close() }
-            let plan: ReplayPlan
-            do throws(ReplayError) {
-                plan = try ReplayPlan(
-                    ReplayCommand.window(invocation), topics: ReplayCommand.topics(invocation, settings),
-                    client: consumer.client)
-            } catch {
-                throw ReplayFailure(message: error.message)
-            }
+            let client = try ReplayPlan.offsetClient(settings.kafkaClient)
+            defer { client.destroy() }
+            let plan = try ReplayPlan(
+                window.window, topics: ReplayCommand.topics(invocation, settings), client: client)
             for topic in plan.missingTopics { Output.error("smsbridge replay: \(topic) does not exist\n") }
-            let places = plan.partitions.map { TopicPartition($0.topic, $0.partition) }
-            let before = try consumer.committed(places, timeout: 10_000)
+            let before = try consumer.committed(plan.partitions.map(\.topicPartition), timeout: 10_000)
             let isExecuted = invocation.isOn(ReplayCommand.execute) && !invocation.isOn(ReplayCommand.dryRun)
             let rule = Rule(
                 isForced: invocation.isOn(ReplayCommand.force), isOfTypes: invocation.isGiven(ReplayCommand.types))
-            // Also for the view: who sees that a group is live stops it first.
-            let members = try consumer.client.memberCount(of: group, timeout: 10_000)
+            let use = try use()
             let lines = plan.partitions.indices.map { index in
                 let offsets = plan.partitions[index].offsets
                 return Line(
-                    place: places[index], before: before[index].offset,
-                    after: rule.place(before: before[index].offset, asked: offsets.lowerBound),
+                    partition: plan.partitions[index], before: before[index].offset,
+                    after: rule.offset(before: before[index].offset, asked: offsets.lowerBound),
                     end: offsets.upperBound)
             }
             let moves = lines.filter { $0.after != $0.before }
-            if isExecuted {
-                guard members == 0 else {
-                    throw ReplayFailure(
-                        message: "the group \(group) has \(members) members: stop them first, nothing was changed")
-                }
-                if !moves.isEmpty {
-                    try consumer.commit(
-                        moves.map { TopicPartition($0.place.topic, $0.place.partition, offset: $0.after) })
-                }
-            }
-            show(lines, members: members, isExecuted: isExecuted)
             if before.allSatisfy({ $0.offset == nil }), moves.isEmpty {
                 throw ReplayFailure(
                     message:
-                        "the group \(group) has no place in any of these topics: nothing to rewind. Is its name right? "
-                        + "One that is new begins at --from with --type and --force")
+                        "the group \(group) has no committed offset in any of these topics, so there is nothing to rewind: is its "
+                        + "name right? A new group starts at --from with --type, --force and --execute")
             }
-            for partition in plan.partitions where partition.beginsBehindDeleted {
+            if isExecuted {
+                guard use == .empty || use == .noGroup else {
+                    throw ReplayFailure(
+                        message: "the group \(group) has \(Self.text(use)): stop them first, nothing was changed")
+                }
+                try move(moves, consumer)
+            }
+            show(lines, use, isExecuted: isExecuted)
+            let truncated = plan.partitions.filter(\.isTruncated)
+            for partition in truncated {
                 Output.error(
-                    "smsbridge replay: \(partition.topic)[\(partition.partition)]: older records have been deleted\n")
+                    "smsbridge replay: \(partition.description) does not reach back to --from: older records have been deleted\n"
+                )
             }
-            return ExitCode.success
+            return truncated.isEmpty ? ExitCode.success : ExitCode.deleted
         } catch let error as KafkaError {
             throw ReplayFailure(message: "the group \(group): \(error.message)")
+        } catch let error as ReplayError {
+            throw ReplayFailure(message: error.message)
         } catch let error as ReplayFailure {
             throw error
         } catch {
@@ -73,22 +71,53 @@ struct GroupRewind {
         }
     }
 
-    /// Where a partition is put: never ahead of where the group stands, for the group would lose what lies between, and
-    /// nowhere where it has no place, for there it begins as it is set to.
+    /// Also for a dry run, which shows that the group has to be stopped.
+    private func use() throws(KafkaError) -> GroupUse {
+        let admin = try Admin(settings.kafkaClient)
+        defer { admin.close() }
+        return try admin.use(of: group, timeout: 10_000)
+    }
+
+    private func move(_ moves: [Line], _ consumer: Consumer) throws(ReplayFailure) {
+        guard !moves.isEmpty else { return }
+        do throws(KafkaError) {
+            try consumer.commit(
+                moves.map { TopicPartition($0.partition.topic, $0.partition.partition, offset: $0.after) },
+                timeout: 10_000)
+        } catch {
+            // What Kafka answers to a commit from outside when the group has members.
+            guard error.code == .unknownMember else {
+                throw ReplayFailure(message: "the group \(group): \(error.message)")
+            }
+            throw ReplayFailure(
+                message: "the group \(group) got members during this command: stop them first, nothing was changed")
+        }
+    }
+
+    private static func text(_ use: GroupUse) -> String {
+        switch use {
+        case .members(let count): "\(count) members"
+        case .membersOfUnknownCount: "members (of the new group protocol)"
+        case .empty, .noGroup: "no members"
+        }
+    }
+
+    /// Where a partition is moved: never ahead of the committed offset, for the group would lose what lies between, and
+    /// nowhere where there is none, for there the group starts as its configuration says.
     struct Rule {
         let isForced: Bool
-        /// Whether the topics were named: only then may a group get a place in one that it may never have read.
+        /// Whether the topics were named: only then may a group get an offset in one that it may never have read.
         let isOfTypes: Bool
 
-        /// - Returns: nil to leave it without a place.
-        func place(before: Int64?, asked: Int64) -> Int64? {
+        /// - Returns: nil to leave it without a committed offset.
+        func offset(before: Int64?, asked: Int64) -> Int64? {
             guard let before else { return isForced && isOfTypes ? asked : nil }
             return isForced ? asked : min(before, asked)
         }
     }
 
     private struct Line {
-        let place: TopicPartition
+        let partition: ReplayPlan.Partition
         let before: Int64?
         let after: Int64?
         let end: Int64
@@ -97,38 +126,39 @@ struct GroupRewind {
         var note: String {
             switch (before, after) {
             case (let before?, let after?) where after > before: "  forward: \(after - before) are skipped"
-            case (let before?, let after?) where after == before: "  stays: it stands at --from, or before it"
-            case (_, nil): "  no place: left alone"
+            case (let before?, let after?) where after == before: "  stays: it is at --from, or before it"
+            case (_, nil): "  no committed offset: left alone"
             default: ""
             }
         }
     }
 
-    private func show(_ lines: [Line], members: Int, isExecuted: Bool) {
+    private func show(_ lines: [Line], _ use: GroupUse, isExecuted: Bool) {
+        let isLive = use != .empty && use != .noGroup
         if invocation.isOn(ReplayCommand.json) {
             let partitions = lines.map { line in
-                "{\"topic\":\(JSONText.string(line.place.topic)),\"partition\":\(line.place.partition),"
-                    + "\"before\":\(line.before.map(String.init) ?? "null"),\"after\":\(line.after.map(String.init) ?? "null"),\"end\":\(line.end)}"
+                "{\"topic\":\(JSONText.string(line.partition.topic)),\"partition\":\(line.partition.partition),"
+                    + "\"before\":\(line.before.map(String.init) ?? "null"),\"after\":\(line.after.map(String.init) ?? "null"),"
+                    + "\"end\":\(line.end)}"
             }
+            let members = if case .members(let count) = use { "\(count)" } else { isLive ? "null" : "0" }
             return Output.line(
-                "{\"group\":\(JSONText.string(group)),\"members\":\(members),\"executed\":\(isExecuted),"
+                "{\"group\":\(JSONText.string(group)),\"members\":\(members),\"live\":\(isLive),\"executed\":\(isExecuted),"
                     + "\"partitions\":[\(partitions.joined(separator: ","))]}")
         }
         for line in lines {
             let before = line.before.map(String.init) ?? "none"
             let after = line.after.map(String.init) ?? "none"
             let left = line.after.map { "  (\(max(0, line.end - $0)) to read)" } ?? ""
-            Output.line(
-                "\(line.place.topic)[\(line.place.partition)]  \(before) -> \(after)  of \(line.end)\(left)\(line.note)"
-            )
+            Output.line("\(line.partition.description)  \(before) -> \(after)  of \(line.end)\(left)\(line.note)")
         }
         if !invocation.isOn(ReplayCommand.force), lines.contains(where: { $0.after == $0.before }) {
             Output.error(
-                "smsbridge replay: a group is only moved back, and only where it has a place; --force moves it forward, too\n"
+                "smsbridge replay: a group is only moved back, and only where it has a committed offset; --force moves it forward, too\n"
             )
         }
-        if isExecuted { return Output.error("smsbridge replay: the group \(group) begins there when it is started\n") }
-        let live = members > 0 ? "; the group has \(members) members, stop them first" : ""
-        Output.error("smsbridge replay: shown only: --execute does it\(live)\n")
+        if isExecuted { return Output.error("smsbridge replay: the group \(group) resumes there when it is started\n") }
+        let live = isLive ? "; the group has \(Self.text(use)), stop them first" : ""
+        Output.error("smsbridge replay: shown only: --execute applies it\(live)\n")
     }
 }

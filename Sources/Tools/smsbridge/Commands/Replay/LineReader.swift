@@ -10,13 +10,18 @@ final class LineReader {
     private static let longest = 64 << 20
 
     private let path: String
+    private let option: String
     private let descriptor: Int32
     private var buffer: [UInt8] = []
     private var at = 0
     private var isAtEnd = false
 
-    init(_ path: String) throws(ReplayFailure) {
+    /// - Parameters:
+    ///   - path: `-` for standard input.
+    ///   - option: how the command line names the file, for messages.
+    init(_ path: String, option: String) throws(ReplayFailure) {
         self.path = path
+        self.option = option
         descriptor = path == "-" ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else { throw failure() }
     }
@@ -24,7 +29,7 @@ final class LineReader {
     deinit { if descriptor > 2 { close(descriptor) } }
 
     private func failure() -> ReplayFailure {
-        ReplayFailure(message: "--from-file: cannot read \(path): \(String(cString: strerror(errno)))")
+        ReplayFailure(message: "\(option): cannot read \(path): \(String(cString: strerror(errno)))")
     }
 
     /// Without its line feed; nil at the end.
@@ -41,7 +46,7 @@ final class LineReader {
                 return at < buffer.count ? Array(buffer[at...]) : nil
             }
             guard buffer.count - at < Self.longest else {
-                throw ReplayFailure(message: "--from-file: \(path): a line is longer than \(Self.longest) bytes")
+                throw ReplayFailure(message: "\(option): \(path): a line is longer than \(Self.longest) bytes")
             }
             buffer.removeFirst(at)
             searched -= at

@@ -10,26 +10,33 @@ import SMSPortalEvents
 final class ReplayRun {
     private let invocation: Invocation
     private let settings: BridgeSettings
+    private let window: CommandWindow
     private let isDryRun: Bool
     private let keys: Set<[UInt8]>
     private let redecoder: Redecoder?
+    private let check: TargetCheck?
     private let interrupted: StopSignal
     private let events = EventReader()
     private let began = ContinuousClock.now
 
+    /// Records that were sent, or would be.
     private var sent = 0
     private var read: Int64 = 0
     private var missed: Int64 = 0
-    private var found: [String: Int] = [:]
+    /// Records sent per partition of the plan, in this run.
+    private var found: [Int64] = []
+    /// Whether Kafka did not answer the last commit, which was reported.
+    private var isCommitLate = false
 
-    /// How often the place is kept, with all that goes with it.
+    /// How often the position is committed, with all that goes with it.
     private static let checkpointInterval = Duration.seconds(1)
 
-    init(_ invocation: Invocation, _ settings: BridgeSettings) throws(ReplayFailure) {
+    init(_ invocation: Invocation, _ settings: BridgeSettings, _ window: CommandWindow) throws(ReplayFailure) {
         self.invocation = invocation
         self.settings = settings
+        self.window = window
         isDryRun = invocation.isOn(ReplayCommand.dryRun)
-        keys = Set(invocation.values(of: ReplayCommand.keys).map { Array($0.utf8) })
+        keys = Set(invocation.values(of: ReplayCommand.keys).compactMap(SubscriberKey.bytes))
         do {
             redecoder = invocation.isOn(ReplayCommand.redecode) ? try Redecoder(settings.decoder) : nil
             interrupted = try StopSignal()
@@ -37,6 +44,11 @@ final class ReplayRun {
             throw ReplayFailure(message: "\(error)")
         }
         Interrupts.handle { [interrupted] in interrupted.set() }
+        check = try invocation.value(of: ReplayCommand.toTopic).map { topic throws(ReplayFailure) in
+            try TargetCheck(
+                [topic], settings.kafkaClient, timestamp: invocation.value(of: ReplayCommand.timestamp) ?? .original,
+                acceptsLoss: invocation.isOn(ReplayCommand.acceptLoss), command: "smsbridge replay")
+        }
     }
 
     func run() throws(ReplayFailure) -> Int32 {
@@ -47,13 +59,13 @@ final class ReplayRun {
     // MARK: Out of Kafka
 
     private func replay() throws(ReplayFailure) -> Int32 {
-        let asked = ReplayCommand.window(invocation)
+        let asked = window.window
         let occurrence = invocation.value(of: ReplayCommand.by) == .occurred ? asked : nil
         let topics = ReplayCommand.topics(invocation, settings)
-        if let target = invocation.value(of: ReplayCommand.toTopic), topics.contains(target),
-            !invocation.isOn(ReplayCommand.force)
-        {
-            throw ReplayFailure(message: "--to-topic: \(target) is what is read: say --force")
+        Output.error("smsbridge replay: window \(window.text(asked))\n")
+        let target = invocation.value(of: ReplayCommand.toTopic)
+        if let target, topics.contains(target), !invocation.isOn(ReplayCommand.force) {
+            throw ReplayFailure(message: "--to-topic: \(target) is what is read: give --force")
         }
         let checkpoint = isDryRun ? nil : self.checkpoint(topics)
         let reader: RangeReader
@@ -64,75 +76,122 @@ final class ReplayRun {
         } catch {
             throw ReplayFailure(message: error.message)
         }
-        defer { reader.close() }
-        tellPlan(reader)
-        // One that has come to its end needs nothing: its file may have been taken away.
-        let sink = reader.isResumed && reader.isDone ? NoSink() : try makeSink(goesOn: reader.isResumed)
+        defer { reader.close(timeout: 2_000) }
+        if let missing = reader.plan.missingTopics.first, invocation.isGiven(ReplayCommand.types) {
+            throw ReplayFailure(message: "--type: \(missing) does not exist; nothing was read")
+        }
+        found = Array(repeating: 0, count: reader.plan.partitions.count)
+        reportPlan(reader, occurrence ?? reader.plan.window)
+        // A key selects few records: those are judged one by one.
+        if let target, let check, keys.isEmpty { try check.check(reader, target: target, zone: window.zone) }
+        // One that has come to its end needs nothing: its file may have been removed.
+        let sink = reader.isResumed && reader.isComplete ? NoSink() : try makeSink(resumes: reader.isResumed)
         defer { sink.close() }
-        // Not before the target is there: what is written down has begun, and only goes on.
+        // Not before the target is there: what is committed has begun, and only resumes.
         if let checkpoint, !reader.isResumed { try keep(reader, sink, checkpoint) }
-        let window = occurrence == nil ? reader.plan.window : asked
+        let selected = occurrence ?? reader.plan.window
         var progress = Progress("read", total: reader.plan.count)
         var pacer = Pacer(invocation.value(of: ReplayCommand.rate))
         var nextCheckpoint = ContinuousClock.now + Self.checkpointInterval
-        var told: Set<String> = []
+        var reported: Set<String> = []
         do throws(ReplayFailure) {
-            while !reader.isDone, !interrupted.wait(milliseconds: 0) {
-                if let record = try next(reader, window, isOccurrence: occurrence != nil, told: &told) {
+            while !reader.hasEnded, !interrupted.wait(milliseconds: 0) {
+                if let (record, index) = try next(reader, selected, isOccurrence: occurrence != nil, &reported) {
                     pacer.wait(interrupted)
-                    try sink.put(redecoder?.redecode(record) ?? record)
-                    sent += 1
-                    found["\(record.topic)[\(record.partition)]", default: 0] += 1
+                    try put(redecoder?.redecode(record) ?? record, into: sink)
+                    found[index] += 1
                 }
-                progress.update(reader.passed)
+                progress.update(reader.passed) { ", matched \(sent)" }
                 guard let checkpoint, ContinuousClock.now >= nextCheckpoint else { continue }
-                nextCheckpoint = .now + Self.checkpointInterval
                 try keep(reader, sink, checkpoint)
+                nextCheckpoint = .now + Self.checkpointInterval
             }
             try sink.flush()
-            if let checkpoint { try keep(reader, sink, checkpoint) }
+            if let checkpoint { try keep(reader, sink, checkpoint, isLast: true) }
         } catch {
             progress.end()
-            tellResume(checkpoint != nil)
+            reportResume(checkpoint != nil)
             throw error
         }
         progress.end()
-        read = reader.passed
-        tellResult(reader, isComplete: reader.isDone)
-        guard !reader.isDone else { return ExitCode.success }
-        tellResume(checkpoint != nil)
-        return ExitCode.incomplete
+        read = reader.progress.reduce(reader.passed) { $0 - $1.unread }
+        let exitCode = exitCode(reader)
+        reportResult(reader, selected, isComplete: exitCode == ExitCode.success)
+        if exitCode != ExitCode.success, exitCode != ExitCode.deleted { reportResume(checkpoint != nil) }
+        return exitCode
     }
 
-    /// The next record that is meant; nil when none came, or another one did.
+    /// What the run has come to, and the lines that say so.
+    private func exitCode(_ reader: RangeReader) -> Int32 {
+        guard reader.hasEnded else { return ExitCode.incomplete }
+        guard reader.isComplete else {
+            for range in reader.blocked {
+                Output.error(
+                    "smsbridge replay: \(range): it is not complete; run it again when the transaction has ended\n")
+            }
+            return ExitCode.openTransaction
+        }
+        for one in reader.progress where one.unread > 0 {
+            Output.error(
+                "smsbridge replay: \(one.planned.description): \(one.unread) offsets were not read, as --max-lateness says\n"
+            )
+        }
+        for one in reader.progress where one.afterLater > 0 {
+            Output.error(
+                "smsbridge replay: \(one.planned.description): \(one.afterLater) events of the window follow one that is later than "
+                    + "--max-lateness allows: a clock was ahead, or a spool was drained later\n")
+        }
+        let isTruncated = reader.plan.partitions.contains(where: \.isTruncated)
+        return isTruncated && !invocation.isOn(ReplayCommand.skipDeleted) ? ExitCode.deleted : ExitCode.success
+    }
+
+    private func put(_ record: ArchiveRecord, into sink: any ReplaySink) throws(ReplayFailure) {
+        if let target = invocation.value(of: ReplayCommand.toTopic),
+            let problem = check?.problem(of: record.timestamp, in: target)
+        {
+            try sink.flush()
+            let time = window.zone.text(of: record.timestamp)
+            throw ReplayFailure(
+                message:
+                    "\(problem), and a record is from \(time): \(TargetCheck.advice(target)). \(sent) were sent before it"
+            )
+        }
+        try sink.put(record)
+        sent += 1
+    }
+
+    /// The next record that is selected, and the index of its partition; nil when none arrived.
     private func next(
-        _ reader: RangeReader, _ window: ReplayWindow, isOccurrence: Bool, told: inout Set<String>
-    ) throws(ReplayFailure) -> ArchiveRecord? {
+        _ reader: RangeReader, _ selected: ReplayWindow, isOccurrence: Bool, _ reported: inout Set<String>
+    ) throws(ReplayFailure) -> (ArchiveRecord, Int)? {
         do throws(ReplayError) {
             var errors: [KafkaError] = []
             let message = try reader.next(timeout: 100) { errors.append($0) }
-            for error in errors where told.insert("\(error.code)").inserted {
+            for error in errors where reported.insert("\(error.code)").inserted {
                 Output.error("smsbridge replay: Kafka: \(error.message)\n")
             }
-            if reader.missed > missed {
-                Output.error("smsbridge replay: \(reader.missed - missed) offsets were deleted and are skipped\n")
-                missed = reader.missed
+            let missed = reader.progress.reduce(0) { $0 + $1.missed }
+            if missed > self.missed {
+                Output.error("smsbridge replay: \(missed - self.missed) offsets were deleted and are skipped\n")
+                self.missed = missed
             }
             guard let message else { return nil }
-            let isMeant =
-                keys.isEmpty || message.withKey { key in key.map { keys.contains(Array($0)) } ?? false }
-            guard isMeant else { return nil }
-            if !isOccurrence { return window.contains(message.timestamp) ? ArchiveRecord(message) : nil }
+            let isKey = keys.isEmpty || message.withKey { key in key.map { keys.contains(Array($0)) } ?? false }
+            guard isKey else { return nil }
             let record = ArchiveRecord(message)
-            let event = (record.value ?? []).withUnsafeBytes { value in
-                try? events.event(value: value, headers: [])
+            if isOccurrence {
+                let event = (record.value ?? []).withUnsafeBytes { value in
+                    try? events.event(value: value, headers: [])
+                }
+                let time =
+                    event.map { ($0.envelope.occurredAt ?? $0.receivedAt).millisecondsSinceEpoch } ?? record.timestamp
+                guard selected.contains(time) else { return nil }
             }
-            let time =
-                event.map { ($0.envelope.occurredAt ?? $0.receivedAt).millisecondsSinceEpoch } ?? record.timestamp
-            return window.contains(time) ? record : nil
+            return (record, reader.lastIndex)
         } catch {
-            let way = error.code == .deleted ? ". --skip-deleted goes on with what is left" : ""
-            throw ReplayFailure(message: error.message + way)
+            let advice = error.code == .deleted ? ". --skip-deleted goes on with what is left" : ""
+            throw ReplayFailure(
+                message: error.message + advice, exitCode: error.code == .deleted ? ExitCode.deleted : ExitCode.failure)
         }
     }
 
@@ -141,8 +200,9 @@ final class ReplayRun {
             let words = [
                 topics.joined(separator: ","), invocation.value(of: ReplayCommand.from)?.text ?? "",
                 invocation.value(of: ReplayCommand.to)?.text ?? "",
+                invocation.value(of: CommandWindow.timeZone)?.text ?? "",
                 invocation.value(of: ReplayCommand.by)?.rawValue ?? "",
-                invocation.values(of: ReplayCommand.keys).sorted().joined(separator: ","),
+                keys.map { String(decoding: $0, as: UTF8.self) }.sorted().joined(separator: ","),
                 invocation.value(of: ReplayCommand.toTopic) ?? "", invocation.value(of: ReplayCommand.toFile) ?? "",
                 invocation.isOn(ReplayCommand.redecode) ? "redecode" : "",
             ]
@@ -150,31 +210,51 @@ final class ReplayRun {
         }
     }
 
-    private func makeSink(goesOn: Bool) throws(ReplayFailure) -> any ReplaySink {
+    private func makeSink(resumes: Bool) throws(ReplayFailure) -> any ReplaySink {
         if isDryRun { return NoSink() }
         if let file = invocation.value(of: ReplayCommand.toFile) {
-            return try FileSink(file, goesOn: goesOn ? invocation.value(of: ReplayCommand.name) : nil)
+            return try FileSink(file, goesOn: resumes ? invocation.value(of: ReplayCommand.name) : nil)
         }
         return try TopicSink(
             settings.kafkaClient, topic: invocation.value(of: ReplayCommand.toTopic) ?? "",
-            name: invocation.value(of: ReplayCommand.name))
+            name: invocation.value(of: ReplayCommand.name),
+            timestamp: invocation.value(of: ReplayCommand.timestamp) ?? .original, until: interrupted)
     }
 
+    /// Commits the position once everything before it is stored. While Kafka does not answer, the replay waits for it, and
+    /// only the last commit has to succeed.
     private func keep(
-        _ reader: RangeReader, _ sink: any ReplaySink, _ checkpoint: ReplayCheckpoint
+        _ reader: RangeReader, _ sink: any ReplaySink, _ checkpoint: ReplayCheckpoint, isLast: Bool = false
     ) throws(ReplayFailure) {
         try sink.flush()
-        do throws(ReplayError) { try reader.commit(reader.positions, to: checkpoint) } catch {
-            throw ReplayFailure(message: error.message)
+        let before = reader.resumption?.matched ?? []
+        let matched = found.indices.map { found[$0] + (before.isEmpty ? 0 : before[$0]) }
+        let isInterrupted = interrupted.wait(milliseconds: 0)
+        do throws(ReplayError) {
+            try reader.commit(
+                reader.positions, matched: matched, to: checkpoint,
+                timeout: isInterrupted ? 3_000 : isLast ? 10_000 : 5_000)
+            isCommitLate = false
+        } catch {
+            guard error.cause?.isTransient == true, isInterrupted || !isLast else {
+                throw ReplayFailure(message: error.message)
+            }
+            if isInterrupted {
+                throw ReplayFailure(
+                    message: "\(error.message); what was sent since the last commit is sent again",
+                    exitCode: ExitCode.incomplete)
+            }
+            if !isCommitLate { Output.error("smsbridge replay: \(error.message); tried again\n") }
+            isCommitLate = true
         }
     }
 
     // MARK: Out of a file
 
     private func send(_ file: String) throws(ReplayFailure) -> Int32 {
-        let sink = try makeSink(goesOn: false)
+        let sink = try makeSink(resumes: false)
         defer { sink.close() }
-        let lines = try LineReader(file)
+        let lines = try LineReader(file, option: ReplayCommand.fromFile.flag)
         var pacer = Pacer(invocation.value(of: ReplayCommand.rate))
         var progress = Progress("sent", total: 0)
         var number = 0
@@ -189,103 +269,116 @@ final class ReplayRun {
             let record: ArchiveRecord
             do throws(ArchiveRecord.Malformed) { record = try ArchiveRecord(line: line) } catch {
                 try sink.flush()
-                let again = sent > 0 && !isDryRun ? ". \(Self.beginsAnew)" : ""
+                let again = sent > 0 && !isDryRun ? ". \(Self.startsOver)" : ""
                 throw ReplayFailure(
                     message:
                         "--from-file: \(file), line \(number): \(error.message); \(sent) records before it were sent\(again)"
                 )
             }
             pacer.wait(interrupted)
-            try sink.put(redecoder?.redecode(record) ?? record)
-            sent += 1
+            try put(redecoder?.redecode(record) ?? record, into: sink)
             progress.update(Int64(sent))
         }
         try sink.flush()
         progress.end()
         read = Int64(number)
-        tellResult(nil, isComplete: isWhole)
+        reportResult(nil, nil, isComplete: isWhole)
         guard !isWhole else { return ExitCode.success }
         if sent > 0, !isDryRun {
-            Output.error("smsbridge replay: ended early, behind line \(number) of \(file). \(Self.beginsAnew)\n")
+            Output.error("smsbridge replay: interrupted after line \(number) of \(file). \(Self.startsOver)\n")
         }
         return ExitCode.incomplete
     }
 
-    /// A file has no place that Kafka could keep.
-    private static let beginsAnew =
-        "Sent again, a file begins anew: repeats have the same event ids and the same replay-of"
+    /// Kafka keeps no position in a file.
+    private static let startsOver =
+        "Sent again, a file starts over: repeats have the same event ids and the same replay-of"
 
-    // MARK: What it says
+    // MARK: Reports
 
-    private func tellPlan(_ reader: RangeReader) {
+    private func reportPlan(_ reader: RangeReader, _ selected: ReplayWindow) {
         for topic in reader.plan.missingTopics {
-            Output.error("smsbridge replay: \(topic) does not exist, or may not be described: nothing of it is read\n")
+            Output.error("smsbridge replay: \(topic) does not exist: nothing of it is read\n")
         }
-        let cut = reader.plan.partitions.filter(\.beginsBehindDeleted)
-        if !cut.isEmpty {
-            let names = cut.map { "\($0.topic)[\($0.partition)]" }.joined(separator: ", ")
+        let truncated = reader.plan.partitions.filter(\.isTruncated)
+        if !truncated.isEmpty {
             Output.error(
-                "smsbridge replay: the topics do not reach back to --from, older records have been deleted: \(names)\n")
+                "smsbridge replay: the topics do not reach back to --from, older records have been deleted: "
+                    + "\(truncated.map(\.description).joined(separator: ", ")). --from earliest, or --skip-deleted, takes what is left\n"
+            )
         }
         if reader.isResumed {
-            Output.error("smsbridge replay: goes on, \(reader.plan.count) records are left to read\n")
+            let range = selected == window.window ? "" : " of the window \(window.text(selected))"
+            Output.error("smsbridge replay: resumed, \(reader.plan.count) records\(range) are left to read\n")
         } else if reader.plan.count == 0 {
             Output.error("smsbridge replay: there is no record in this range\n")
         }
-        if let late = invocation.value(of: ReplayCommand.late) {
-            Output.error("smsbridge replay: --late: what a spool published more than \(late) after --to is missed\n")
-        }
     }
 
-    private func tellResult(_ reader: RangeReader?, isComplete: Bool) {
-        let elapsed = began.duration(to: .now).components
-        let seconds = max(0.001, Double(elapsed.seconds) + Double(elapsed.attoseconds) / 1e18)
-        let rate = Int(Double(sent) / seconds)
+    private func reportResult(_ reader: RangeReader?, _ selected: ReplayWindow?, isComplete: Bool) {
+        let rate = Int(Double(sent) / max(0.001, began.duration(to: .now) / .seconds(1)))
         if isDryRun, !invocation.isOn(ReplayCommand.json) {
-            for partition in reader?.plan.partitions ?? [] where !partition.offsets.isEmpty {
-                let place = "\(partition.topic)[\(partition.partition)]"
+            for (index, partition) in (reader?.plan.partitions ?? []).enumerated() where !partition.offsets.isEmpty {
                 Output.line(
-                    "\(place)  offsets \(partition.offsets.lowerBound) to \(partition.offsets.upperBound - 1)  "
-                        + "\(found[place] ?? 0) records")
+                    "\(partition.description)  offsets \(partition.offsets.lowerBound) to \(partition.offsets.upperBound - 1)  "
+                        + "\(found[index]) records")
             }
             for (field, count) in redecoder?.differences.sorted(by: { $0.key < $1.key }) ?? [] {
                 Output.line("\(field)  differs in \(count) records")
             }
         }
+        let total = sent + Int(reader?.resumption?.matched.reduce(0, +) ?? 0)
         if invocation.isOn(ReplayCommand.json) {
-            let partitions = (reader?.plan.partitions ?? []).filter { !$0.offsets.isEmpty }.map { partition in
-                "{\"topic\":\(JSONText.string(partition.topic)),\"partition\":\(partition.partition),"
-                    + "\"from\":\(partition.offsets.lowerBound),\"to\":\(partition.offsets.upperBound),"
-                    + "\"records\":\(found["\(partition.topic)[\(partition.partition)]"] ?? 0)}"
-            }
-            let fields = (redecoder?.differences.sorted { $0.key < $1.key } ?? []).map {
-                "\(JSONText.string($0.key)):\($0.value)"
-            }
-            Output.line(
-                "{\"records\":\(sent),\"read\":\(read),\"perSecond\":\(rate),\"complete\":\(isComplete),"
-                    + "\"missed\":\(reader?.missed ?? 0),\"resumed\":\(reader?.isResumed ?? false),\"dryRun\":\(isDryRun),"
-                    + "\"redecoded\":\(redecoder?.changed ?? 0),\"differences\":{\(fields.joined(separator: ","))},"
-                    + "\"partitions\":[\(partitions.joined(separator: ","))]}")
+            Output.line(json(reader, selected, rate: rate, total: total, isComplete: isComplete))
         }
         let verb = isDryRun ? "would be sent" : "sent"
         let again = redecoder.map { ", \($0.changed) of them decoded to something else" } ?? ""
         let gap = missed > 0 ? ", \(missed) deleted before they could be read" : ""
-        Output.error("smsbridge replay: \(sent) records \(verb)\(again), \(read - missed) read\(gap), \(rate)/s\n")
+        let all = reader?.isResumed == true ? "; \(total) in all runs" : ""
+        Output.error(
+            "smsbridge replay: \(sent) records \(verb)\(again): \(sent) of \(read - missed) read\(gap), \(rate)/s\(all)\n"
+        )
     }
 
-    private func tellResume(_ hasName: Bool) {
+    private func json(
+        _ reader: RangeReader?, _ selected: ReplayWindow?, rate: Int, total: Int, isComplete: Bool
+    ) -> String {
+        let partitions = (reader?.plan.partitions ?? []).enumerated().filter { !$1.offsets.isEmpty }.map {
+            index, partition in
+            "{\"topic\":\(JSONText.string(partition.topic)),\"partition\":\(partition.partition),"
+                + "\"from\":\(partition.offsets.lowerBound),\"to\":\(partition.offsets.upperBound),"
+                + "\"records\":\(found[index])}"
+        }
+        let blocked = (reader?.blocked ?? []).map {
+            "{\"topic\":\(JSONText.string($0.topic)),\"partition\":\($0.partition),\"offsets\":\($0.offsets.count)}"
+        }
+        let truncated = (reader?.plan.partitions ?? []).filter(\.isTruncated).map { JSONText.string($0.description) }
+        let fields = (redecoder?.differences.sorted { $0.key < $1.key } ?? []).map {
+            "\(JSONText.string($0.key)):\($0.value)"
+        }
+        let unread = reader?.progress.reduce(0) { $0 + $1.unread } ?? 0
+        let range = selected.map { "\"window\":{\(window.json($0))}," } ?? ""
+        return "{\(range)\"records\":\(sent),\"total\":\(total),\"read\":\(read),\"perSecond\":\(rate),"
+            + "\"complete\":\(isComplete),\"missed\":\(missed),\"unread\":\(unread),"
+            + "\"openTransactions\":[\(blocked.joined(separator: ","))],\"truncated\":[\(truncated.joined(separator: ","))],"
+            + "\"resumed\":\(reader?.isResumed ?? false),\"dryRun\":\(isDryRun),"
+            + "\"redecoded\":\(redecoder?.changed ?? 0),\"differences\":{\(fields.joined(separator: ","))},"
+            + "\"partitions\":[\(partitions.joined(separator: ","))]}"
+    }
+
+    private func reportResume(_ hasName: Bool) {
         guard hasName else {
             if sent > 0, !isDryRun {
-                Output.error("smsbridge replay: \(sent) records were sent; without --name it cannot go on from there\n")
+                Output.error("smsbridge replay: \(sent) records were sent; without --name it cannot be resumed\n")
             }
             return
         }
-        Output.error("smsbridge replay: to go on: \(ShellCommand.text(CommandLine.arguments))\n")
+        Output.error("smsbridge replay: to resume: \(ShellCommand.text(CommandLine.arguments))\n")
     }
 }
 
 /// Lets no more records through than a rate allows.
-private struct Pacer {
+struct Pacer {
     private let interval: Duration?
     private var next = ContinuousClock.now
 

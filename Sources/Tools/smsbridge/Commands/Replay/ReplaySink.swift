@@ -1,4 +1,6 @@
 import SMSBridgeKafka
+import SMSBridgeTelemetry
+import SMSBridgeThreads
 
 #if canImport(Glibc)
 import Glibc
@@ -15,6 +17,17 @@ protocol ReplaySink {
     func close()
 }
 
+extension ReplayTimestamp {
+    /// The timestamp to send a record with; a header keeps the original where it is another.
+    func time(of original: Int64, _ headers: inout [ArchiveRecord.Header]) -> Int64 {
+        guard self == .now else { return original }
+        if !headers.contains(where: { $0.name == "replay-timestamp" }) {
+            headers.append(.init(name: "replay-timestamp", value: Array("\(original)".utf8)))
+        }
+        return wallClockMilliseconds()
+    }
+}
+
 /// Counts, and does nothing.
 final class NoSink: ReplaySink {
     func put(_ record: ArchiveRecord) {}
@@ -22,28 +35,34 @@ final class NoSink: ReplaySink {
     func close() {}
 }
 
-/// A topic. A record is where it is to be when Kafka has acknowledged it.
+/// A topic. A record is stored when Kafka has acknowledged it.
 final class TopicSink: ReplaySink {
     private let topic: String
     private let name: String?
+    private let timestamp: ReplayTimestamp
     private let sender: RecordSender
 
-    init(_ client: ClientConfiguration, topic: String, name: String?) throws(ReplayFailure) {
+    init(
+        _ client: ClientConfiguration, topic: String, name: String?, timestamp: ReplayTimestamp,
+        until interrupted: StopSignal
+    ) throws(ReplayFailure) {
         self.topic = topic
         self.name = name
-        sender = try RecordSender(client, topics: [topic])
+        self.timestamp = timestamp
+        sender = try RecordSender(client, topics: [topic], until: interrupted)
     }
 
     func put(_ record: ArchiveRecord) throws(ReplayFailure) {
         var headers = record.headers
-        // Of a record that was replayed before, the first place stays.
-        if !headers.contains(where: { $0.name == "replay-of" }) {
-            headers.append(.init(name: "replay-of", value: Array(record.place.utf8)))
+        // A record that was replayed before keeps its first origin and time.
+        if let origin = record.origin, !headers.contains(where: { $0.name == "replay-of" }) {
+            headers.append(.init(name: "replay-of", value: Array(origin.utf8)))
         }
         headers.removeAll { $0.name == "replay-name" }
         if let name { headers.append(.init(name: "replay-name", value: Array(name.utf8))) }
         try sender.send(
-            topic: topic, key: record.key, value: record.value, timestamp: record.timestamp, headers: headers)
+            topic: topic, key: record.key, value: record.value,
+            timestamp: timestamp.time(of: record.timestamp, &headers), headers: headers)
     }
 
     func flush() throws(ReplayFailure) { try sender.flush() }
@@ -51,7 +70,7 @@ final class TopicSink: ReplaySink {
     func close() { sender.close() }
 }
 
-/// A file of lines, or standard output. A line is where it is to be when it is synced.
+/// A file of lines, or standard output. A line is stored when it is synced.
 final class FileSink: ReplaySink {
     private let path: String?
     private var descriptor = STDOUT_FILENO

@@ -7,8 +7,8 @@ enum SpoolCommands {
     static let command = Command(
         "spool", summary: "Look into a spool, export it, or publish what a stopped bridge has left",
         subcommands: [
-            SpoolShow.statusCommand, SpoolShow.listCommand, SpoolExport.command, SpoolDrain.command,
-            SpoolDiscard.command,
+            SpoolShow.statusCommand, SpoolShow.listCommand, SpoolExport.command, SpoolImportCommand.command,
+            SpoolDrain.command, SpoolDiscard.command,
         ])
 
     static let path = CommandOption<String>(
@@ -23,6 +23,7 @@ enum SpoolCommands {
 
     static func run(_ invocation: Invocation, _ settings: BridgeSettings) -> Int32 {
         let name = "smsbridge \(invocation.command)"
+        if invocation.command == "spool import" { return SpoolImportCommand.run(invocation, settings) }
         do throws(SpoolError) {
             let place = try SpoolPlace(invocation.value(of: path) ?? settings.spool.path)
             switch invocation.command {

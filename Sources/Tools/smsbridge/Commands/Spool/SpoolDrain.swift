@@ -157,7 +157,7 @@ enum SpoolDrain {
     ) throws -> Bool {
         guard rows > 0 else { return true }
         let registry = MetricRegistry()
-        let logger = Output.logger(settings.log, registry: registry)
+        let logger = Output.messages(of: "smsbridge spool drain", settings.log)
         defer { _ = logger.sink.flush(timeout: .seconds(2)) }
         var configuration = settings.publisher
         var spool = SpoolConfiguration(path: folder, lanes: EventTopic.allCases.map(\.suffix))

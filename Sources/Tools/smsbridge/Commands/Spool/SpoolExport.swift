@@ -15,10 +15,10 @@ enum SpoolExport {
     static let command = Command(
         "export", summary: "Write every row of a spool as NDJSON",
         discussion: """
-            One record a line: topic, timestamp (milliseconds), key, headers (an object), value, state (waiting or
-            parked), and of parked rows their reason. Per topic in the order received. What is not UTF-8 is in
-            keyHex or valueHex. The spool stays as it is. It is what subscribers wrote: --to makes a file for its owner
-            only, complete or not at all. Exit codes: 0; 1 failed; 3 a part is damaged, what can be read was written.
+            One record a line, in the format of replay --to-file (docs/replay.md), with state (waiting or parked), and of parked
+            rows their reason. Per topic in the order received. spool import and replay --from-file read it. The spool stays as it
+            is. It contains what subscribers wrote: --to makes a file for its owner only, complete or not at all.
+            Exit codes: 0; 1 failed; 3 a part is damaged, what can be read was written.
             """,
         options: [SpoolCommands.path, target], settings: .init(needs: [], sections: ["spool", "topics"]),
         examples: [
@@ -57,32 +57,16 @@ enum SpoolExport {
 
     /// - Returns: false when the headers are damaged.
     static func append(_ row: InspectedRow, topic: String, to line: inout [UInt8]) -> Bool {
-        line += "{\"topic\":\(JSONText.string(topic)),\"timestamp\":\(row.record.timestamp),\"key".utf8
-        append(row.record.key, to: &line)
-        line += ",\"headers\":{".utf8
-        var isFirst = true
+        var headers: [ArchiveRecord.Header] = []
         let isWhole = HeaderCoding.forEach(in: row.record.headers) { name, value in
-            if !isFirst { line.append(UInt8(ascii: ",")) }
-            isFirst = false
-            JSONText.append(String(decoding: name, as: UTF8.self).utf8, to: &line)
-            line.append(UInt8(ascii: ":"))
-            guard let value else { return line += "null".utf8 }
-            JSONText.append(String(decoding: value, as: UTF8.self).utf8, to: &line)
+            headers.append(.init(name: String(decoding: name, as: UTF8.self), value: value.map(Array.init)))
         }
-        line += "},\"value".utf8
-        append(row.record.value, to: &line)
-        line += ",\"state\":\"\(row.state)\"".utf8
-        if let reason = row.reason { line += ",\"reason\":\(JSONText.string(reason))".utf8 }
-        line += "}\n".utf8
+        ArchiveRecord(
+            topic: topic, partition: nil, offset: nil, timestamp: row.record.timestamp,
+            key: row.record.key.map(Array.init),
+            headers: headers, value: Array(row.record.value), state: row.state, reason: row.reason
+        ).append(to: &line)
         return isWhole
-    }
-
-    /// The rest of a member's name, and its value.
-    private static func append(_ bytes: UnsafeRawBufferPointer?, to line: inout [UInt8]) {
-        guard let bytes else { return line += "\":null".utf8 }
-        guard JSONText.isUTF8(bytes) else { return line += "Hex\":\"\(JSONText.hexadecimal(bytes))\"".utf8 }
-        line += "\":".utf8
-        JSONText.append(bytes, to: &line)
     }
 }
 
