@@ -31,6 +31,16 @@ def all_sent(stand, within):
     stand.figures(complete_after=f"{time.monotonic() - began:.1f} s")
 
 
+def judge(stand, within):
+    """At the moment of a step, an event may be rejected while a later one of its number is not: these are counted."""
+    entries = stand.judge(within=within, unavailable=False, overtaken=lambda e: True)
+    with stand.case("events that overtook a rejected one are counted"):
+        inverted = stand._inversions(stand.reader, [e for e in entries if e.acknowledged])
+        counted = stand.metric("smsbridge_events_overtook_refused_total")
+        check(len(inverted) <= counted, f"{len(inverted)} are out of order, the metric says {counted}")
+    return entries
+
+
 def clock_ahead(suite):
     """the clock is two hours ahead for some seconds, under a running bridge"""
     if needs_spool(suite, "clock-ahead"):
@@ -43,17 +53,17 @@ def clock_ahead(suite):
         wrong = time.monotonic_ns()
         time.sleep(5)
         stand.expect_metric("smsbridge_clock_steps_total")
-        stand.expect_alert("clock")
         stand.expect_log("clock stepped")
         stand.expect_metric("smsbridge_timestamps_rejected_total")
         stand.expect_log("Kafka rejects timestamps")
-        stand.expect_finding("clock")
+        stand.expect_alert("timestamps")
+        stand.expect_finding("timestamps")
         stand.faults.step_clock(0)
         right = time.monotonic_ns()
         all_sent(stand, 10)
         load.answered_more(200, 10)
         load.stop()
-        entries = stand.judge(within=60 if suite.long else 10, unavailable=False)
+        entries = judge(stand, 60 if suite.long else 10)
         nothing_given_up(stand, reader)
         during = [e.reference for e in entries if e.acknowledged and wrong + 500_000_000 < e.sent < right - 500_000_000]
         found = offsets(reader, during)
@@ -62,7 +72,6 @@ def clock_ahead(suite):
         with stand.case("the events keep the time at which they were received"):
             check(found and all(7000 < received < 7300 for _, received in found),
                   f"{min((r for _, r in found), default=0):.0f} to {max((r for _, r in found), default=0):.0f} s ahead")
-        stand.expect_no_alert("clock")
 
 
 def clock_behind(suite):
@@ -75,13 +84,12 @@ def clock_behind(suite):
         stand.start()
         load = stand.load(100)
         load.answered_more(300, 20)
-        stand.expect_alert("clock")
-        stand.expect_finding("clock")
+        stand.expect_alert("timestamps")
+        stand.expect_finding("timestamps")
         time.sleep(5)  # the broker looks for expired segments every 2 s
-        topics = suite.cluster.topics(stand.prefix)
         with stand.case("the broker has deleted nothing"):
             starts = suite.cluster.first_offsets(stand.prefix)
-            check(not any(starts.values()), f"partitions begin at {starts}")
+            check(starts and not any(starts.values()), f"partitions begin at {starts}")
         stand.expect_metric("smsbridge_timestamps_rejected_total")
         stand.faults.step_clock(0)
         stand.expect_metric("smsbridge_clock_steps_total")
@@ -95,20 +103,24 @@ def clock_behind(suite):
         load.answered_more(100, 10)
         load.stop()
         # It begins to read now: what was deleted is missing.
-        stand.judge(within=15, unavailable=False)
+        judge(stand, 15)
         nothing_given_up(stand, stand.reader)
-        check(topics, "no topics")
 
 
 def clock_unsynchronized(suite):
-    """the kernel says that its clock is not synchronized: it is reported, nothing else"""
+    """the clock is set by a few seconds, and the kernel says that it is not synchronized: it is reported, nothing else"""
     with Stand(suite, "clock-unsynchronized", faults=True) as stand:
         stand.faults.synchronized(False)
         stand.start()
-        load = stand.load(100, 2)
-        load.finish()
+        load = stand.load(100)
+        load.answered_more(100, 10)
         stand.expect_metric("smsbridge_clock_synchronized", least=0, most=0)
-        stand.expect_alert("clock")
-        stand.judge()
+        stand.faults.step_clock(5)
+        stand.expect_metric("smsbridge_clock_steps_total")
+        stand.expect_log("clock stepped")
+        stand.expect_alert("clock was set")
+        stand.expect_finding("clock was set")
         stand.faults.synchronized(True)
         stand.expect_metric("smsbridge_clock_synchronized", within=20)
+        load.stop()
+        stand.judge()

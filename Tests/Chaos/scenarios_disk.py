@@ -93,9 +93,9 @@ def check_counted(stand, entries, reader):
 def bypass_reports(stand):
     stand.expect_metric("smsbridge_spool_bypasses_total")
     stand.expect_metric("smsbridge_spool_bypassed_events_total")
-    stand.expect_alert("bypass")
+    stand.expect_alert("new events go to Kafka before")
     stand.expect_log("spool bypassed")
-    stand.expect_finding("bypass")
+    stand.expect_finding("new events go to Kafka before")
 
 
 def disk_full_with_backlog(suite):

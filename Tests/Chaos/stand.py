@@ -323,7 +323,7 @@ class Stand:
         if order:
             with case("the first copies of a number's events are in the order of their answers"):
                 broken_order = [e.reference for e in inverted if not (overtaken and overtaken(e))]
-                check(not broken_order, f"{len(broken_order)} are not: {', '.join(broken_order[:6])}")
+                check(not broken_order, f"{len(broken_order)} are not: {', '.join(self._history(reader, by_reference, r) for r in broken_order[:3])}")
         answers = [e.seconds for e in entries if e.end == 0]
         slow = [e for e in entries if e.end == 0 and e.seconds > limit]
         unanswered = [e for e in entries if e.end in (2, 3, 4) or e.end in (1, 5) and not broken]
@@ -384,6 +384,16 @@ class Stand:
             else:
                 latest[key] = e.sequence
         return bad
+
+    @staticmethod
+    def _history(reader, by_reference, reference):
+        """Where an event is, and where those of its number and topic are."""
+        run, number, _ = reference.split("-")
+        topic = by_reference[reference].topic
+        found = [(reader.position(r), e, reader.first[r]) for r, e in by_reference.items()
+                 if r.startswith(f"{run}-{number}-") and e.topic == topic and r in reader.first]
+        line = " ".join(f"{e.sequence}@{copy.offset}" for _, e, copy in sorted(found, key=lambda one: one[0]))
+        return f"{reference} ({topic}, as sequence@offset: {line})"
 
     # ---- what is told
 
