@@ -81,7 +81,7 @@ extension StatusReport {
         "SmsbridgeLoopStalled", "SmsbridgeCertificateExpires", "SmsbridgeCertificateReloadFailed",
         "SmsbridgeEverybodyLetIn", "SmsbridgeSecretsNotTaken", "SmsbridgeKafkaClusterChanged", "SmsbridgeKafkaLogReset",
         "SmsbridgeTimestampsRejected", "SmsbridgeClockStepped", "SmsbridgeClockUnsynchronized",
-        "SmsbridgeSpoolBypassed",
+        "SmsbridgeSpoolBypassed", "SmsbridgeAuditMismatch",
     ])
     func aFaultIsNamed(alert: String) {
         let figures = Figures()
@@ -94,6 +94,8 @@ extension StatusReport {
         let report = figures.report(readiness, silence: alert == "SmsbridgeLoopStalled" ? 3 : 0, time: time) {
             switch alert {
             case "SmsbridgeKafkaClusterChanged": readiness.alert("cluster", "it leads to cluster b")
+            case "SmsbridgeAuditMismatch":
+                figures.counter("smsbridge_audit_records_total", [("result", "mismatch")]).increment()
             case "SmsbridgeKafkaLogReset": figures.counter("smsbridge_kafka_log_resets_total").increment()
             case "SmsbridgeTimestampsRejected": figures.counter("smsbridge_timestamps_rejected_total").increment()
             case "SmsbridgeClockStepped": readiness.alert("clock", "the clock was set")

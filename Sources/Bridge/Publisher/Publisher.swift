@@ -277,11 +277,6 @@ package final class Publisher {
     /// Whether the spool answers nothing: its disk hangs.
     package var isSpoolStalled: Bool { core.isSpoolStalled(now: loop.now) }
 
-    /// Whether timestamps were rejected in the last seconds, with those of the last attempts.
-    package var hasTimestampTrouble: Bool { timestampTrouble.map { loop.now &- $0 < Self.troubleMemory } ?? false }
-    private var timestampTrouble: UInt64?
-    private static let troubleMemory: UInt64 = 60_000_000_000
-
     /// The cluster that acknowledges events; `previous` and `changed` (nanoseconds of the loop's clock) where it was
     /// another before.
     package var cluster: (current: String?, previous: String?, changed: UInt64?) {
@@ -352,9 +347,8 @@ extension Publisher: ProducerDelegate {
         if let error {
             if let topic = core.events[opaque]?.queue {
                 if error == .invalidTimestamp {
-                    timestampTrouble = loop.now
                     log.timestampsRejected(topic, total: core.counters.timestampsRejected)
-                } else {
+                } else if ![.purgedInQueue, .purgedInFlight, .noOffset].contains(error) {
                     log.deliveryFailed(error, topic: topic)
                 }
             }
@@ -382,6 +376,15 @@ extension Publisher: ProducerDelegate {
     }
 
     func topic(of opaque: UInt64) -> Int? { core.events[opaque].map(\.queue) }
+
+    func eventID(of opaque: UInt64) -> [UInt8]? {
+        guard let record = core.events[opaque]?.record else { return nil }
+        var id: [UInt8]?
+        HeaderCoding.forEach(in: record.headers) { name, value in
+            if id == nil, name.elementsEqual("ce_id".utf8) { id = value.map(Array.init) }
+        }
+        return id
+    }
 
     var eventsWithoutReport: Int { core.sentCount }
 

@@ -24,6 +24,9 @@ package struct PublisherConfiguration: Sendable {
     package var maxInFlight: Int = 100_000
     /// At most so many bytes of records wait for their acknowledgement. Default 64 MiB.
     package var maxInFlightBytes: Int = 64 << 20
+    /// Whether acknowledged records are read back: the first of each partition after a new connection before it counts, and a
+    /// sample of the others. Needs the right to read the topics. Default false.
+    package var audits = false
     /// The largest record that a callback within the limits of the HTTP server can make, in bytes.
     package var maxRecordBytes: Int = 1_000_000
     /// At most so many bytes of records share a batch. Default 512 KiB: below Kafka's own limit of a batch, 1,048,588.

@@ -78,6 +78,19 @@ struct PublisherLog {
             ["partitions": partitions.prefix(10).joined(separator: ",")])
     }
 
+    /// Never left out, like the above.
+    func auditMismatch(_ topic: String, _ partition: Int32, _ offset: Int64) {
+        logger.error(
+            "audit mismatch: an acknowledged record is not in the log at its offset; events in flight are sent again",
+            ["topic": topic, "partition": "\(partition)", "offset": "\(offset)"])
+    }
+
+    func auditFailed(_ topic: String, _ reason: String) {
+        log(
+            .warning, key: "audit \(topic)", "audit could not read a record back: it needs Read on the topic",
+            ["topic": topic, "reason": reason])
+    }
+
     // MARK: - Timestamps and rejections
 
     func timestampsRejected(_ topic: Int, total: Int) {

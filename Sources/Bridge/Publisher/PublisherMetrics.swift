@@ -47,6 +47,7 @@ package struct PublisherMetrics: Sendable {
     private let bypassing: Gauge
     private let timestampsRejected: Counter
     private let timestampsReplaced: Counter
+    private let audits: [Counter]
     private let registry: MetricRegistry
 
     package init(_ registry: MetricRegistry) {
@@ -172,6 +173,12 @@ package struct PublisherMetrics: Sendable {
         bypassing = registry.gauge(
             "smsbridge_spool_bypassing_topics", help: "Topics whose new events go to Kafka past a backlog in the spool."
         )
+        audits = ["match", "mismatch", "unreadable"].map {
+            registry.counter(
+                "smsbridge_audit_records_total",
+                help: "Acknowledged records read back at their offset, by result (durability.audit).",
+                labels: [("result", $0)])
+        }
         timestampsRejected = registry.counter(
             "smsbridge_timestamps_rejected_total",
             help:
@@ -183,6 +190,14 @@ package struct PublisherMetrics: Sendable {
     }
 
     func unconfirmedReports(_ count: Int) { unconfirmed.raise(to: UInt64(count)) }
+
+    func audited(_ finding: RecordAudit.Finding) {
+        switch finding {
+        case .matches: audits[0].increment()
+        case .differs: audits[1].increment()
+        case .unreadable: audits[2].increment()
+        }
+    }
 
     func durable(after nanoseconds: UInt64) {
         answer.observe(nanoseconds: nanoseconds)

@@ -246,6 +246,8 @@ package struct BridgeSettings: Sendable, Equatable {
         package var strict = false
         /// How often the topics are judged again.
         package var interval = Duration.seconds(300)
+        /// Reads acknowledged records back.
+        package var audit = false
     }
 
     /// How the process ends.

@@ -93,6 +93,12 @@ extension StatusReport {
                     + "correct kafka.bootstrapServers or its DNS name, then copy the topics; consumers must not continue at the old offsets."
             )
         }
+        if evidence.history.increase("smsbridge_audit_records_total", "mismatch", over: 3_600) > 0 {
+            add(
+                .critical, "SmsbridgeAuditMismatch", "Kafka has acknowledged a record that is not in its log",
+                "The log names topic, partition and offset. Events in flight were sent again; those acknowledged shortly before may be "
+                    + "lost. Look for a wiped or restored cluster behind kafka.bootstrapServers.")
+        }
         if evidence.history.increase("smsbridge_kafka_log_resets_total", over: 3_600) > 0 {
             add(
                 .critical, "SmsbridgeKafkaLogReset", "The log of a partition was reset or truncated within the hour",
@@ -104,7 +110,8 @@ extension StatusReport {
                 .critical, "SmsbridgeTimestampsRejected", "Kafka rejects the timestamps of events",
                 "The clock of this machine or of the brokers is wrong: timedatectl, chronyc tracking. The events stay in the spool and "
                     + "go through once it is right.")
-        } else if let reason = evidence.alerts["clock"] {
+        }
+        if let reason = evidence.alerts["clock"] {
             add(
                 .warning, "SmsbridgeClockStepped", Figure.sentence(reason),
                 "Events received meanwhile carry the wrong time. Look at time synchronisation: timedatectl, chronyc tracking."

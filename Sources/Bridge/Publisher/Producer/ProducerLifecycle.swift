@@ -17,6 +17,8 @@ protocol ProducerDelegate: AnyObject {
     func individualProducer(isReady: Bool)
     /// The topic of an event that has no report yet.
     func topic(of opaque: UInt64) -> Int?
+    /// The event id of an event that has no report yet.
+    func eventID(of opaque: UInt64) -> [UInt8]?
     /// Events without a report.
     var eventsWithoutReport: Int { get }
     /// No report will come any more. Returns the records that librdkafka may still read.
@@ -49,6 +51,7 @@ final class ProducerLifecycle {
         case shared(Result<Client, KafkaError>)
         case individual(Result<Client, KafkaError>)
         case confirmation(generation: Int, ReportTrust.Confirmation?)
+        case audited(RecordAudit.Sample, RecordAudit.Finding)
     }
 
     private let loop: EventLoop
@@ -70,6 +73,14 @@ final class ProducerLifecycle {
     /// Whether the configuration has changed since the producer that is being made was begun.
     private var isOutdated = false
     private var isPollPlanned = false
+    /// Reads acknowledged records back, where that is asked for.
+    private var audit: RecordAudit?
+    /// Partitions of which a record was read back since the last new connection.
+    private var audited: Set<ReportTrust.Partition> = []
+    private var auditedConnections: UInt64?
+    /// Reports that wait for the first record of their partition to be read back.
+    private var awaitingAudit: [ReportTrust.Partition: [ReportTrust.Report]] = [:]
+    private var lastSample: UInt64 = 0
     /// Producers that have ended, until a thread has taken them.
     private(set) var retired = RetiredResources()
     /// How threads are started; tests let it fail.
@@ -100,7 +111,13 @@ final class ProducerLifecycle {
         self.delegate = delegate
         retryTimer = try loop.pausedTimer { [unowned self] in retry() }
         confirmTimer = try loop.pausedTimer { [unowned self] in askForConfirmation() }
-        results = try loop.makeMailbox(of: Made.self) { [unowned self] batch in for made in batch { received(made) } }
+        let mailbox = try loop.makeMailbox(of: Made.self) { [unowned self] batch in
+            for made in batch { received(made) }
+        }
+        results = mailbox
+        if configuration.audits {
+            audit = try RecordAudit(configuration.kafka) { _ = mailbox.post(.audited($0, $1)) }
+        }
     }
 
     var isRunning: Bool { if case .running = state { true } else { false } }
@@ -130,7 +147,10 @@ final class ProducerLifecycle {
         let isEmpty = handle.producer.poll(
             reports: { report in
                 if let error = report.error {
-                    metrics.kafkaError(error, kind: "delivery")
+                    // What a recreation purges is no error of Kafka's.
+                    if ![.purgedInQueue, .purgedInFlight].contains(error) {
+                        metrics.kafkaError(error, kind: "delivery")
+                    }
                     delegate.reported(report.opaque, error)
                 } else if isShared {
                     acknowledged(report)
@@ -180,9 +200,7 @@ final class ProducerLifecycle {
         // What was purged, or belongs to a cluster that is not used any more, is not proof.
         guard isRunning else { return delegate.reported(report.opaque, .noOffset) }
         switch trust.receive(entry, connections: connections) {
-        case .trusted:
-            recreationDelay = 0
-            delegate.reported(report.opaque, nil)
+        case .trusted: deliver([entry], connections: connections)
         case .held: askForConfirmation()
         case .logReset:
             delegate.reported(report.opaque, .noOffset)
@@ -212,8 +230,7 @@ final class ProducerLifecycle {
         case .trusted(let reports):
             // This producer may be the first that has met the cluster: its id was given by the one that is confirmed.
             noteCluster(confirmation.clusterID)
-            if !reports.isEmpty { recreationDelay = 0 }
-            for report in reports { delegate.reported(report.opaque, nil) }
+            deliver(reports, connections: confirmation.connections)
             delegate.reportsEnded()
             askForConfirmation()
         case .clusterChanged(let previous, let current, let reports):
@@ -224,6 +241,69 @@ final class ProducerLifecycle {
             for report in reports { delegate.reported(report.opaque, .noOffset) }
             logReset(partitions)
         }
+    }
+
+    /// Reports that the cluster's id and its logs give no reason to doubt. With an audit, the first of each partition after a
+    /// new connection is read back before any of them counts, and one a second is afterwards.
+    private func deliver(_ reports: [ReportTrust.Report], connections: UInt64) {
+        guard let audit else {
+            if !reports.isEmpty { recreationDelay = 0 }
+            for report in reports { delegate.reported(report.opaque, nil) }
+            return
+        }
+        if auditedConnections != connections {
+            auditedConnections = connections
+            audited = []
+        }
+        var samples: [RecordAudit.Sample] = []
+        for report in reports {
+            let partition = ReportTrust.Partition(topic: report.topic, partition: report.partition)
+            if audited.contains(partition) {
+                if loop.now &- lastSample >= Self.sampleInterval, let sample = sample(report, isAwaited: false) {
+                    lastSample = loop.now
+                    samples.append(sample)
+                }
+                recreationDelay = 0
+                delegate.reported(report.opaque, nil)
+            } else {
+                if awaitingAudit[partition] == nil, let sample = sample(report, isAwaited: true) {
+                    samples.append(sample)
+                }
+                awaitingAudit[partition, default: []].append(report)
+            }
+        }
+        if !samples.isEmpty { audit.check(samples) }
+    }
+
+    /// Nanoseconds between records that are read back without anything waiting for it.
+    private static let sampleInterval: UInt64 = 1_000_000_000
+
+    private func sample(_ report: ReportTrust.Report, isAwaited: Bool) -> RecordAudit.Sample? {
+        guard let id = delegate.eventID(of: report.opaque) else { return nil }
+        return RecordAudit.Sample(
+            topic: configuration.topicNames[report.topic], partition: report.partition, offset: report.offset,
+            eventID: id, index: report.topic, isAwaited: isAwaited)
+    }
+
+    private func audited(_ sample: RecordAudit.Sample, _ finding: RecordAudit.Finding) {
+        metrics.audited(finding)
+        let partition = ReportTrust.Partition(topic: sample.index, partition: sample.partition)
+        let reports = sample.isAwaited ? awaitingAudit.removeValue(forKey: partition) ?? [] : []
+        guard isRunning else { return }
+        switch finding {
+        case .matches: audited.insert(partition)
+        case .unreadable(let reason):
+            // Not a finding about the record: what the cluster's id says must do.
+            log.auditFailed(sample.topic, reason)
+            audited.insert(partition)
+        case .differs:
+            log.auditMismatch(sample.topic, sample.partition, sample.offset)
+            for report in reports { delegate.reported(report.opaque, .noOffset) }
+            return recreate(keepsOffsets: false)
+        }
+        if !reports.isEmpty { recreationDelay = 0 }
+        for report in reports { delegate.reported(report.opaque, nil) }
+        delegate.reportsEnded()
     }
 
     private func noteCluster(_ id: String?) {
@@ -295,7 +375,10 @@ final class ProducerLifecycle {
         metrics.recreations.increment()
         state = .purging(since: loop.now)
         delegate.producerLost()
-        for report in trust.takeAll() { delegate.reported(report.opaque, .noOffset) }
+        let unproven = trust.takeAll() + awaitingAudit.values.joined()
+        awaitingAudit = [:]
+        auditedConnections = nil
+        for report in unproven { delegate.reported(report.opaque, .noOffset) }
         trust = ReportTrust(after: trust, keepsOffsets: keepsOffsets)
         shared.producer.purge()
         individual?.producer.purge()
@@ -381,6 +464,7 @@ final class ProducerLifecycle {
         switch made {
         case .confirmation(let generation, let confirmation):
             if generation == self.generation { confirmed(confirmation) }
+        case .audited(let sample, let finding): audited(sample, finding)
         case .shared(let result): madeShared(result)
         case .individual(let result): madeIndividual(result)
         }
@@ -477,6 +561,7 @@ final class ProducerLifecycle {
         results?.close()
         results = nil
         retire(records)
+        retired.audit = audit
         defer { retired = RetiredResources() }
         return retired
     }

@@ -12,6 +12,7 @@ package struct RetiredResources: Sendable {
     }
 
     var producers: [Retired] = []
+    var audit: RecordAudit?
     var spool: Spool?
 
     /// Waits for the spool's end. Blocks, without a bound where its disk does not answer, so not on an event loop.
@@ -23,6 +24,7 @@ package struct RetiredResources: Sendable {
     /// Ends all of it. Blocks, so not on an event loop.
     package func destroy() {
         endSpool()
+        audit?.stop()
         for producer in producers {
             producer.check?.stop()
             withExtendedLifetime(producer.records) { producer.client.destroy() }

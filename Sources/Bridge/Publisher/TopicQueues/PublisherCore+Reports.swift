@@ -51,7 +51,7 @@ extension PublisherCore {
         case .record where event.way == .shared, .timestamp where event.way == .shared:
             // A batch is rejected as a whole, so which of its records was meant is not known.
             guard hasSpool else { return sendIndividually(opaque) }
-            queues[index].suspect(event.number)
+            queues[index].suspect(event.number, inOrder: failure == .timestamp)
             interrupt(index, .rejected, .recordRejected, now: now)
         case .timestamp:
             // Not even now is a time that the broker takes: this machine's clock is wrong, or the broker's.

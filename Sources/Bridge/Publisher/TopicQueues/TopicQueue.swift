@@ -85,6 +85,8 @@ struct TopicQueue {
     /// Up to this number rows are handed over individually: a rejection concerns a batch, so a record that was rejected
     /// in company is tried by itself before it is quarantined.
     private(set) var suspectsEnd: Int64?
+    /// Whether suspects are handed over one after the other.
+    private var triesInOrder = false
     /// The first of them, until a drain begins: then everything that was handed over has its report.
     private var firstRejected: Int64?
     /// A direct queue hands events over individually for a while after it has met rejected ones.
@@ -158,7 +160,9 @@ struct TopicQueue {
         }
     }
 
-    mutating func suspect(_ number: Int64) {
+    /// - Parameter inOrder: whether it is to be delivered all the same, so that none may overtake it while it is tried twice.
+    mutating func suspect(_ number: Int64, inOrder: Bool = false) {
+        triesInOrder = triesInOrder || inOrder
         firstRejected = min(firstRejected ?? number, number)
         suspectsEnd = max(suspectsEnd ?? 0, number)
     }
@@ -166,7 +170,7 @@ struct TopicQueue {
     /// A record was rejected by itself: those near it may be like it, and each rejection in company costs the producer a
     /// new epoch, which all topics wait for.
     mutating func rejectedIndividually(_ number: Int64, now: UInt64) {
-        individualUntil = now &+ Self.individualTime
+        if !triesInOrder { individualUntil = now &+ Self.individualTime }
         if state == .draining { suspectsEnd = max(suspectsEnd ?? 0, number + Self.suspectReach) }
     }
 
@@ -309,7 +313,7 @@ struct TopicQueue {
     }
 
     private var window: Int {
-        if let suspectsEnd, cursor < suspectsEnd { return Self.suspectWindow }
+        if let suspectsEnd, cursor < suspectsEnd { return triesInOrder ? 1 : Self.suspectWindow }
         return isProven ? drainWindow : min(drainWindow, Self.probeWindow)
     }
 
@@ -320,7 +324,7 @@ struct TopicQueue {
         if let end = suspectsEnd, cursor >= end {
             // What follows the last suspect goes another way, and must not overtake it.
             guard sent == 0 else { return .wait }
-            suspectsEnd = nil
+            endSuspects()
         }
         guard sent < window, sent == 0 || sentBytes < drainBytes else { return .wait }
         if let row = fetched.first {
@@ -341,7 +345,7 @@ struct TopicQueue {
         }
         if suspectsEnd != nil {
             guard sent == 0 else { return .wait }
-            suspectsEnd = nil
+            endSuspects()
         }
         // The last row that was handed over individually has its report: those that come go the same way for a while.
         isIndividual = sent == 0 && now < individualUntil
@@ -351,6 +355,11 @@ struct TopicQueue {
 
     /// Whether the next row has to be handed over individually.
     var isNextIndividual: Bool { state == .draining && suspectsEnd.map { cursor < $0 } ?? false }
+
+    private mutating func endSuspects() {
+        suspectsEnd = nil
+        triesInOrder = false
+    }
 
     private mutating func startRead(now: UInt64) -> Step {
         if case .failed(let since, _) = read {
@@ -433,7 +442,7 @@ struct TopicQueue {
         tailBytes = 0
         tailRows = 0
         state = .direct
-        suspectsEnd = nil
+        endSuspects()
         if hasBacklog {
             backlogEnd = nextNumber
             handedOver = Set(all.filter(\.isRow).map(\.number))

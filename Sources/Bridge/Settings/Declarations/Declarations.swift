@@ -376,6 +376,10 @@ extension Declaration {
             "How often the topics are judged again while it serves, for the log, for `smsbridge_topic_durability` and for `durability.strict`."
         ),
         .single(
+            "durability.audit", \.durability.audit, .flag,
+            "Reads acknowledged records back and compares their event ids: the first of each partition after a new connection before it counts, then one a second. A mismatch is an alert, and recreates the producer. Needs the ACL operation Read on the topics."
+        ),
+        .single(
             "shutdown.delay", \.shutdown.delay, .duration(.zero...(.seconds(600))),
             "After SIGTERM: how long it serves on while `/readyz` and `/healthz` already say no, so that balancers turn away. Below `shutdown.deadline`."
         ),

@@ -169,7 +169,7 @@ final class Bridge {
             }
             publisher.updateGauges()
             ingress.logRejections()
-            readiness.alert("clock", clock.look() ?? timestampTrouble)
+            readiness.alert("clock", clock.look())
             if !publisher.spoolingTopics.isEmpty { topicWatch?.lookSoon() }
             updateReadiness()
             notifier?.show(readiness.summary)
@@ -261,12 +261,6 @@ final class Bridge {
 
     /// How long a change of the cluster is an alert, in nanoseconds.
     private static let clusterChangeMemory: UInt64 = 3_600_000_000_000
-
-    private var timestampTrouble: String? {
-        publisher.hasTimestampTrouble
-            ? "Kafka rejects timestamps: this machine's clock or the brokers' is wrong; the events wait in the spool"
-            : nil
-    }
 
     /// A restart must not hide that the address leads to another cluster.
     private func rememberCluster(_ topicWatch: TopicWatch?) {

@@ -159,6 +159,7 @@ extension BridgeSettings {
         configuration.maxInFlightBytes = publish.maxInFlightBytes
         configuration.maxRecordBytes = maxRecordBytes
         configuration.batchBytes = publish.batchBytes
+        configuration.audits = durability.audit
         return configuration
     }
 

@@ -84,16 +84,19 @@ extension Check {
         var configuration = ProducerConfiguration(client: settings.kafkaClient)
         configuration.messageTimeoutMilliseconds = 10_000
         configuration.lingerMilliseconds = Int(settings.publish.linger / .milliseconds(1))
-        let fatal = Answer()
+        let fatal = Shared<KafkaError.Code?>(nil)
         let producer = try ProducerThread(configuration) { event in
             if case .error(let error) = event, error.isFatal { fatal.set(error.code) }
         }
         defer { producer.close() }
         var times: [Duration] = []
+        var last: (partition: Int32, offset: Int64) = (0, -1)
         // The first one also makes the connection.
         for _ in 0...Self.events {
             let began = ContinuousClock.now
-            if let code = try Self.send(record, to: topic, producer) {
+            let (error, partition, offset) = try Self.send(record, to: topic, producer)
+            last = (partition, offset)
+            if let code = error {
                 let cause = fatal.get() ?? code
                 if cause == .clusterNotAuthorized, mayWrite {
                     let command = plan.access.grantOnCluster(["IdempotentWrite"])
@@ -106,6 +109,7 @@ extension Check {
             }
             times.append(began.duration(to: .now))
         }
+        try readBack(record, topic, last.partition, last.offset)
         let typical = times.dropFirst().sorted()[Self.events / 2]
         let hedge = settings.publish.hedge
         let milliseconds = (typical / .microseconds(10)).rounded() / 100
@@ -117,29 +121,59 @@ extension Check {
         tell(typical * 2 < hedge ? .ok : .warning, "publish", text)
     }
 
+    /// Whether the last test event is where the broker has acknowledged it.
+    private mutating func readBack(_ record: EventRecord, _ topic: String, _ partition: Int32, _ offset: Int64) throws {
+        guard let id = record.headers.first(where: { $0.name == "ce_id" })?.value else { return }
+        let done = try StopSignal()
+        let result = Shared(RecordAudit.Finding.unreadable("no answer"))
+        let audit = try RecordAudit(settings.kafkaClient) { _, finding in
+            result.set(finding)
+            done.set()
+        }
+        audit.check([RecordAudit.Sample(topic: topic, partition: partition, offset: offset, eventID: id)])
+        _ = done.wait(milliseconds: 6_000)
+        audit.stop()
+        switch result.get() {
+        case .matches: tell(.ok, "audit", "the last test event was read back at its offset")
+        case .differs:
+            tell(
+                .failed, "audit", "\(topic)[\(partition)] does not have the acknowledged test event at offset \(offset)"
+            )
+        case .unreadable(let reason):
+            let isNeeded = settings.durability.audit
+            let access = KafkaAccess(settings.kafkaClient).grant(["Read"], on: [topic])
+            tell(
+                isNeeded ? .failed : .unknown, "audit",
+                "the test event could not be read back, which durability.audit needs: \(reason)"
+                    + (isNeeded ? ": \(access)" : ""))
+        }
+    }
+
     private static func send(
         _ record: EventRecord, to topic: String, _ producer: ProducerThread
-    ) throws -> KafkaError.Code? {
+    ) throws -> (KafkaError.Code?, partition: Int32, offset: Int64) {
         let done = try StopSignal()
-        let result = Answer(.timedOut)
+        let result = Shared<KafkaError.Code?>(.timedOut)
+        let position = Shared<(Int32, Int64)>((0, -1))
         try producer.send(
             topic: topic, key: record.key, value: record.value, timestamp: record.timestamp.millisecondsSinceEpoch,
             headers: record.headers.map { ($0.name, $0.value) }
         ) { report in
+            position.set((report.partition, report.offset))
             result.set(report.error)
             done.set()
         }
         _ = done.wait(milliseconds: 15_000)
-        return result.get()
+        return (result.get(), position.get().0, position.get().1)
     }
 }
 
-/// What became of a record or a producer, told by another thread.
-private final class Answer: Sendable {
-    private let code: Mutex<KafkaError.Code?>
+/// A value that another thread sets.
+private final class Shared<Value: Sendable>: Sendable {
+    private let value: Mutex<Value>
 
-    init(_ code: KafkaError.Code? = nil) { self.code = Mutex(code) }
+    init(_ value: Value) { self.value = Mutex(value) }
 
-    func set(_ code: KafkaError.Code?) { self.code.withLock { $0 = code } }
-    func get() -> KafkaError.Code? { code.withLock { $0 } }
+    func set(_ new: Value) { value.withLock { $0 = new } }
+    func get() -> Value { value.withLock { $0 } }
 }
