@@ -40,7 +40,7 @@ import Testing
             "publish.maxInFlightBytes": "64MiB", "publish.batchBytes": "512KiB", "spool.path": "/var/lib/smsbridge",
             "spool.none": "false",
             "spool.maxBytes": "10GiB", "spool.anyFileSystem": "false", "durability.strict": "false",
-            "durability.interval": "5m",
+            "durability.interval": "5m", "durability.audit": "false",
             "shutdown.delay": "5s", "shutdown.deadline": "25s",
             "log.level": "info", "log.format": "auto", "log.accessSample": "0",
         ]
@@ -92,7 +92,7 @@ import Testing
         ("publish.maxInFlightBytes", "1MiB", "1MiB"), ("publish.batchBytes", "900000", "900kB"),
         ("spool.path", "/tmp/spool", "/tmp/spool"),
         ("spool.none", "true", "TRUE"), ("spool.maxBytes", "1TiB", "1TiB"), ("spool.anyFileSystem", "true", "true"),
-        ("durability.strict", "true", "true"), ("durability.interval", "90s", "1m30s"),
+        ("durability.strict", "true", "true"), ("durability.interval", "90s", "1m30s"), ("durability.audit", "true", "true"),
         ("shutdown.delay", "0s", "0s"), ("shutdown.deadline", "1m", "60s"), ("log.level", "trace", "trace"),
         ("log.format", "json", "json"), ("log.accessSample", "100", "100"),
     ]
