@@ -176,10 +176,10 @@ class Cluster:
             os.unlink(identity)
         return aside
 
-    def use_producer_id(self):
-        """Takes a producer id as a producer does, and returns it: the next one follows it."""
+    def use_producer_id(self, bootstrap=None):
+        """Takes a producer id as a producer does, and returns it: the next one of this broker follows it."""
         found = []
-        producer = Producer({"bootstrap.servers": self.bootstrap, "broker.address.family": "v4", "enable.idempotence": True,
+        producer = Producer({"bootstrap.servers": bootstrap or self.bootstrap, "broker.address.family": "v4", "enable.idempotence": True,
                              "statistics.interval.ms": 20, "log_level": 0,
                              "stats_cb": lambda text: found.append(json.loads(text)["eos"]["producer_id"])})
         deadline = time.monotonic() + 20

@@ -191,8 +191,11 @@ def start_without_kafka(suite):
         suite.cluster.start()
 
 
-def make_topics(cluster, prefix, names, partitions=3, replication=1):
-    made = cluster.admin.create_topics([NewTopic(f"{prefix}.{name}", partitions, replication) for name in names])
+def make_topics(cluster, prefix, names, partitions=3, replication=1, leader=None):
+    """- leader: the node that leads every partition; all nodes have a replica."""
+    nodes = sorted(range(1, cluster.nodes + 1), key=lambda node: node != leader)
+    layout = {"replica_assignment": [nodes] * partitions} if leader else {"replication_factor": replication}
+    made = cluster.admin.create_topics([NewTopic(f"{prefix}.{name}", partitions, **layout) for name in names])
     for future in made.values():
         future.result(30)
 

@@ -5,6 +5,7 @@
 It listens on a port for each node and prints these ports first. Lines on its standard input:
 
     target N    new connections lead to cluster N (0 or 1); -1: to none, they end with a reset
+    only N      the first N nodes are reachable (a new connection to another one ends with a reset)
     cut         every connection ends with a reset
 
 Each is answered with `ok`. Brokers advertise their own ports; in what they send, those are replaced by the proxy's ports, so
@@ -21,7 +22,7 @@ HOST = b"127.0.0.1"
 
 class Switch:
     def __init__(self, clusters):
-        self.clusters, self.target, self.writers, self.ports = clusters, 0, set(), []
+        self.clusters, self.target, self.writers, self.ports, self.reachable = clusters, 0, set(), [], len(clusters[0])
 
     async def listen(self):
         self.servers = [await asyncio.start_server(lambda r, w, node=node: self.serve(node, r, w), "127.0.0.1", 0)
@@ -33,7 +34,7 @@ class Switch:
     async def serve(self, node, reader, writer):
         target = self.target
         try:
-            if target < 0:
+            if target < 0 or node >= self.reachable:
                 raise OSError
             broker_reader, broker_writer = await asyncio.open_connection("127.0.0.1", self.clusters[target][node])
         except OSError:
@@ -81,6 +82,8 @@ class Switch:
         word, *rest = line.split()
         if word == "target":
             self.target = int(rest[0])
+        elif word == "only":
+            self.reachable = int(rest[0])
         elif word == "cut":
             for writer in list(self.writers):
                 self.reset(writer)
