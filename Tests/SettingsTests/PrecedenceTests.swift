@@ -92,7 +92,8 @@ import Testing
         ("publish.maxInFlightBytes", "1MiB", "1MiB"), ("publish.batchBytes", "900000", "900kB"),
         ("spool.path", "/tmp/spool", "/tmp/spool"),
         ("spool.none", "true", "TRUE"), ("spool.maxBytes", "1TiB", "1TiB"), ("spool.anyFileSystem", "true", "true"),
-        ("durability.strict", "true", "true"), ("durability.interval", "90s", "1m30s"), ("durability.audit", "true", "true"),
+        ("durability.strict", "true", "true"), ("durability.interval", "90s", "1m30s"),
+        ("durability.audit", "true", "true"),
         ("shutdown.delay", "0s", "0s"), ("shutdown.deadline", "1m", "60s"), ("log.level", "trace", "trace"),
         ("log.format", "json", "json"), ("log.accessSample", "100", "100"),
     ]
