@@ -89,4 +89,27 @@ struct AddressTests {
     func wrong(text: String, says: String) {
         #expect { try AddressRange(text) } throws: { "\($0)".contains(says) }
     }
+
+    @Test(
+        "ranges that hold every address of a family are known as such",
+        arguments: [
+            (["0.0.0.0/0"], true, false), (["::/0"], false, true), (["0.0.0.0/0", "::/0"], true, true),
+            (["0.0.0.0/1", "128.0.0.0/1"], true, false), (["128.0.0.0/1", "0.0.0.0/2", "64.0.0.0/2"], true, false),
+            (["0.0.0.0/1", "128.0.0.0/2"], false, false), (["0.0.0.0/1", "129.0.0.0/8"], false, false),
+            (["::ffff:0:0/96"], true, false), (["::/1", "8000::/1"], false, true),
+            (["::/1", "c000::/2"], false, false),
+            (["10.0.0.0/8", "2001:db8::/32", "192.0.2.1"], false, false), ([], false, false),
+            (["0.0.0.0/1", "0.0.0.0/0"], true, false), (["255.255.255.255"], false, false),
+        ] as [([String], Bool, Bool)])
+    func everything(ranges: [String], ipv4: Bool, ipv6: Bool) throws {
+        let ranges = try ranges.map { try AddressRange($0) }
+        #expect(ranges.coverEveryIPv4Address == ipv4 && ranges.coverEveryIPv6Address == ipv6)
+        // And so it is.
+        let addresses = ["0.0.0.0", "127.0.0.1", "128.0.0.0", "203.0.113.9", "255.255.255.255"].compactMap {
+            PeerAddress($0)
+        }
+        #expect(!ipv4 || addresses.allSatisfy { ranges.contain($0) })
+        let others = ["::", "2001:db8::1", "8000::", "ffff:ffff::1"].compactMap { PeerAddress($0) }
+        #expect(!ipv6 || others.allSatisfy { ranges.contain($0) })
+    }
 }

@@ -62,7 +62,7 @@ import Testing
             try FileManager.default.removeItem(atPath: served.folder.path + "/secrets")
         }
         #expect(
-            try served.bridge.wait { try served.bridge.admin("/readyz").contains("\"secrets\":") },
+            try served.bridge.wait { try served.bridge.admin("/readyz").contains("\"SmsbridgeSecretsNotTaken\":") },
             "\(served.bridge.logged)")
         let ready = try served.bridge.admin("/readyz")
         #expect(ready.hasPrefix("HTTP/1.1 200") && ready.contains("those read before are in force"))
@@ -73,7 +73,7 @@ import Testing
         try served.write(Self.new)
         #expect(try served.bridge.wait { try served.status(Self.new) == "200" }, "\(served.bridge.logged)")
         #expect(try served.metric("smsbridge_secret_files_unusable") == "0")
-        #expect(try !served.bridge.admin("/readyz").contains("\"secrets\":"))
+        #expect(try !served.bridge.admin("/readyz").contains("\"SmsbridgeSecretsNotTaken\":"))
         #expect(!served.bridge.logged.contains("0123456789"), "no secret is logged")
     }
 
@@ -81,7 +81,7 @@ import Testing
         let served = try Served(["--auth-mode", "log"])
         #expect(served.bridge.logged.contains("EVERYBODY is let in"))
         let ready = try served.bridge.admin("/readyz")
-        #expect(ready.hasPrefix("HTTP/1.1 200") && ready.contains("\"authentication\":\"auth.mode is log"))
+        #expect(ready.hasPrefix("HTTP/1.1 200") && ready.contains("\"SmsbridgeEverybodyLetIn\":\"auth.mode is log"))
         #expect(try served.metric("smsbridge_authentication_enforced") == "0")
         #expect(try served.status(Self.old) == "200")
         #expect(try served.metric("smsbridge_authentication_let_in_total") == "0")

@@ -33,7 +33,7 @@ import Testing
         #expect(try bridge.wait { try bridge.admin("/readyz").hasPrefix("HTTP/1.1 503") })
         let answer = try bridge.admin("/readyz")
         #expect(answer.contains("\"unmet\":{\"kafka\":\"Kafka does not answer\"}"), "\(answer)")
-        #expect(answer.contains("\"spool\":"))
+        #expect(answer.contains("\"SmsbridgeSpoolUnavailable\":"))
     }
 
     /// Both would serve from Kafka, but only one of them can keep the promise when Kafka is late.
@@ -128,6 +128,33 @@ import Testing
         }
         bridge.terminate()
         #expect(bridge.exitCode(within: 20) == 0, "\(bridge.logged)")
+    }
+
+    /// A proxy keeps connections, and may be sending on one at the moment when it would be closed.
+    @Test func afterListeningHasEndedIdleConnectionsAreStillServed() throws {
+        let folder = try TemporaryFolder()
+        let bridge = try ServedBridge(
+            Self.noKafka + spool(folder) + ["--shutdown-delay", "0s", "--shutdown-grace", "10s"])
+        let clients = try (0..<3).map { _ in try bridge.connect() }
+        for client in clients[..<2] {
+            client.send(ServedBridge.callback)
+            #expect(!client.answer().contains("Connection: close"))
+        }
+        bridge.terminate()
+        #expect(bridge.wait { (try? bridge.connect()) == nil }, "nobody is let in any more")
+        usleep(300_000)
+        // The third has never sent anything.
+        for client in clients[1...] {
+            client.send(ServedBridge.callback)
+            let answer = client.rest()
+            #expect(answer.hasPrefix("HTTP/1.1 200") && answer.contains("Connection: close"), "\(answer)")
+        }
+        // The first has stayed idle, and is closed when the grace is over.
+        #expect(clients[0].rest() == "")
+        #expect(bridge.exitCode(within: 60) == 0, "\(bridge.logged)")
+        let begun = try #require(bridge.time(of: "stopping"))
+        let ended = try #require(bridge.time(of: "stopped"))
+        #expect((10..<20).contains(ended.timeIntervalSince(begun)), "\(bridge.logged)")
     }
 
     @Test(arguments: [true, false]) func whoeverWaitsAtTheEndIsAnswered(isAskedTwice: Bool) throws {

@@ -23,7 +23,8 @@ struct AnswerTests {
         let response = PreparedResponse(status: 405, headers: [("Allow", "GET, POST")], body: Array("no".utf8))
         #expect(
             String(decoding: response.bytes, as: UTF8.self)
-                == "HTTP/1.1 405 Method Not Allowed\r\nAllow: GET, POST\r\nContent-Length: 2\r\nno")
+                == "HTTP/1.1 405 Method Not Allowed\r\nAllow: GET, POST\r\nCache-Control: no-store\r\nContent-Length: 2\r\nno"
+        )
         #expect(response.bodyOffset == response.bytes.count - 2)
     }
 

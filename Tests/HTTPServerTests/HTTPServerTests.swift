@@ -39,7 +39,9 @@ struct HTTPServerTests {
         server.stop()
     }
 
-    @Test("every answer has a request id of its own, the server's own answers too", arguments: Wire.allCases)
+    @Test(
+        "every answer has a request id of its own and may not be cached, the server's own answers too",
+        arguments: Wire.allCases)
     func requestIDs(wire: Wire) throws {
         let server = try TestServer(wire) { $0.headTimeout = .milliseconds(100) }
         var ids: [String] = []
@@ -49,7 +51,9 @@ struct HTTPServerTests {
             let client = try server.connect()
             client.send(text)
             for _ in 0..<(text == get + get ? 2 : 1) {
-                ids.append(try #require(try client.answer().header("x-request-id"), "\(text)"))
+                let answer = try client.answer()
+                ids.append(try #require(answer.header("x-request-id"), "\(text)"))
+                #expect(answer.header("cache-control") == "no-store", "\(text)")
             }
         }
         #expect(ids.count == 6 && Set(ids).count == 6, "\(ids)")
@@ -525,6 +529,139 @@ struct HTTPServerTests {
         server.stop()
     }
 
+    @Test(
+        "with as many connections as there may be, the one that has been idle for longest makes room",
+        arguments: Wire.allCases)
+    func idleMakesRoom(wire: Wire) throws {
+        let server = try TestServer(wire) { $0.maxConnections = 3 }
+        var clients: [TestClient] = []
+        for _ in 0..<3 {
+            let client = try server.connect()
+            client.send(get)
+            #expect(try client.answer().status == 200)
+            clients.append(client)
+        }
+        // Used again: now the second has been idle for longest, then the third.
+        clients[0].send(get)
+        #expect(try clients[0].answer().status == 200)
+        for round in 1...2 {
+            let new = try server.connect()
+            new.send(post("/held", "x"))
+            #expect(server.wait { $0.server.requestsInFlight == round })
+            let rest = clients[round].rest()
+            #expect(rest.bytes.isEmpty && rest.end == .orderly, "\(rest.end)")
+            clients.append(new)
+        }
+        #expect(server.counters.displaced == 2 && server.counters.surplus == 0)
+        // The first is busy by now, so that none is idle: as before.
+        clients[0].send(post("/held", "x"))
+        #expect(server.wait { $0.server.requestsInFlight == 3 })
+        if wire == .plain {
+            let surplus = try server.connect()
+            #expect(try surplus.answer().status == 503)
+        } else {
+            #expect(throws: (any Error).self) { try server.connect() }
+        }
+        #expect(server.counters.surplus == 1)
+        server.onLoop { $0.answerHeld() }
+        for client in [clients[0], clients[3], clients[4]] { #expect(try client.answer().status == 200) }
+        server.stop()
+    }
+
+    @Test("of idle connections none is closed whose request has come", arguments: Wire.allCases)
+    func idleWithRequest(wire: Wire) throws {
+        let server = try TestServer(wire) { $0.maxConnections = 2 }
+        let clients = try [server.connect(), server.connect()]
+        for client in clients {
+            client.send(get)
+            #expect(try client.answer().status == 200)
+        }
+        if wire == .tls {
+            // The handshake of a third needs the loop's help, which here stands still.
+            server.stop()
+            return
+        }
+        let third = try server.onLoop { [port = server.port, sending = SendingClient(clients[0])] _ in
+            // Both wait in the kernel when the loop turns: the request on the connection that would have to go, and a third.
+            sending.send("GET /now HTTP/1.1\r\nHost: a\r\n\r\n")
+            usleep(50_000)
+            return Result { SendingClient(try TestClient(host: "127.0.0.1", port: port)) }
+        }.get()
+        third.send(get)
+        #expect(try clients[0].answer().status == 200)
+        #expect(clients[1].rest().bytes.isEmpty)
+        #expect(server.wait { $0.server.counters.requests == 4 })
+        #expect(server.counters.displaced == 1)
+        server.stop()
+    }
+
+    @Test("where waiting connections may be displaced, a new client is always served")
+    func displacing() throws {
+        let server = try TestServer {
+            $0.maxConnections = 8
+            $0.displacesWaiting = true
+            $0.headTimeout = .seconds(3600)
+        }
+        var crowd: [TestClient] = []
+        for number in 0..<30 {
+            let client = try server.connect()
+            // Nothing, a part of a head, a part of a body, a whole request.
+            client.send(
+                ["", "GET /now HT", "POST /now HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nabc", get][number % 4])
+            crowd.append(client)
+            let probe = try server.connect()
+            probe.send(get)
+            #expect(try probe.answer().status == 200, "the probe after \(number)")
+            probe.close()
+        }
+        #expect(server.counters.surplus == 0 && server.counters.displaced > 20)
+        server.stop()
+    }
+
+    @Test("connections that wait to be accepted when listening ends are served", arguments: Wire.allCases)
+    func stopWithBacklog(wire: Wire) throws {
+        let server = try TestServer(wire)
+        let clients = try server.onLoop { [port = server.port] handler in
+            let clients = Result {
+                try (0..<100).map { _ in
+                    let client = SendingClient(try TestClient(host: "127.0.0.1", port: port))
+                    if wire == .plain { client.send("GET /now HTTP/1.1\r\nHost: a\r\n\r\n") }
+                    return client
+                }
+            }
+            handler.server.stopListening()
+            return clients
+        }.get()
+        for client in clients {
+            if wire == .tls {
+                try client.startTLS()
+                client.send(get)
+            }
+            let answer = try client.answer()
+            #expect(answer.status == 200 && answer.header("connection") == "close")
+        }
+        #expect(throws: (any Error).self) { try server.connect() }
+        server.stop()
+    }
+
+    @Test("a connection whose handshake is under way when listening ends is served; no new one begins")
+    func stopDuringHandshake() throws {
+        #if os(Linux)
+        let server = try TestServer()
+        let early = try server.connect()
+        server.onLoop { $0.server.stopListening(after: .milliseconds(400)) }
+        // The SYN is dropped, so nothing comes back before it is sent again, a second later, and refused.
+        let began = ContinuousClock.now
+        #expect(throws: (any Error).self) { try server.connect() }
+        #expect(.now - began > .milliseconds(500))
+        early.send(get)
+        #expect(try early.answer().header("connection") == "close")
+        #expect(server.wait { !$0.server.isListening })
+        #expect(throws: (any Error).self) { try server.connect() }
+        server.stop()
+        #endif
+    }
+
     @Test("while an answer is owed no deadline of the connection's runs out", arguments: Wire.allCases)
     func noDeadlineWhileOwed(wire: Wire) throws {
         let server = try TestServer(wire) {
@@ -632,8 +769,9 @@ struct HTTPServerTests {
             $0.drainTimeout = .seconds(3600)
         }
         let served = try (0..<3).map { _ in try server.connect() }
+        // None is idle: each has begun a request.
         for client in served {
-            client.send(get)
+            client.send(get + "G")
             #expect(try client.answer().status == 200)
         }
         let surplus = try (0..<2).map { _ in try server.connect() }
@@ -906,6 +1044,8 @@ private final class SendingClient: @unchecked Sendable {
     init(_ client: TestClient) { self.client = client }
 
     func send(_ text: String) { client.send(text) }
+    func answer() throws -> TestClient.Answer { try client.answer() }
+    func startTLS() throws { try client.startTLS() }
 }
 
 extension String {

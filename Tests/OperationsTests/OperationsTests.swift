@@ -79,23 +79,28 @@ final class Subject {
 
     struct NotConnected: Error { var reason: String }
 
-    static func exchange(_ port: UInt16, _ text: String) throws -> [UInt8] {
+    static func connect(_ port: UInt16) throws -> Int32 {
         #if canImport(Glibc)
         let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
         #else
         let descriptor = socket(AF_INET, SOCK_STREAM, 0)
         #endif
         try #require(descriptor >= 0)
-        defer { close(descriptor) }
         var address = sockaddr_in()
         address.sin_family = sa_family_t(AF_INET)
         address.sin_port = port.bigEndian
         address.sin_addr.s_addr = inet_addr("127.0.0.1")
         let size = socklen_t(MemoryLayout<sockaddr_in>.size)
         let connected = withUnsafePointer(to: &address) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { connect(descriptor, $0, size) }
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { Glibc.connect(descriptor, $0, size) }
         }
         if connected != 0 { throw NotConnected(reason: String(cString: strerror(errno))) }
+        return descriptor
+    }
+
+    static func exchange(_ port: UInt16, _ text: String) throws -> [UInt8] {
+        let descriptor = try connect(port)
+        defer { close(descriptor) }
         let request = Array(text.utf8)
         try #require(write(descriptor, request, request.count) == request.count)
         var answer: [UInt8] = []
@@ -161,6 +166,28 @@ final class Subject {
         #expect(try subject.ask("GET", "/healthz").status == 200)
         #expect(orders.mailbox.withLock { $0 }?.post(.end) == true)
         thread.join()
+    }
+
+    /// However many connections are held, whatever they have sent, a probe is answered: else the supervisor ends a healthy
+    /// process.
+    @Test func heldConnectionsDoNotKeepAProbeOut() throws {
+        let subject = try Subject()
+        let halves = [
+            "", "GET /healthz HTTP/1.1\r\n", "GET /status HTTP/1.1\r\nHost: a\r\n\r\n",
+            "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nx",
+        ]
+        var held: [Int32] = []
+        defer { for descriptor in held { close(descriptor) } }
+        for number in 0..<300 {
+            held.append(try Subject.connect(subject.port))
+            let text = Array(halves[number % halves.count].utf8)
+            _ = send(held[number], text, text.count, Int32(MSG_NOSIGNAL))
+        }
+        for path in ["/healthz", "/readyz", "/metrics", "/"] {
+            let answer = try subject.ask("GET", path)
+            #expect(answer.status == (path == "/readyz" ? 503 : 200), "\(path)")
+            #expect(path != "/readyz" || answer.body.contains("starting"))
+        }
     }
 
     @Test func readinessSaysWhyNot() throws {

@@ -167,6 +167,21 @@ extension StatusReport {
         #expect(report.findings.allSatisfy { !$0.title.isEmpty && $0.advice.hasSuffix(".") })
     }
 
+    /// Whoever sets an alert need not know of the page: it is shown all the same, and /readyz names it.
+    @Test func anAlertWithoutARuleIsShown() {
+        let readiness = ServiceReadiness(unmet: [:])
+        readiness.alert("clock", "the clock was set back by 5 s")
+        readiness.alert("authentication", "auth.none is true: everybody is let in")
+        let report = Figures().report(readiness)
+        #expect(
+            report.findings.map(\.title) == ["auth.none is true: everybody is let in", "The clock was set back by 5 s"])
+        #expect(report.named == ["SmsbridgeEverybodyLetIn"])
+        #expect(
+            String(decoding: report.readinessJSON(), as: UTF8.self)
+                == #"{"ready":true,"unmet":{},"alerts":{"SmsbridgeEverybodyLetIn":"auth.none is true: everybody is let in","clock":"the clock was set back by 5 s"}}"#
+                + "\n")
+    }
+
     @Test func theWorstStandsFirst() {
         let figures = Figures()
         let report = figures.report {

@@ -16,9 +16,11 @@ import Testing
         let agreed = [
             "http.host": "0.0.0.0", "http.port": "8080", "http.basePath": "", "http.maxBodyBytes": "256KiB",
             "http.maxHeaderBytes": "16KiB", "http.maxHeaders": "100", "http.maxTargetBytes": "64KiB",
-            "http.headTimeout": "10s", "http.bodyTimeout": "10s", "http.writeTimeout": "10s", "http.idleTimeout": "75s",
+            "http.headTimeout": "10s", "http.bodyTimeout": "10s", "http.writeTimeout": "10s",
+            "http.idleTimeout": "65m",
             "http.maxConnections": "10000", "http.maxUnfinishedBytes": "64MiB", "http.backlog": "1024",
-            "http.trustedProxies": "", "http.proxyProtocol": "false", "http.tls.certificate": "", "http.tls.key": "",
+            "http.trustedProxies": "", "http.proxyProtocol": "false", "http.trustAllProxies": "false",
+            "http.tls.certificate": "", "http.tls.key": "",
             "http.tls.clientCa": "", "http.tls.clientCertificate": "required", "http.tls.handshakeTimeout": "10s",
             "http.tls.maxHandshakes": "1000",
             "admin.host": "127.0.0.1", "admin.port": "9464", "kafka.bootstrapServers": "", "kafka.properties": "",
@@ -41,7 +43,7 @@ import Testing
             "spool.none": "false",
             "spool.maxBytes": "10GiB", "spool.anyFileSystem": "false", "durability.strict": "false",
             "durability.interval": "5m", "durability.audit": "false",
-            "shutdown.delay": "5s", "shutdown.deadline": "25s",
+            "shutdown.delay": "5s", "shutdown.grace": "2s", "shutdown.deadline": "25s",
             "log.level": "info", "log.format": "auto", "log.accessSample": "0",
         ]
         #expect(shown == agreed)
@@ -68,7 +70,8 @@ import Testing
         ("http.writeTimeout", "2s", "2s"), ("http.idleTimeout", "1h", "60m"), ("http.maxConnections", "1", "1"),
         ("http.maxUnfinishedBytes", "1GiB", "1GiB"), ("http.backlog", "10", "10"),
         ("http.trustedProxies", "10.0.0.0/8,2001:db8::/32", "[10.0.0.0/8, '2001:db8::/32']"),
-        ("http.tls.handshakeTimeout", "3s", "3000ms"), ("http.tls.maxHandshakes", "8", "8"),
+        ("http.trustAllProxies", "true", "true"), ("http.tls.handshakeTimeout", "3s", "3000ms"),
+        ("http.tls.maxHandshakes", "8", "8"),
         ("admin.host", "localhost", "localhost"),
         ("admin.port", "1", "1"),
         ("kafka.bootstrapServers", "a:1,[::1]:2,b_c.d:65535", "[a:1, '[::1]:2', b_c.d:65535]"),
@@ -94,7 +97,8 @@ import Testing
         ("spool.none", "true", "TRUE"), ("spool.maxBytes", "1TiB", "1TiB"), ("spool.anyFileSystem", "true", "true"),
         ("durability.strict", "true", "true"), ("durability.interval", "90s", "1m30s"),
         ("durability.audit", "true", "true"),
-        ("shutdown.delay", "0s", "0s"), ("shutdown.deadline", "1m", "60s"), ("log.level", "trace", "trace"),
+        ("shutdown.delay", "0s", "0s"), ("shutdown.grace", "0s", "0s"), ("shutdown.deadline", "1m", "60s"),
+        ("log.level", "trace", "trace"),
         ("log.format", "json", "json"), ("log.accessSample", "100", "100"),
     ]
 
@@ -251,6 +255,18 @@ import Testing
             none.warnings == [
                 "spool.path has no effect: spool.none is true (environment variable SMSBRIDGE_SPOOL_NONE)"
             ])
+    }
+
+    @Test func trustInEveryAddressIsWarnedOf() throws {
+        let all = ["SMSBRIDGE_HTTP_TRUSTED_PROXIES": "0.0.0.0/0,::/0", "SMSBRIDGE_HTTP_TRUST_ALL_PROXIES": "true"]
+        let loaded = try Given(environment: all).load().get()
+        #expect(loaded.warnings.count == 1)
+        #expect(
+            loaded.warnings.first?.contains(
+                "http.trustedProxies holds every IPv4 and every IPv6 address, so every caller may claim any address")
+                == true)
+        let needless = try Given(environment: ["SMSBRIDGE_HTTP_TRUST_ALL_PROXIES": "true"]).load().get()
+        #expect(needless.warnings.first?.contains("http.trustAllProxies has no effect") == true)
     }
 
     @Test func unknownVariablesAreOnlyWarnedOf() throws {

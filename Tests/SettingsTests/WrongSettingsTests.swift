@@ -91,6 +91,11 @@ import Testing
         .yaml("http:\n  basePath: /a//b", "it has an empty segment"),
         .yaml("http:\n  basePath: /a/../b", "a segment . or .."),
         .yaml(
+            "http:\n  trustedProxies: [0.0.0.0/0]", "http.trustedProxies: holds every IPv4 address",
+            "or http.trustAllProxies: true"),
+        .yaml("http:\n  trustedProxies: ['::/0', 10.0.0.0/8]", "http.trustedProxies: holds every IPv6 address"),
+        .yaml("http:\n  trustedProxies: [0.0.0.0/1, 128.0.0.0/1]", "http.trustedProxies: holds every IPv4 address"),
+        .yaml(
             "http:\n  maxTargetBytes: 256\n  basePath: /\(String(repeating: "a", count: 240))",
             "http.maxTargetBytes is 256", "the longest path of a callback has 266 bytes"),
         .yaml("http:\n  basePath: /a?b", "letters, digits, -, ., _ and ~ only"),

@@ -25,7 +25,7 @@ final class OperationsHandler: RequestHandler {
         }
     }
 
-    private static let common = [("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff")]
+    private static let common = [("X-Content-Type-Options", "nosniff")]
     private static let plain = [("Content-Type", "text/plain; charset=utf-8")] + common
     private static let json = [("Content-Type", "application/json")] + common
     private static let prometheus = [("Content-Type", "text/plain; version=0.0.4; charset=utf-8")] + common

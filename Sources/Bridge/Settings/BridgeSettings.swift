@@ -41,7 +41,7 @@ package struct BridgeSettings: Sendable, Equatable {
         /// Until the client has taken an answer.
         package var writeTimeout = Duration.seconds(10)
         /// Between an answer and the next request.
-        package var idleTimeout = Duration.seconds(75)
+        package var idleTimeout = Duration.seconds(3_900)
         /// The most open connections.
         package var maxConnections = 10_000
         /// All requests that are not whole yet together, in bytes.
@@ -50,6 +50,8 @@ package struct BridgeSettings: Sendable, Equatable {
         package var backlog = 1_024
         /// Ranges of addresses whose word on where a client comes from is believed.
         package var trustedProxies: [String] = []
+        /// Whether those ranges may hold every address.
+        package var trustAllProxies = false
         /// Whether every connection begins with a PROXY header.
         package var proxyProtocol = false
         package var tls = TLS()
@@ -254,6 +256,8 @@ package struct BridgeSettings: Sendable, Equatable {
     package struct Shutdown: Sendable, Equatable {
         /// How long it serves on, not ready, so that balancers see it.
         package var delay = Duration.seconds(5)
+        /// How long idle connections stay open after it has stopped accepting new ones.
+        package var grace = Duration.seconds(2)
         /// When it is over at the latest.
         package var deadline = Duration.seconds(25)
     }

@@ -58,6 +58,18 @@ package struct AddressRange: Sendable, Hashable, CustomStringConvertible {
         return bits >= 96 || address.ipv4 == nil
     }
 
+    /// The first and the last address of a range of IPv4.
+    fileprivate var ipv4Bounds: ClosedRange<UInt64>? {
+        guard bits >= 96, base.high == 0, base.low >> 32 == 0xFFFF else { return nil }
+        let first = base.low & 0xFFFF_FFFF
+        return first...(first | ~lowMask & 0xFFFF_FFFF)
+    }
+
+    /// The first half of the first and the last address of a range of IPv6.
+    fileprivate var ipv6Bounds: ClosedRange<UInt64>? {
+        bits <= 64 ? base.high...(base.high | ~highMask) : nil
+    }
+
     /// As it is written: an IPv4 range in its short form.
     package var description: String {
         bits >= 96 && base.ipv4 != nil ? "\(base.host)/\(bits - 96)" : "\(base.host)/\(bits)"
@@ -67,4 +79,23 @@ package struct AddressRange: Sendable, Hashable, CustomStringConvertible {
 extension Sequence<AddressRange> {
     /// Whether one of the ranges holds the address.
     package func contain(_ address: PeerAddress) -> Bool { contains { $0.contains(address) } }
+
+    /// Whether each IPv4 address is in one of the ranges.
+    package var coverEveryIPv4Address: Bool {
+        // The part of a range behind the first 96 bits is that of IPv4.
+        Self.cover(compactMap(\.ipv4Bounds), upTo: UInt64(UInt32.max))
+    }
+
+    /// Whether each IPv6 address is in one of the ranges. Those of more than 64 bits are too narrow to matter.
+    package var coverEveryIPv6Address: Bool { Self.cover(compactMap(\.ipv6Bounds), upTo: .max) }
+
+    private static func cover(_ bounds: [ClosedRange<UInt64>], upTo last: UInt64) -> Bool {
+        var next: UInt64 = 0
+        for range in bounds.sorted(by: { $0.lowerBound < $1.lowerBound }) {
+            if range.lowerBound > next { return false }
+            if range.upperBound >= last { return true }
+            next = Swift.max(next, range.upperBound + 1)
+        }
+        return false
+    }
 }

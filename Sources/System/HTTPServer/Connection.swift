@@ -102,6 +102,10 @@ final class Connection {
     /// Whether a TLS handshake is awaited or under way.
     var isShakingHands: Bool { phase == .opening && awaits == .handshake }
     var isClosed: Bool { phase == .closed }
+    /// Whether it is the client's turn to send or to read.
+    var waitsForItsClient: Bool { phase != .answering && phase != .closed }
+    /// Since when, in the loop's time.
+    private(set) var waitsSince: UInt64 = 0
 
     /// Begins to serve.
     func open() throws(EventLoopError) {
@@ -174,7 +178,9 @@ final class Connection {
             buffer = server.shared
         }
         switch read(into: buffer) {
-        case .moved: advance(buffer)
+        case .moved:
+            if awaits == .request { server.ceasedToBeIdle(self) }
+            advance(buffer)
         case .wouldBlock: break
         case .ended, .lost: wasLost()
         }
@@ -413,7 +419,10 @@ final class Connection {
         server.isServing = false
         isAdvancing = false
         keep(buffer)
-        if phase == .receiving { awaitMore() }
+        if phase == .receiving {
+            awaitMore()
+            noteIdleness()
+        }
         if phase == .answering || phase == .flushing { updateInterest() }
     }
 
@@ -588,8 +597,14 @@ final class Connection {
         updateInterest()
         if transport.session != nil { lookForBuffered() }
         if isAdvancing { return }
+        noteIdleness()
         // What came meanwhile is served when the turn ends: an answer may be given from within another request.
         if pending != nil { server.resumeSoon(exchange) }
+    }
+
+    /// Between two requests, with nothing of the next: it may be closed for another one.
+    private func noteIdleness() {
+        if awaits == .request, pending == nil { server.becameIdle(self) }
     }
 
     /// Serves what came while the answer before was owed.
@@ -622,6 +637,7 @@ final class Connection {
 
     private func setDeadline(_ awaited: Awaited, _ timeout: UInt64) {
         awaits = awaited
+        waitsSince = server.loop.now
         let (sum, overflow) = server.loop.now.addingReportingOverflow(timeout)
         deadline = overflow ? .max : sum
         server.arm(self)

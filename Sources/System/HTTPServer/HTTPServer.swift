@@ -32,6 +32,8 @@ package final class HTTPServer {
     private var listeners: [Listener] = []
     private var isAcceptPaused = false
     private var acceptRetry: LoopTimer?
+    /// Runs while handshakes that are under way are waited for.
+    private var listenEnd: LoopTimer?
     /// Answers are the last ones of their connections.
     private(set) var answersAreLast = false
     private var isStopping = false
@@ -44,6 +46,7 @@ package final class HTTPServer {
     /// For each slot the exchange that its next connection begins with.
     private var nextExchanges: [Exchange] = []
     private var surplusConnections = 0
+    private var idle = IdleList()
 
     /// Where every connection reads that has nothing left over.
     let shared: RequestBuffer
@@ -84,6 +87,8 @@ package final class HTTPServer {
     package var openHandshakes: Int { handshakeCount }
     /// Connections that are open, those that are being closed orderly included.
     package var openConnections: Int { openCount }
+    /// Whether connections are still accepted.
+    package var isListening: Bool { !listeners.isEmpty }
     /// Requests that the handler has not answered.
     package var requestsInFlight: Int { owedCount }
     /// What happened so far.
@@ -142,11 +147,32 @@ package final class HTTPServer {
     /// same: clients that keep connections for long move on to another server without a request being lost.
     package func drainConnections() { answersAreLast = true }
 
-    /// Accepts no more connections; the open ones are told with their next answer that it is the last.
-    package func stopListening() {
+    /// Accepts no more connections; the open ones are told with their next answer that it is the last. Those that wait in
+    /// the kernel to be accepted are served first: with the listening socket they would be reset.
+    ///
+    /// - Parameter handshakes: how long connections are accepted whose TCP handshake is under way, which takes a round trip;
+    ///   no new one begins in that time.
+    package func stopListening(after handshakes: Duration = .zero) {
+        answersAreLast = true
+        guard handshakes > .zero, !isStopping, listenEnd == nil else { return endListening(servesWaiting: true) }
+        do throws(EventLoopError) {
+            listenEnd = try loop.timer(after: handshakes.nanoseconds) { [weak self] in
+                self?.endListening(servesWaiting: true)
+            }
+            for listener in listeners { listener.dropNewConnections() }
+        } catch {
+            endListening(servesWaiting: true)
+        }
+    }
+
+    private func endListening(servesWaiting: Bool) {
+        if servesWaiting, !isStopping {
+            for listener in listeners { while accept(from: listener) {} }
+        }
         isStopping = true
         answersAreLast = true
         acceptRetry?.cancel()
+        listenEnd?.cancel()
         for listener in listeners { listener.close() }
         listeners = []
     }
@@ -164,7 +190,7 @@ package final class HTTPServer {
     /// Ends everything at once: the handler is told of each answer that it owes and that goes nowhere now.
     package func close() {
         guard !isClosed else { return }
-        stopListening()
+        endListening(servesWaiting: false)
         isClosed = true
         for connection in slots { connection?.close() }
         // Connections hold the server.
@@ -182,31 +208,36 @@ package final class HTTPServer {
         for listener in listeners { listener.close() }
         ringTimer?.cancel()
         acceptRetry?.cancel()
+        listenEnd?.cancel()
     }
 
-    private func accept(from listener: Listener) {
+    /// - Returns: whether more may wait.
+    @discardableResult
+    private func accept(from listener: Listener) -> Bool {
         for _ in 0..<Self.acceptsPerTurn {
             let room = configuration.maxConnections + configuration.maxSurplusConnections
             guard openCount < min(room, Exchange.maxSlots) else {
                 pauseAccepting()
-                return
+                return false
             }
             switch listener.accept() {
             case .connection(let transport, let peer): open(transport, peer)
             case .gone: continue
-            case .none: return
+            case .none: return false
             case .exhausted:
                 tally.acceptPauses += 1
                 pauseAccepting()
                 acceptRetry?.rearm(after: configuration.acceptRetryDelay.nanoseconds)
-                return
+                return false
             }
-            if isStopping { return }
+            if isStopping { return false }
         }
+        return true
     }
 
     private func open(_ transport: Transport, _ peer: PeerAddress) {
         tally.accepted += 1
+        if openCount - surplusConnections >= configuration.maxConnections { makeRoom() }
         let isSurplus = openCount - surplusConnections >= configuration.maxConnections
         if isSurplus, needsOpening {
             // To answer would take a handshake, or a header first.
@@ -237,9 +268,37 @@ package final class HTTPServer {
         }
     }
 
+    /// Closes the connection that has been idle for longest, or one that waits for its client where that is allowed.
+    private func makeRoom() {
+        while let slot = idle.longest {
+            idle.remove(slot)
+            guard let connection = slots[slot] else { continue }
+            // A request that has just come is served, and another one closed.
+            connection.closeIfIdle()
+            guard connection.isClosed else { continue }
+            tally.displaced += 1
+            return
+        }
+        guard configuration.displacesWaiting else { return }
+        var longest: Connection?
+        for case let connection? in slots where connection.waitsForItsClient && !connection.isSurplus {
+            if connection.waitsSince < longest?.waitsSince ?? .max { longest = connection }
+        }
+        guard let longest else { return }
+        tally.displaced += 1
+        longest.close()
+    }
+
+    /// A connection is between two requests from now on.
+    func becameIdle(_ connection: Connection) { idle.append(connection.exchange.slot) }
+
+    /// A connection is not idle any more.
+    func ceasedToBeIdle(_ connection: Connection) { idle.remove(connection.exchange.slot) }
+
     /// A connection has closed itself.
     func closed(_ connection: Connection) {
         let slot = connection.exchange.slot
+        idle.remove(slot)
         slots[slot] = nil
         nextExchanges[slot] = connection.exchange
         freeSlots.append(slot)

@@ -18,11 +18,16 @@ package struct HTTPServerConfiguration: Sendable {
     package var bodyTimeout = Duration.seconds(10)
     /// An answer must be taken by the client this long after it was given. 10 s.
     package var writeTimeout = Duration.seconds(10)
-    /// A connection without a request is closed after this. 75 s: longer than the common balancer's 60, so that the
-    /// balancer is the one that closes, and never sends a request into a closing connection.
-    package var idleTimeout = Duration.seconds(75)
-    /// Connections served at a time. Those beyond are answered 503 and closed. 10,000.
+    /// A connection without a request is closed after this. 65 min: longer than proxies keep theirs (Envoy an hour), so
+    /// that the proxy is the one that closes, and never sends a request into a closing connection. What idle connections
+    /// cost is bounded by their number.
+    package var idleTimeout = Duration.seconds(3_900)
+    /// Connections served at a time. For one more the one that has been idle for longest is closed; when none is, it is
+    /// answered 503 and closed. 10,000.
     package var maxConnections = 10_000
+    /// Whether, when none is idle, one more ends the connection that has waited for longest for its client: with a request
+    /// that is not whole, an answer that is not read, or no request at all.
+    package var displacesWaiting = false
     /// Connections beyond `maxConnections` that are being answered 503 at a time; further ones wait to be accepted. 64.
     package var maxSurplusConnections = 64
     /// Memory for requests that are not whole yet, and for bytes that came behind them, of all connections together.

@@ -4,6 +4,8 @@ package struct HTTPServerCounters: Sendable {
     package var accepted: UInt64 = 0
     /// Connections beyond `maxConnections`, answered 503.
     package var surplus: UInt64 = 0
+    /// Connections closed to make room for a new one.
+    package var displaced: UInt64 = 0
     /// Times that accepting paused for want of descriptors.
     package var acceptPauses: UInt64 = 0
     /// Whole requests handed to the handler.

@@ -140,6 +140,12 @@ final class Listener {
         _ = setsockopt(descriptor, level, name, &value, socklen_t(MemoryLayout<Int32>.size))
     }
 
+    /// Has the system take no new connection, while those whose handshake is under way are still to be accepted.
+    ///
+    /// A client whose SYN is dropped sends it again after a second, and finds the port closed by then. Without this, a client
+    /// that believes to be connected would be reset when the socket is closed.
+    func dropNewConnections() { _ = cuv_drop_syns(descriptor) }
+
     func close() {
         watch?.cancel()
         watch = nil

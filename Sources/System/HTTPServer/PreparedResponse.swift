@@ -1,4 +1,5 @@
-/// An answer, built once and sent as often as it fits. The server adds `Date` and, where it matters, `Connection`.
+/// An answer, built once and sent as often as it fits. The server adds `Date`, `X-Request-Id` and, where it matters,
+/// `Connection`.
 package struct PreparedResponse: Sendable {
     package let status: Int
     /// Status line and header lines, then the body.
@@ -8,8 +9,9 @@ package struct PreparedResponse: Sendable {
 
     /// - Parameters:
     ///   - status: a final status, 200 and up.
-    ///   - headers: names and values, sent as given; `Content-Length` is added. Control characters are taken out: a
-    ///     header cannot be made to end early.
+    ///   - headers: names and values, sent as given; `Content-Length` is added, and `Cache-Control: no-store`: a cache that
+    ///     answered in the server's place would keep requests from it. Control characters are taken out: a header cannot be
+    ///     made to end early.
     ///   - body: sent as it is, but not in the answer to HEAD, nor with 204 and 304.
     package init(status: Int, headers: [(String, String)] = [], body: [UInt8] = []) {
         self.status = status
@@ -22,6 +24,7 @@ package struct PreparedResponse: Sendable {
             bytes.append(contentsOf: value.utf8.filter { !ByteScan.isControl($0) || $0 == 0x09 })
             bytes.append(contentsOf: "\r\n".utf8)
         }
+        bytes.append(contentsOf: "Cache-Control: no-store\r\n".utf8)
         if hasBody { bytes.append(contentsOf: "Content-Length: \(body.count)\r\n".utf8) }
         bodyOffset = bytes.count
         if hasBody { bytes.append(contentsOf: body) }

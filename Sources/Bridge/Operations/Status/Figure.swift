@@ -70,8 +70,12 @@ enum Figure {
         return "\(year)-\(two(month))-\(two(day)) \(clock) UTC"
     }
 
-    /// With a capital at the beginning.
-    static func sentence(_ text: String) -> String { text.prefix(1).uppercased() + text.dropFirst() }
+    /// With a capital at the beginning, but for the name of a setting, which has its own spelling: `auth.none`.
+    static func sentence(_ text: String) -> String {
+        let word = text.prefix { $0 != " " }
+        let isName = word.dropLast().contains(".")
+        return isName ? text : text.prefix(1).uppercased() + text.dropFirst()
+    }
 
     private static func decimal(_ value: Double) -> String {
         let tenths = Int64(clamping: (value * 10).rounded())

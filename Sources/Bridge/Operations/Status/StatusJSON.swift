@@ -49,13 +49,14 @@ extension StatusReport {
     }
 
     /// What `/readyz` tells: `{"ready":false,"unmet":{"starting":"…"},"alerts":{"SmsbridgeKafkaDown":"Kafka does not answer"}}`.
-    /// The alerts are those of the findings, by their names in the alert rules.
+    /// The alerts are those of the findings, by their names in the alert rules, or by their own where no rule has them.
     func readinessJSON() -> [UInt8] {
         var alerts: [String: String] = [:]
         for finding in findings {
             guard let alert = finding.alert else { continue }
             alerts[alert] = alerts[alert].map { "\($0); \(finding.title)" } ?? finding.title
         }
+        for (name, reason) in Self.uncovered(self.alerts) { alerts[name] = reason }
         func object(_ members: [(String, String)]) -> String {
             "{" + members.map { "\(JSONText.string($0)):\(JSONText.string($1))" }.joined(separator: ",") + "}"
         }

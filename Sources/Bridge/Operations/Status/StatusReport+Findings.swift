@@ -30,7 +30,19 @@ extension StatusReport {
         judgeCallers(evidence, add)
         judgeFiles(evidence, add)
         judgeProcess(evidence, add)
+        for (name, reason) in uncovered(evidence.alerts) {
+            add(.warning, nil, Figure.sentence(reason), "The log has more of it, and /readyz under the name \(name).")
+        }
     }
+
+    /// Alerts of which no finding speaks under another name.
+    static func uncovered(_ alerts: [String: String]) -> [(name: String, reason: String)] {
+        alerts.filter { !covered.contains($0.key) }.sorted { $0.key < $1.key }.map { (name: $0.key, reason: $0.value) }
+    }
+
+    private static let covered: Set = [
+        "kafka", "spool", "topics", "setAside", "spooled", "tls", "secrets", "authentication", "proxies",
+    ]
 
     private typealias Add = (StatusFinding.Severity, String?, String, String) -> Void
 
@@ -222,7 +234,8 @@ extension StatusReport {
                 "At spool.maxBytes, or half of it for one topic, callbacks are answered 503. Make Kafka take events again, or raise it."
             )
         }
-        if spool.diskFreeBytes < 1e9 {
+        // Of a spool that is not open nothing was measured.
+        if spool.diskFreeBytes < 1e9, evidence.snapshot.value("smsbridge_spool_open") != 0 {
             add(
                 spool.takesEvents ? .warning : .critical, "SmsbridgeSpoolDiskLow",
                 "The spool's disk has \(Figure.bytes(spool.diskFreeBytes)) left",
@@ -383,6 +396,11 @@ extension StatusReport {
         if let reason = evidence.alerts["secrets"] {
             add(
                 .warning, "SmsbridgeSecretsNotTaken", Figure.sentence(reason), "Mend the file that is named.")
+        }
+        if let reason = evidence.alerts["proxies"] {
+            add(
+                .notice, nil, reason,
+                "Only where nothing but proxies can reach the port: else give their addresses as http.trustedProxies.")
         }
         if let reason = evidence.alerts["authentication"] {
             add(

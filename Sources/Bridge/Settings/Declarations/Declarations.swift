@@ -55,13 +55,13 @@ extension Declaration {
             "http.writeTimeout", \.http.writeTimeout, timeout,
             "How long a client may take to read an answer; then the connection is closed."),
         .single(
-            "http.idleTimeout", \.http.idleTimeout, .duration(.seconds(1)...(.seconds(3_600))),
+            "http.idleTimeout", \.http.idleTimeout, .duration(.seconds(1)...(.seconds(86_400))),
             also: ["http.keepAlive", "http.keepAliveTimeout"],
-            "How long a connection may rest between two requests. Longer than the balancer in front waits (60 s is common), else it sends a request into a connection that is just being closed."
+            "How long a connection may be idle between two requests. Longer than the proxy in front keeps its connections ([proxies.md](proxies.md#keep-alive)), else it sends a request into a connection that is just being closed, and answers 502. Idle connections are bounded by number: at `http.maxConnections` the one that has been idle for longest is closed."
         ),
         .single(
             "http.maxConnections", \.http.maxConnections, .integer(1...1_000_000),
-            "The most open connections. Those beyond are answered 503 and closed; with TLS or the PROXY protocol they are closed without an answer."
+            "The most open connections. For one more the one that has been idle for longest is closed; when none is idle, the new one is answered 503 and closed, with TLS or the PROXY protocol without an answer."
         ),
         .single(
             "http.maxUnfinishedBytes", \.http.maxUnfinishedBytes, .bytes(64 << 10...16 << 30),
@@ -75,6 +75,10 @@ extension Declaration {
             "http.trustedProxies", \.http.trustedProxies, of: .addressRange, count: 0...1_000, orText: true,
             also: ["http.proxies", "http.trustedProxy", "auth.trustedProxies"],
             "Addresses and ranges of the balancers and proxies in front: what they say of where a client comes from is believed, nobody else's word is. An IPv6 range holds no IPv4 address; in YAML an address that begins with a colon stands in quotes."
+        ),
+        .single(
+            "http.trustAllProxies", \.http.trustAllProxies, .flag, also: ["http.trustAll", "http.trustAnyProxy"],
+            "Allows `http.trustedProxies` to hold every address (`0.0.0.0/0`, `::/0`): then every caller may claim any address, and `auth.addresses` proves nothing. Only where nothing but proxies can reach the port."
         ),
         .single(
             "http.proxyProtocol", \.http.proxyProtocol, .flag, also: ["http.proxy", "http.acceptProxyProtocol"],
@@ -382,6 +386,10 @@ extension Declaration {
         .single(
             "shutdown.delay", \.shutdown.delay, .duration(.zero...(.seconds(600))),
             "After SIGTERM: how long it serves on while `/readyz` and `/healthz` already say no, so that balancers turn away. Below `shutdown.deadline`."
+        ),
+        .single(
+            "shutdown.grace", \.shutdown.grace, .duration(.zero...(.seconds(600))),
+            "After `shutdown.delay` no new connections are accepted; this long, idle connections stay open, and a request that arrives on one is answered with `Connection: close`."
         ),
         .single(
             "shutdown.deadline", \.shutdown.deadline, .duration(.seconds(1)...(.seconds(3_600))),

@@ -1,3 +1,5 @@
+internal import SMSBridgeAddresses
+
 extension SettingsLoader {
     /// What several settings must agree in. Nothing is said about settings that are wrong in themselves.
     mutating func checkRules(isComplete: Bool) {
@@ -63,10 +65,38 @@ extension SettingsLoader {
                 "\(tls).clientCertificate", place("\(tls).clientCertificate"),
                 "needs \(tls).clientCa: without it no client is asked for a certificate")
         }
+        checkTrust(http)
         if areRight("http.proxyProtocol", "http.trustedProxies"), http.proxyProtocol, http.trustedProxies.isEmpty {
             draft.wrong(
                 "http.proxyProtocol", place("http.proxyProtocol"),
                 "needs http.trustedProxies, the balancers' addresses: else anybody could claim any address")
+        }
+    }
+
+    /// Who trusts every address trusts every caller.
+    private mutating func checkTrust(_ http: BridgeSettings.HTTP) {
+        let key = "http.trustedProxies"
+        guard areRight(key, "http.trustAllProxies") else { return }
+        let ranges = http.trustedProxies.compactMap { try? AddressRange($0) }
+        let families = [ranges.coverEveryIPv4Address ? "IPv4" : nil, ranges.coverEveryIPv6Address ? "IPv6" : nil]
+            .compactMap { $0 }
+        guard !families.isEmpty else {
+            if http.trustAllProxies {
+                draft.warnings.append(
+                    "http.trustAllProxies has no effect (\(place("http.trustAllProxies"))): \(key) does not hold every address"
+                )
+            }
+            return
+        }
+        let text =
+            "holds every \(families.joined(separator: " and every ")) address, so every caller may claim any address in X-Forwarded-For"
+        if http.trustAllProxies {
+            draft.warnings.append("\(key) \(text) (http.trustAllProxies: \(place("http.trustAllProxies")))")
+        } else {
+            draft.wrong(
+                key, place(key),
+                "\(text): give the proxies' own addresses, or http.trustAllProxies: true where only proxies can reach the port"
+            )
         }
     }
 

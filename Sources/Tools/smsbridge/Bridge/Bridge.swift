@@ -304,6 +304,9 @@ final class Bridge {
         } else if settings.auth.none {
             readiness.alert("authentication", "auth.none is true: everybody is let in")
         }
+        if settings.http.trustAllProxies {
+            readiness.alert("proxies", "http.trustAllProxies is true: every caller may claim any address")
+        }
         guard settings.hasSecretFiles else { return }
         var kafka = settings.kafka
         let changes = try loop.makeMailbox(of: BridgeSettings.self) { [unowned self] batch in
@@ -378,18 +381,21 @@ final class Bridge {
     private func finish(by deadline: UInt64) {
         guard case .announced = shutdown else { return }
         shutdown = .finishing
-        server.stopListening()
-        server.closeIdle()
+        server.stopListening(after: Self.handshakeTime)
+        // A request may be on its way on a connection that is idle here, and a proxy that sees it closed answers 502.
+        let grace = (settings.shutdown.grace + Self.handshakeTime).nanoseconds
+        let closesIdleAt = min(loop.now + grace, deadline)
         do {
             _ = try loop.timer(after: 0, repeating: 10_000_000) { [unowned self] in
                 guard case .finishing = shutdown else { return }
-                server.closeIdle()
+                if loop.now >= closesIdleAt { server.closeIdle() }
                 // A connection that is still open is one whose request is not whole, or whose answer is not read.
                 // The spool is drained as long as that gets anywhere: Kafka may be away, and then it waits for the next start.
                 let isDrained =
                     publisher.isIdle
                     || (!settings.spool.none && (monitor?.isKafkaAnswering == false || publisher.isHeldBack))
-                let isDone = server.openConnections == 0 && !publisher.hasWaitingCallers && isDrained
+                let isDone =
+                    !server.isListening && server.openConnections == 0 && !publisher.hasWaitingCallers && isDrained
                 if !isDone, loop.now < deadline { return }
                 if !isDone {
                     logger.warning(
@@ -404,6 +410,9 @@ final class Bridge {
             loop.stop()
         }
     }
+
+    /// How long a TCP handshake takes at most, a round trip to whoever is in front.
+    private static let handshakeTime = Duration.milliseconds(250)
 
     /// What of `shutdown.deadline` is kept for taking everything down; the last fifth of it for the process's own end.
     private var closingTime: Duration { min(.seconds(1), settings.shutdown.deadline / 4) }

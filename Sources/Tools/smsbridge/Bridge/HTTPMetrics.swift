@@ -47,6 +47,11 @@ struct HTTPMetrics {
             ),
             (
                 registry.counter(
+                    "smsbridge_http_connections_displaced_total",
+                    help: "Idle connections closed to make room for a new one at http.maxConnections."), \.displaced
+            ),
+            (
+                registry.counter(
                     "smsbridge_http_accept_pauses_total",
                     help: "Times that accepting paused because the process had no descriptors left."), \.acceptPauses
             ),
