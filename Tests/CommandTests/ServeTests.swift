@@ -141,7 +141,7 @@ import Testing
             #expect(!client.answer().contains("Connection: close"))
         }
         bridge.terminate()
-        #expect(bridge.wait { (try? bridge.connect()) == nil }, "nobody is let in any more")
+        #expect(bridge.wait { (try? bridge.connect()) == nil }, "no connection is accepted any more")
         usleep(300_000)
         // The third has never sent anything.
         for client in clients[1...] {

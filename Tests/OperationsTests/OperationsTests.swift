@@ -230,7 +230,8 @@ final class Subject {
         let page = try subject.ask("GET", "/").body
         let readiness = try subject.ask("GET", "/readyz")
         let alerts = [
-            "SmsbridgeKafkaDown", "SmsbridgeSpoolUnavailable", "SmsbridgeSpoolDiskLow", "SmsbridgeCertificateReloadFailed",
+            "SmsbridgeKafkaDown", "SmsbridgeSpoolUnavailable", "SmsbridgeSpoolDiskLow",
+            "SmsbridgeCertificateReloadFailed",
             "SmsbridgeCallbacksRejected", "SmsbridgeAllCallbacksRejected",
         ]
         for alert in alerts {

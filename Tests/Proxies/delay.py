@@ -1,7 +1,7 @@
 """Network delay for loopback, without the kernel's netem: a TUN device whose other end turns packets round.
 
 `near` is this machine's address and `far` an address that only the device knows. A packet from near to far comes back, after the
-delay, as one from far to near: so whoever connects to far:port reaches the program that listens on near:port, and both directions
+delay, as one from far to near: so a client of far:port reaches the program that listens on near:port, and both directions
 take their time. Swapping the two addresses changes no checksum. A port without a listener answers with a reset, as over any network.
 """
 

@@ -28,7 +28,7 @@ from records import Topics  # noqa: E402
 from report import Report, check, equal  # noqa: E402
 
 SECRET = "behind-a-proxy-" + secrets.token_hex(8)
-# The caller that is let in, and one that is not: addresses of the loopback network, for clients of this machine.
+# The caller that is allowed, and one that is not: addresses of the loopback network, for clients of this machine.
 CALLER, STRANGER = "127.0.0.9", "127.0.0.10"
 CONTEXT = ssl.create_default_context()
 CONTEXT.check_hostname, CONTEXT.verify_mode = False, ssl.CERT_NONE

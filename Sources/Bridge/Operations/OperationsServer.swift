@@ -154,7 +154,7 @@ package final class OperationsServer: Sendable {
         settings.backlog = 64
         settings.maxConnections = max(1, configuration.maxConnections)
         settings.maxSurplusConnections = min(settings.maxSurplusConnections, max(1, settings.maxConnections / 4))
-        // Whoever holds connections, a supervisor's probe gets in, and is answered in the same turn as a rule.
+        // However many connections are held, a supervisor's probe is accepted and answered.
         settings.displacesWaiting = true
         settings.maxUnfinishedBytes = 4 << 20
         settings.limits.maxBodyBytes = 4 << 10

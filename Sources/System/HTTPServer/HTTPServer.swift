@@ -147,7 +147,7 @@ package final class HTTPServer {
     /// same: clients that keep connections for long move on to another server without a request being lost.
     package func drainConnections() { answersAreLast = true }
 
-    /// Accepts no more connections; the open ones are told with their next answer that it is the last. Those that wait in
+    /// Accepts no more connections; on the open ones the next answer is the last, and says so. Those that wait in
     /// the kernel to be accepted are served first: with the listening socket they would be reset.
     ///
     /// - Parameter handshakes: how long connections are accepted whose TCP handshake is under way, which takes a round trip;

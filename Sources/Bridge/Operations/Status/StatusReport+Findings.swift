@@ -41,7 +41,9 @@ extension StatusReport {
     }
 
     private static let covered: Set = [
-        "kafka", "spool", "topics", "setAside", "spooled", "tls", "secrets", "authentication", "proxies",
+        "kafka", "spool", "topics", "setAside", "spooled", "tls", "secrets", "authentication", "proxies", "clock",
+        "cluster",
+        "spoolDisk", "kafkaCertificates",
     ]
 
     private typealias Add = (StatusFinding.Severity, String?, String, String) -> Void

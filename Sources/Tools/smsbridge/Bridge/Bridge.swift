@@ -411,7 +411,7 @@ final class Bridge {
         }
     }
 
-    /// How long a TCP handshake takes at most, a round trip to whoever is in front.
+    /// How long a TCP handshake takes at most, a round trip to the proxy.
     private static let handshakeTime = Duration.milliseconds(250)
 
     /// What of `shutdown.deadline` is kept for taking everything down; the last fifth of it for the process's own end.
