@@ -4,7 +4,7 @@ import PackageDescription
 let package = Package(
     name: "CallBacks",
     platforms: [.macOS(.v15)],
-    dependencies: [.package(url: "https://git.example.com/smsbridge.git", from: "0.1.0")],
+    dependencies: [.package(url: "https://git.example.com/smsbridge.git", branch: "main")],
     targets: [
         .executableTarget(
             name: "CallBacks",
