@@ -27,7 +27,7 @@ struct AccessTests {
         let bridge = access(["security.protocol": "sasl_ssl", "sasl.mechanism": "PLAIN", "sasl.username": "o'neil $x"])
         #expect(
             bridge.grant(["Write", "DescribeConfigs"], on: ["p.reply"])
-                == "kafka-acls --bootstrap-server a:9093,b:9093 --command-config admin.properties --add "
+                == "kafka-acls.sh --bootstrap-server a:9093,b:9093 --command-config admin.properties --add "
                 + "--allow-principal 'User:o'\\''neil $x' --operation Write --operation DescribeConfigs --topic p.reply"
         )
         #expect(

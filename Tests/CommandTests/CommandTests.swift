@@ -149,10 +149,15 @@ import Testing
         let run = try smsbridge(["demo", "--seconds", "4", "--rate", "25"])
         #expect(run.exitCode == 0, "\(run.errors)")
         for type in EventType.recognised {
-            #expect(run.output.contains(" \(type.rawValue) 27"), "no \(type.rawValue) was printed")
+            let name = type.rawValue + String(repeating: " ", count: max(0, 15 - type.rawValue.count))
+            #expect(run.output.contains(" \(name) 27"), "no \(type.rawValue) was printed")
         }
         #expect(run.output.contains("accepted   100"))
         #expect(run.output.contains("quarantine"))
+        // The page that says how it is, and how to go on from here.
+        #expect(run.output.contains("Status page  http://127.0.0.1:"))
+        #expect(run.output.contains("Three things to try next:"))
+        #expect(!run.output.contains("\u{1B}"), "colours without a terminal")
     }
 }
 

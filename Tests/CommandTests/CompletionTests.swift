@@ -31,6 +31,9 @@ struct CompletionTests {
         (["serve", "--log-level", ""], ["warning", "error"], "serve"),
         (["completions", ""], ["bash", "zsh", "fish"], "serve"),
         (["simulate", "--gen"], ["--generations"], "--http-port"),
+        (["tail", "--type", ""], ["delivery-status", "reply", "quarantine"], "--from"),
+        (["simulate", "--types", "rep"], ["reply"], "delivery-status"),
+        (["config", ""], ["init", "check", "show"], "serve"),
         (["topics", "create", "--topics-p"], ["--topics-partitions", "--topics-prefix"], "--url"),
     ]
 

@@ -46,13 +46,14 @@ import Testing
 
     @Test(arguments: [
         ("27831234567", "27…7"), ("278312345678", "27…78"), ("123456789012345", "123…45"), ("12345678", "1…8"),
-        ("1234567", "…"), ("12345", "…"), ("1", "…"), ("+27831234567", "[12 characters]"), ("Anna", "[4 characters]"),
-        ("1234567890123456", "[16 characters]"),
+        ("1234567", "…"), ("12345", "…"), ("1", "…"), ("+27831234567", "not-a-number"), ("Anna", "not-a-number"),
+        ("1234567890123456", "not-a-number"),
     ])
     func atMostAThirdOfANumberIsShown(number: String, shown: String) {
         let event = Event.reply(Reply(envelope: envelope(msisdn: number), text: "", isOptOut: false))
-        #expect(line(event).contains(" reply \(shown) ["), "\(line(event))")
-        #expect(line(event, showsContent: true).contains(" reply \(number) "))
+        func words(_ line: String) -> [Substring] { line.split(separator: " ") }
+        #expect(words(line(event)).dropFirst().prefix(3) == ["reply", Substring(shown), "[0"], "\(line(event))")
+        #expect(words(line(event, showsContent: true)).dropFirst().prefix(2) == ["reply", Substring(number)])
     }
 
     @Test func wordsOfTheVendorAreShownAndThoseOfACallerMeasured() {
@@ -88,5 +89,28 @@ import Testing
         let text = line(
             .reply(Reply(envelope: envelope(msisdn: "27831234567", reference: "my-ref"), text: "hi", isOptOut: false)))
         #expect(!text.contains("my-ref") && !text.contains("raw") && !text.contains("a="))
+    }
+
+    @Test func columnsAreAligned() {
+        let status = Event.deliveryStatus(DeliveryStatus(envelope: envelope(msisdn: "1"), status: "CANCELLED"))
+        let reply = Event.reply(Reply(envelope: envelope(msisdn: "27831234567"), text: "hi", isOptOut: false))
+        let printer = EventPrinter(showsContent: false)
+        #expect(EventPrinter.briefHeader == "TIME         TYPE            NUMBER       EVENT")
+        #expect(
+            printer.briefLine(for: status, isColoured: false)
+                == "00:00:00     delivery-status …            CANCELLED (failed)")
+        #expect(
+            printer.briefLine(for: reply, isColoured: false)
+                == "00:00:00     reply           27…7         [2 characters]")
+        #expect(
+            printer.briefLine(for: status, isColoured: true)
+                == "00:00:00     \u{1B}[31mdelivery-status\u{1B}[0m …            CANCELLED (failed)")
+    }
+
+    @Test(arguments: [true, false]) func briefLinesHaveNoControlCharactersOfACaller(isColoured: Bool) {
+        let attack = Self.attack
+        let event = Event.deliveryStatus(DeliveryStatus(envelope: envelope(msisdn: attack), status: attack))
+        let text = EventPrinter(showsContent: true).briefLine(for: event, isColoured: isColoured)
+        #expect(text.unicodeScalars.count { $0.properties.generalCategory == .control } == (isColoured ? 2 : 0))
     }
 }

@@ -193,7 +193,7 @@ def of_cluster(cluster, prefixes):
     def judged(prefix):
         return {"command": "check", "code": 1, "env": plain, "args": ["--topics-prefix", prefixes[prefix], "--no-event"]}
 
-    acls = "kafka-acls --bootstrap-server"
+    acls = "kafka-acls.sh --bootstrap-server"
     return [
         Case("plain text to a TLS listener", ["security.protocol", "ssl"], code=1, command="check",
              env={"SMSBRIDGE_KAFKA_BOOTSTRAP_SERVERS": f"localhost:{cluster.sasl}"}),

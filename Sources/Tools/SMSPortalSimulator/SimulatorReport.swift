@@ -6,7 +6,9 @@ package enum SimulatorFailure: String, Sendable, CaseIterable {
     case connect
     /// The connection ended before the answer did.
     case closed
-    /// No encrypted connection: the receiver's certificate is not trusted, or the handshake failed.
+    /// The receiver's certificate is not trusted, has expired or is for another name.
+    case certificate
+    /// No encrypted connection: the handshake failed.
     case tls
     /// Anything else that libcurl names, such as an answer that is not HTTP.
     case other

@@ -249,7 +249,8 @@ final class SimulatorRun {
                 case CURLE_OPERATION_TIMEDOUT: .timeout
                 case CURLE_COULDNT_CONNECT, CURLE_COULDNT_RESOLVE_HOST: .connect
                 case CURLE_GOT_NOTHING, CURLE_PARTIAL_FILE, CURLE_RECV_ERROR, CURLE_SEND_ERROR: .closed
-                case CURLE_PEER_FAILED_VERIFICATION, CURLE_SSL_CONNECT_ERROR, CURLE_SSL_CACERT_BADFILE: .tls
+                case CURLE_PEER_FAILED_VERIFICATION: .certificate
+                case CURLE_SSL_CONNECT_ERROR, CURLE_SSL_CACERT_BADFILE: .tls
                 default: .other
                 }
             return failed(attempt, reason, status: 0)

@@ -15,7 +15,8 @@ unblockSignals([SIGTERM, SIGINT])
 let tool = CommandLineTool(
     name: "smsbridge", summary: "Takes SMSPortal's callbacks and publishes them to Kafka", version: Version.text,
     commands: [
-        Serve.command, Check.command, TopicsCommand.command, Demo.command, Simulate.command, Tail.command,
+        Serve.command, ConfigCommand.command, Check.command, TopicsCommand.command, Demo.command, Simulate.command,
+        Tail.command, Lag.command,
         ReplayCommand.command, DeadLettersCommand.command,
         QuarantineCommand.command, SpoolCommands.command, TemplatesCommand.command,
     ], topics: HelpTopics.all)
@@ -30,7 +31,8 @@ case .run(let invocation):
     guard let loaded = invocation.settings else { exit(ExitCode.usage) }
     var problems = loaded.settings.problems(loaded.sources)
     // Only who is to serve needs to be able to read the key.
-    if ["serve", "check"].contains(invocation.command), let problem = TLSFiles.problem(loaded.settings) {
+    if ["serve", "check", "config check"].contains(invocation.command), let problem = TLSFiles.problem(loaded.settings)
+    {
         problems.append(problem)
     }
     if !problems.isEmpty {
@@ -40,6 +42,9 @@ case .run(let invocation):
     switch invocation.command {
     case "serve": exit(Serve.run(loaded))
     case "check": exit(Check.run(invocation, loaded))
+    case "topics list": exit(TopicList.run(invocation, loaded.settings))
+    case "lag": exit(Lag.run(invocation, loaded.settings))
+    case let name where name.hasPrefix("config "): exit(ConfigCommand.run(invocation, loaded))
     case "topics create": exit(TopicsCommand.run(loaded.settings))
     case "demo": exit(Demo.run(invocation, loaded))
     case "simulate": exit(Simulate.run(invocation, loaded.settings))

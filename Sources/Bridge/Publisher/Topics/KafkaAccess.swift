@@ -46,7 +46,7 @@ package struct KafkaAccess: Sendable {
     package func grantOnCluster(_ operations: [String]) -> String { command(operations, "--cluster") }
 
     private func command(_ operations: [String], _ resource: String) -> String {
-        "kafka-acls --bootstrap-server \(servers) --command-config admin.properties --add --allow-principal "
+        "kafka-acls.sh --bootstrap-server \(servers) --command-config admin.properties --add --allow-principal "
             + Self.word(principal) + operations.map { " --operation \($0)" }.joined() + " \(resource)"
     }
 

@@ -22,6 +22,14 @@ struct ArgumentScanner {
     /// Other names for flags, to suggest the right one.
     var synonyms: [String: String] = [:]
 
+    /// The flags that are typed most by one letter, as kcat and rpk have them, wherever the command has the long one.
+    static let shortFlags = [
+        "-b": "--kafka-bootstrap-servers", "-c": "--config", "-n": "--count", "-o": "--from",
+    ]
+
+    /// `--config` → `-c`.
+    static func shortFlag(of flag: String) -> String? { shortFlags.first { $0.value == flag }?.key }
+
     private(set) var flags: [FlagOccurrence] = []
     private(set) var operands: [String] = []
     private(set) var problems: [SettingProblem] = []
@@ -44,7 +52,9 @@ struct ArgumentScanner {
                 continue
             }
             let equals = argument.firstIndex(of: "=")
-            let name = String(argument[..<(equals ?? argument.endIndex)])
+            let written = String(argument[..<(equals ?? argument.endIndex)])
+            let long = Self.shortFlags[written]
+            let name = long.flatMap { known[$0] == nil ? nil : $0 } ?? written
             let inline = equals.map { String(argument[argument.index(after: $0)...]) }
             switch known[name] {
             case .boolean?: flags.append(FlagOccurrence(name: name, value: inline ?? "true"))

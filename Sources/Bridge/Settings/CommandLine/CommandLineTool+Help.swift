@@ -24,11 +24,13 @@ extension CommandLineTool {
             let repeats = option.repeats ? " (may be repeated)" : ""
             let required = option.isRequired ? " (required)" : ""
             return (
-                option.flag + (option.placeholder.map { " " + $0 } ?? ""), option.help + required + repeats + standard
+                Self.names(of: option.flag) + (option.placeholder.map { " " + $0 } ?? ""),
+                option.help + required + repeats + standard
             )
         }
         if command.settings != nil {
-            options.append(("--config FILE", "read settings from a YAML file (or \(SettingsLoader.configVariable))"))
+            options.append(
+                ("-c, --config FILE", "read settings from a YAML file (or \(SettingsLoader.configVariable))"))
         }
         options.append(("--help", "show this"))
         text += "\nOptions:\n" + Self.table(options)
@@ -40,7 +42,7 @@ extension CommandLineTool {
                     let placeholder = declaration.isBoolean ? "" : " " + declaration.placeholder
                     let shown = declaration.show(standard)
                     let note = shown.isEmpty ? "" : " (default: \(shown))"
-                    return (declaration.flag + placeholder, declaration.brief + note)
+                    return (Self.names(of: declaration.flag) + placeholder, declaration.brief + note)
                 })
         }
         if !command.examples.isEmpty {
@@ -61,6 +63,11 @@ extension CommandLineTool {
             text += "\nExample:\n  # \(example.says)\n  \(example.line)\n"
         }
         return text
+    }
+
+    /// `-n, --count`, or the flag alone.
+    private static func names(of flag: String) -> String {
+        ArgumentScanner.shortFlag(of: flag).map { "\($0), \(flag)" } ?? flag
     }
 
     /// Two columns; a long left one has a line of its own.

@@ -106,6 +106,13 @@ extension ValueType where Value == String {
     package static func anyText(_ name: String = "text") -> ValueType {
         .text(name, expected: "a text that is not empty") { $0.isEmpty ? "" : nil }
     }
+
+    /// One of a few words.
+    package static func oneOf(_ words: [String], name: String = "word") -> ValueType {
+        .text(name, expected: "one of " + words.joined(separator: ", ")) { text in
+            words.contains(text) ? nil : nearestName(to: text, among: words).map { "did you mean \($0)?" } ?? ""
+        }
+    }
 }
 
 extension ValueType where Value == [String] {

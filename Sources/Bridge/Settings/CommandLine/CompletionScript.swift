@@ -11,6 +11,8 @@ struct CompletionScript {
         /// The values that there are, where they are few.
         var words: [String]
         var isFile: Bool
+
+        var short: String? { ArgumentScanner.shortFlag(of: name) }
     }
 
     /// A command and what may follow it.
@@ -89,10 +91,13 @@ struct CompletionScript {
         ["FILE", "PATH", "DIR", "DIRECTORY", "FOLDER"].contains(placeholder ?? "")
     }
 
-    /// `one of text, json` → `text`, `json`.
+    /// `one of text, json` and `some of text, json, separated by commas` → `text`, `json`.
     private static func words(in expected: String) -> [String] {
-        guard expected.hasPrefix("one of ") else { return [] }
-        return expected.dropFirst("one of ".count).split(separator: ",").map { $0.trimming(" ") }
+        for start in ["one of ", "some of "] where expected.hasPrefix(start) {
+            return expected.dropFirst(start.count).split(separator: ",").map { $0.trimming(" ") }
+                .filter { $0 != "separated by commas" }
+        }
+        return []
     }
 
     // MARK: bash
@@ -115,7 +120,10 @@ struct CompletionScript {
             for flag in level.flags where flag.takesValue {
                 let values = flag.isFile ? "compgen -f" : "compgen -W '\(flag.words.joined(separator: " "))'"
                 guard flag.isFile || !flag.words.isEmpty else { continue }
-                text += "        '\(level.path.joined(separator: " ")) \(flag.name)')\n"
+                let names = [flag.name, flag.short].compactMap { $0 }
+                text +=
+                    "        " + names.map { "'\(level.path.joined(separator: " ")) \($0)'" }.joined(separator: " | ")
+                    + ")\n"
                 text += "            COMPREPLY=($(\(values) -- \"$current\")); return ;;\n"
             }
         }
@@ -154,7 +162,10 @@ struct CompletionScript {
         text += "        esac\n    done\n    case \"$path_ $before\" in\n"
         for level in levels {
             for flag in level.flags where flag.takesValue {
-                text += "        '\(level.path.joined(separator: " ")) \(flag.name)')\n"
+                let names = [flag.name, flag.short].compactMap { $0 }
+                text +=
+                    "        " + names.map { "'\(level.path.joined(separator: " ")) \($0)'" }.joined(separator: " | ")
+                    + ")\n"
                 if flag.isFile {
                     text += "            _files; return ;;\n"
                 } else {
@@ -207,8 +218,9 @@ struct CompletionScript {
             for flag in level.flags {
                 let value = flag.takesValue ? (flag.isFile ? " -r -F" : " -x") : ""
                 let words = flag.words.isEmpty ? "" : " -a '\(flag.words.joined(separator: " "))'"
+                let short = flag.short.map { " -s \($0.dropFirst())" } ?? ""
                 let place = level.path.isEmpty ? "__fish_use_subcommand" : "__\(tool.name)_at \(path)"
-                text += "complete -c \(tool.name) -n '\(place)' -l \(flag.name.dropFirst(2))\(value)\(words) "
+                text += "complete -c \(tool.name) -n '\(place)' -l \(flag.name.dropFirst(2))\(short)\(value)\(words) "
                 text += "-d \(Self.quoted(Self.line(flag.help)))\n"
             }
         }

@@ -28,7 +28,8 @@ struct ManualPage {
             text += ".TP\n.I \(Self.escaped(operand.name))\n\(Self.escaped(operand.help))\n"
         }
         for option in command.options {
-            text += ".TP\n.BR \(Self.escaped(option.flag))"
+            let short = ArgumentScanner.shortFlag(of: option.flag).map { Self.escaped($0) + " \", \" " } ?? ""
+            text += ".TP\n.BR \(short)\(Self.escaped(option.flag))"
             if let placeholder = option.placeholder { text += " \" \" \\fI\(Self.escaped(placeholder))\\fR" }
             let standard = option.defaultText.map { " (default: \($0))" } ?? ""
             text += "\n\(Self.escaped(option.help + standard))\n"

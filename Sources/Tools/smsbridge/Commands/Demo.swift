@@ -1,4 +1,5 @@
 import SMSBridgeKafka
+import SMSBridgeReplaying
 import SMSBridgeSettings
 import SMSBridgeTelemetry
 import SMSBridgeThreads
@@ -158,12 +159,13 @@ enum Demo {
             let names = Dictionary(
                 uniqueKeysWithValues: EventTopic.allCases.map { ($0.name(prefix: settings.topics.prefix), $0) })
             do {
-                let reader = try TopicReader(settings.kafkaClient, topics: Array(names.keys), fromBeginning: true)
+                let reader = try TopicReader(settings.kafkaClient, topics: Array(names.keys), from: .earliest)
                 defer { reader.close() }
                 let printer = EventPrinter(showsContent: false)
+                let isColoured = Output.isColoured
                 reader.read(until: { stage.endsReading.wait(milliseconds: 0) }) { message in
                     let line = printer.line(for: message)
-                    Output.line(line.text)
+                    Output.line(line.event.map { printer.briefLine(for: $0, isColoured: isColoured) } ?? line.text)
                     let topic = names[message.topic]
                     stage.state.withLock { state in
                         state.total += 1
@@ -185,15 +187,31 @@ enum Demo {
         let header = usesDemoSecret ? " -H '\(settings.auth.header.name): \(demoSecret)'" : ""
         Output.text(
             """
-            The bridge takes callbacks at \(base)/webhooks, its metrics are at \
-            http://127.0.0.1:\(running.adminPort)/metrics, Kafka is at \(settings.kafka.bootstrapServers.first ?? "").
-            Send one of your own:
+            Callbacks    \(base)/webhooks
+            Status page  http://127.0.0.1:\(running.adminPort)/ (what is wrong, and what to do; metrics at /metrics)
+            Kafka        \(settings.kafka.bootstrapServers.first ?? ""), in the memory of this process
+
+            Send a callback of your own from another terminal:
               curl -i\(header) -d '{"Status":"DELIVRD","EventId":1,"Msisdn":"27123456789","Received":1530013907}' \
             \(base)/webhooks/delivery-status
 
+            Events as they are in Kafka; of numbers and texts only the length is shown. One callback in twenty is malformed.
+
+            \(EventPrinter.briefHeader)
 
             """)
     }
+
+    /// What a reader who has seen it work tries next.
+    private static let nextSteps = """
+
+        Three things to try next:
+          1. Open the status page while it runs: smsbridge demo, without --seconds, and the address of its second line.
+          2. Publish to your own Kafka: smsbridge config init -b HOST:PORT > smsbridge.yaml, then smsbridge check -c smsbridge.yaml
+             (README.md, "In front of your own Kafka"; with Docker: docker compose up --build --detach --wait).
+          3. React to events in a service of your own: docs/testing.md, and Examples/README.md.
+
+        """
 
     private static func conclude(_ report: SimulatorReport, _ stage: Stage) -> Int32 {
         let (read, total, undecodable) = stage.state.withLock { ($0.read, $0.total, $0.undecodable) }
@@ -213,6 +231,7 @@ enum Demo {
             Output.error("smsbridge demo: \(report.accepted) callbacks were accepted, \(total) events were read\n")
             return ExitCode.failure
         }
+        Output.text(nextSteps)
         return ExitCode.success
     }
 }

@@ -4,7 +4,7 @@ import SMSPortalEvents
 /// An event of a topic as a line for people.
 ///
 /// ```
-/// 2026-11-23T18:04:05.123Z delivery-status 27…6 DELIVRD (delivered) smsportal.delivery-status[2]@17 id 9f86…
+/// 2026-11-23T18:04:05.123Z delivery-status 27…6         DELIVRD (delivered) smsportal.delivery-status[2]@17 id 9f86…
 /// ```
 /// Unless asked, nothing of a subscriber is shown: of a number at most a third, of texts, links and whatever else a
 /// caller may choose only the length, and of what came in raw nothing.
@@ -36,13 +36,51 @@ struct EventPrinter {
     /// - Parameter place: topic, partition and offset.
     func line(for event: Event, at place: String) -> String {
         let envelope = event.envelope
-        var words = [envelope.receivedAt.rfc3339, event.type.rawValue, envelope.msisdn.map(number) ?? "-"]
-        words += details(of: event)
+        var words = [padded(envelope.receivedAt.rfc3339, 24)] + columns(of: event)
         if let reference = envelope.reference, showsContent { words.append("reference \(reference)") }
         words += [place, "id \(word(envelope.id, if: isPlain(envelope.id, Self.isHexadecimal, 32)))"]
         if showsContent { words.append("raw \(raw(envelope.raw))") }
         // The line as a whole: no part of it can be forgotten.
         return visible(words.joined(separator: " "))
+    }
+
+    /// What stands above lines of `briefLine`.
+    static let briefHeader = "TIME         TYPE            NUMBER       EVENT"
+
+    /// The time of day, type, number and details, in columns; the rest is left out.
+    ///
+    /// - Parameter isColoured: Whether the type has a colour, for a terminal.
+    func briefLine(for event: Event, isColoured: Bool) -> String {
+        let time = event.envelope.receivedAt.rfc3339
+        var columns = columns(of: event).map(visible)
+        if isColoured { columns[0] = "\u{1B}[\(Self.colour(of: event))m\(columns[0])\u{1B}[0m" }
+        // `HH:mm:ss.SSS` out of `yyyy-MM-ddTHH:mm:ss.SSSZ`.
+        let clock = String(time.dropFirst(11).dropLast())
+        return ([padded(clock, 12)] + columns).joined(separator: " ")
+    }
+
+    /// Green and red for messages that arrived or not, yellow for what waits, cyan for what subscribers write.
+    private static func colour(of event: Event) -> Int {
+        switch event {
+        case .deliveryStatus(let status):
+            switch status.state {
+            case .delivered: 32
+            case .failed: 31
+            default: 33
+            }
+        case .reply, .shortCode: 36
+        case .urlPreview, .urlClick: 34
+        case .unrecognised: 35
+        }
+    }
+
+    private func columns(of event: Event) -> [String] {
+        let number = event.envelope.msisdn.map(number) ?? "-"
+        return [padded(event.type.rawValue, 15), padded(number, 12), details(of: event).joined(separator: " ")]
+    }
+
+    private func padded(_ text: String, _ width: Int) -> String {
+        text + String(repeating: " ", count: max(0, width - text.count))
     }
 
     private func details(of event: Event) -> [String] {
@@ -72,10 +110,10 @@ struct EventPrinter {
     }
 
     /// At most a third of the digits, with four of them hidden at least; of a short number none, and of what is no
-    /// number only its length.
+    /// number nothing.
     private func number(_ msisdn: String) -> String {
         if showsContent { return msisdn }
-        guard isPlain(msisdn, Self.isDigit, 15) else { return content(msisdn) }
+        guard isPlain(msisdn, Self.isDigit, 15) else { return "not-a-number" }
         let shown = msisdn.count < 8 ? 0 : min(msisdn.count / 3, msisdn.count - 4)
         return "\(msisdn.prefix((shown + 1) / 2))…\(msisdn.suffix(shown / 2))"
     }

@@ -32,10 +32,11 @@ enum HelpTopics {
         Results go to standard output; progress, warnings and errors to standard error. So `smsbridge … --json | jq` and
         `smsbridge … > file` are safe.
 
+          flags       -c --config, -b --kafka-bootstrap-servers, -n --count, -o --from, wherever a command has the long one
           --json      an object a line, of fixed names; texts for people may change, names do not without a word in the changelog
           durations   10s, 250ms, 1h30m: units d, h, m, s, ms, us
           sizes       10MiB, 512KiB, 1GiB, or 10MB, 500kB, or plain bytes
-          colours     none at all, so NO_COLOR has nothing to turn off
+          colours     of demo on a terminal only; NO_COLOR=1 turns them off
           bars        on a terminal only; elsewhere a plain line now and then
 
         Numbers of subscribers, texts and secrets are shown only where a flag asks for them (--show-content, --show-keys,
@@ -59,7 +60,7 @@ enum HelpTopics {
 
         The least that the user needs, with topics that others make (topics.create: false):
 
-          kafka-acls --bootstrap-server kafka-1:9093 --command-config admin.properties --add --allow-principal User:smsbridge \\
+          kafka-acls.sh --bootstrap-server kafka-1:9093 --command-config admin.properties --add --allow-principal User:smsbridge \\
             --operation Write --operation DescribeConfigs --topic smsportal. --resource-pattern-type prefixed
 
         Create in addition, where the bridge makes them; IdempotentWrite on the cluster before Kafka 2.8.

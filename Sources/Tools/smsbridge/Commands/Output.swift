@@ -17,6 +17,26 @@ enum Output {
 
     static func error(_ text: String) { write(text, to: STDERR_FILENO) }
 
+    /// Whether standard output is a terminal that shows colours; `NO_COLOR` turns them off (no-color.org).
+    static var isColoured: Bool {
+        let environment = ProcessInfo.processInfo.environment
+        return isatty(STDOUT_FILENO) == 1 && environment["NO_COLOR", default: ""].isEmpty
+            && environment["TERM"] != "dumb"
+    }
+
+    /// Writes a table: columns as wide as their widest cell, the last one as it is.
+    static func table(_ rows: [[String]]) {
+        guard let first = rows.first else { return }
+        let widths = first.indices.map { column in rows.map { $0[column].count }.max() ?? 0 }
+        for row in rows {
+            let cells = row.indices.map { column in
+                column == row.count - 1
+                    ? row[column] : row[column] + String(repeating: " ", count: widths[column] - row[column].count)
+            }
+            line(cells.joined(separator: "  "))
+        }
+    }
+
     /// Writes to standard output as it is.
     static func bytes(_ bytes: [UInt8]) { write(bytes, to: STDOUT_FILENO) }
 

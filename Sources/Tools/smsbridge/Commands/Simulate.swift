@@ -121,6 +121,12 @@ enum Simulate {
             })
             bar.withLock { $0.end() }
             if invocation.isOn(json) { Output.line(report.json) } else { report.lines.forEach(Output.line) }
+            if report.failures[.certificate] != nil {
+                let trusted = configuration.caFile.map { "the certificates of \($0)" } ?? "this system's certificates"
+                Output.error(
+                    "smsbridge simulate: the bridge's certificate is not trusted by \(trusted), has expired or is for another "
+                        + "name: --ca FILE names the certificate, or its authority's, in PEM\n")
+            }
             if let failure = report.failure {
                 Output.error("smsbridge simulate: \(failure)\n")
                 return ExitCode.failure

@@ -1,5 +1,7 @@
 import SMSBridgeKafka
+import SMSBridgeReplaying
 import SMSBridgeSettings
+import SMSBridgeTelemetry
 import SMSBridgeThreads
 import SMSPortalEvents
 
@@ -9,8 +11,16 @@ enum Tail {
         "--show-content", help: "Show numbers, texts, links, references and what came in raw.")
     private static let fromBeginning = CommandOption<Bool>(
         "--from-beginning", help: "Begin with the first records that the topics still have.")
+    private static let start = CommandOption<ReplayTime>(
+        "--from", "T", .replayTime, default: ReplayTime(text: "now", value: .now),
+        help: "First record: an age such as 10m, a time, earliest, now, or offset:N.")
+    private static let keys = CommandOption<String>(
+        "--key", "MSISDN", .anyText("key"), repeats: true, help: "Only records with this key. May be repeated.")
+    private static let format = CommandOption<Format>(
+        "--format", "FORMAT", .word("format"), default: .text,
+        help: "text, json (the whole record) or value (its JSON value alone); json and value need --show-content.")
     private static let types = CommandOption<String>(
-        "--type", "TYPE", .anyText("type"), repeats: true,
+        "--type", "TYPE", .oneOf(EventTopic.allCases.map(\.suffix), name: "type"), repeats: true,
         help:
             "Only this topic: delivery-status, reply, short-code, url-preview, url-click, test or quarantine. May be repeated."
     )
@@ -26,51 +36,69 @@ enum Tail {
             Joins no group and commits nothing; partitions and topics that are added are read, too. Of subscribers nothing is
             shown unless --show-content asks for it.
             """,
-        options: [showsContent, fromBeginning, types, count, json],
+        options: [showsContent, start, CommandWindow.timeZone, fromBeginning, types, keys, count, format, json],
         settings: .init(needs: .kafka, sections: ["kafka", "topics"]),
         examples: [
             .init(
                 "replies and messages to short codes, with their texts",
                 "smsbridge tail --kafka-bootstrap-servers kafka:9092 --type reply --type short-code --show-content"),
             .init(
+                "what one number has sent and got in the last ten minutes",
+                "smsbridge tail -c smsbridge.yaml -o 10m --key 27123456789 --show-content"),
+            .init(
                 "the ids of what came, for a script",
                 "smsbridge tail --kafka-bootstrap-servers kafka:9092 --json --show-content | jq -r .value.id"),
         ])
 
+    private enum Format: String, CaseIterable, Sendable { case text, json, value }
+
     static func run(_ invocation: Invocation, _ settings: BridgeSettings) -> Int32 {
-        let names = EventTopic.allCases.map(\.suffix)
         let asked = invocation.values(of: types)
-        for name in asked where !names.contains(name) {
-            let near = nearestName(to: name, among: names).map { ": did you mean \($0)?" }
+        let format = invocation.isOn(json) ? Format.json : invocation.value(of: format) ?? .text
+        guard format == .text || invocation.isOn(showsContent) else {
+            let flag = invocation.isOn(json) ? "--json" : "--format \(format.rawValue)"
             Output.error(
-                "smsbridge tail: --type: there is no type '\(name)'\(near ?? "; there are: \(names.joined(separator: ", "))")\n"
-            )
+                "smsbridge tail: \(flag) shows numbers and texts: say that this is meant with --show-content\n")
             return ExitCode.usage
         }
-        guard !invocation.isOn(json) || invocation.isOn(showsContent) else {
-            Output.error("smsbridge tail: --json shows numbers and texts: say that this is meant with --show-content\n")
+        let isFromBeginning = invocation.isOn(fromBeginning)
+        guard !isFromBeginning || !invocation.isGiven(start) else {
+            Output.error("smsbridge tail: --from-beginning is --from earliest: give one of them\n")
             return ExitCode.usage
         }
+        let zone = invocation.value(of: CommandWindow.timeZone) ?? .machine
+        zone.select()
+        let from: ReplayPoint
+        do throws(WrongValue) {
+            let given = try invocation.value(of: start)?.point(in: zone, now: wallClockMilliseconds())
+            from = isFromBeginning ? .earliest : given ?? .now
+        } catch {
+            Output.error("smsbridge tail: --from: \(error.detail ?? "")\n")
+            return ExitCode.usage
+        }
+        let wanted = Set(invocation.values(of: keys).map { Array($0.utf8) })
         let topics = EventTopic.allCases.filter { asked.isEmpty || asked.contains($0.suffix) }
             .map { $0.name(prefix: settings.topics.prefix) }
         let printer = EventPrinter(showsContent: invocation.isOn(showsContent))
-        let isJSON = invocation.isOn(json)
         let limit = invocation.value(of: count) ?? .max
         do {
             let reader = try TopicReader(
-                settings.kafkaClient, topics: topics, fromBeginning: invocation.isOn(fromBeginning))
+                settings.kafkaClient, topics: topics, from: from)
             defer { reader.close() }
             let interrupted = try StopSignal()
             Interrupts.handle { interrupted.set() }
             var printed = 0
             reader.read(until: { printed >= limit || interrupted.wait(milliseconds: 0) }) { message in
                 guard printed < limit else { return }
-                if isJSON {
+                let isWanted = wanted.isEmpty || message.withKey { $0.map { wanted.contains(Array($0)) } ?? false }
+                guard isWanted else { return }
+                switch format {
+                case .text: Output.line(printer.line(for: message).text)
+                case .json:
                     var line: [UInt8] = []
                     ArchiveRecord(message).append(to: &line)
                     Output.bytes(line)
-                } else {
-                    Output.line(printer.line(for: message).text)
+                case .value: Output.bytes(message.withValue { Array($0 ?? .init(start: nil, count: 0)) } + [0x0A])
                 }
                 printed += 1
             } onError: {

@@ -1,4 +1,5 @@
 import SMSBridgeKafka
+import SMSBridgeReplaying
 import SMSBridgeTelemetry
 import SMSPortalEvents
 
@@ -15,10 +16,10 @@ final class TopicReader {
 
     /// - Parameters:
     ///   - topics: those that exist are read, and others once they do.
-    ///   - fromBeginning: from the first records, or only what arrives from now on.
+    ///   - start: The first record of each partition that is there now.
     /// - Throws: `KafkaError` when the cluster does not answer, or has none of the topics.
     init(
-        _ client: ClientConfiguration, topics: [String], fromBeginning: Bool, timeout: Int32 = 10_000
+        _ client: ClientConfiguration, topics: [String], from start: ReplayPoint, timeout: Int32 = 10_000
     ) throws(KafkaError) {
         self.topics = topics
         var configuration = ConsumerConfiguration(client: client, group: "smsbridge-tail")
@@ -29,14 +30,31 @@ final class TopicReader {
             guard !partitions.isEmpty else {
                 throw KafkaError(.unknownTopic, "none of these topics exists: \(topics.joined(separator: ", "))")
             }
-            let offset = fromBeginning ? TopicPartition.beginning : TopicPartition.end
-            try consumer.assign(partitions.map { TopicPartition($0.topic, $0.partition, offset: offset) })
+            try consumer.assign(try beginning(partitions, at: start, timeout: timeout))
             assigned = partitions
         } catch {
             consumer.close()
             throw error
         }
         nextLookup = monotonicNow() + Self.lookupInterval
+    }
+
+    private func beginning(
+        _ partitions: [TopicPartition], at start: ReplayPoint, timeout: Int32
+    ) throws(KafkaError) -> [TopicPartition] {
+        func all(_ offset: Int64) -> [TopicPartition] {
+            partitions.map { TopicPartition($0.topic, $0.partition, offset: offset) }
+        }
+        switch start {
+        case .earliest: return all(TopicPartition.beginning)
+        case .now: return all(TopicPartition.end)
+        case .offset(let offset): return all(offset)
+        case .time(let milliseconds):
+            // A partition without a record of that time or later is read from its end.
+            return try consumer.client.offsets(forTimes: all(milliseconds), timeout: timeout).map {
+                TopicPartition($0.topic, $0.partition, offset: $0.offset ?? TopicPartition.end)
+            }
+        }
     }
 
     private func partitions(timeout: Int32) throws(KafkaError) -> [TopicPartition] {

@@ -25,7 +25,7 @@ struct Check {
         discussion: """
             Looks at the settings, the ports, the spool's folder, the brokers, and each topic: replication,
             min.insync.replicas, unclean election, message size, retention, timestamps. Tries what this user may do, and
-            names the kafka-acls command for what is missing. Publishes eleven events of the vendor's sample number to
+            names the kafka-acls.sh command for what is missing. Publishes eleven events of the vendor's sample number to
             the test topic with the bridge's own producer, and holds the time of their acknowledgement against
             publish.hedge. Makes no topic. Lines begin with ok, warning, failed or cannot tell.
             Exit codes: 0; 1 something breaks a promise; 2 the settings are wrong.

@@ -5,7 +5,7 @@ import SMSBridgeSettings
 /// `smsbridge topics create`
 enum TopicsCommand {
     static let command = Command(
-        "topics", summary: "Make the topics of the bridge",
+        "topics", summary: "Create and list the topics of the bridge",
         subcommands: [
             Command(
                 "create", summary: "Make the topics that are missing, as serve would",
@@ -20,7 +20,8 @@ enum TopicsCommand {
                         "seven topics with 12 partitions, each three times",
                         "smsbridge topics create --kafka-bootstrap-servers kafka:9092 --topics-partitions 12 --topics-replication 3"
                     )
-                ])
+                ]),
+            TopicList.command,
         ])
 
     static func run(_ settings: BridgeSettings) -> Int32 {

@@ -17,7 +17,7 @@ enum ReplayCommand {
         "--by", "CLOCK", .word("clock"), default: .received,
         help: "received, or occurred: the vendor's time. Reading then begins 3h earlier and goes to the end.")
     static let types = CommandOption<String>(
-        "--type", "TYPE", .anyText("type"), repeats: true,
+        "--type", "TYPE", .oneOf(EventTopic.allCases.map(\.suffix), name: "type"), repeats: true,
         help:
             "Only this topic: delivery-status, reply, short-code, url-preview, url-click, test or quarantine. May be repeated. Default: all but test and quarantine."
     )

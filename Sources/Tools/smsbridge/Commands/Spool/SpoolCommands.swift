@@ -16,7 +16,7 @@ enum SpoolCommands {
         help: "A spool's folder, or a file that was set aside. Default: the setting spool.path.")
     static let json = CommandOption<Bool>("--json", help: "Write JSON to standard output.")
     static let types = CommandOption<String>(
-        "--type", "TYPE", .anyText("type"), repeats: true,
+        "--type", "TYPE", .oneOf(EventTopic.allCases.map(\.suffix), name: "type"), repeats: true,
         help:
             "Only this topic: delivery-status, reply, short-code, url-preview, url-click, test or quarantine. May be repeated."
     )

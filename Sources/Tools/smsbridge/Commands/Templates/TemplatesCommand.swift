@@ -9,7 +9,7 @@ enum TemplatesCommand {
             "Where the vendor reaches the bridge: what stands in front of /webhooks; auth.signature.baseUrl by default."
     )
     private static let types = CommandOption<String>(
-        "--type", "TYPE", .anyText("type"), repeats: true,
+        "--type", "TYPE", .oneOf(EventType.recognised.map(\.rawValue), name: "type"), repeats: true,
         help: "Only this type: delivery-status, reply, short-code, url-preview or url-click. May be repeated.")
     private static let method = CommandOption<CallbackTemplate.Form>(
         "--method", "METHOD", .word("method"),
