@@ -188,7 +188,7 @@ enum Demo {
         Output.text(
             """
             Callbacks    \(base)/webhooks
-            Status page  http://127.0.0.1:\(running.adminPort)/ (what is wrong, and what to do; metrics at /metrics)
+            Status page  http://127.0.0.1:\(running.adminPort)/ (findings with advice; metrics at /metrics)
             Kafka        \(settings.kafka.bootstrapServers.first ?? ""), in the memory of this process
 
             Send a callback of your own from another terminal:

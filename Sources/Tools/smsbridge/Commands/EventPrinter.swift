@@ -44,7 +44,7 @@ struct EventPrinter {
         return visible(words.joined(separator: " "))
     }
 
-    /// What stands above lines of `briefLine`.
+    /// The column titles of `briefLine`.
     static let briefHeader = "TIME         TYPE            NUMBER       EVENT"
 
     /// The time of day, type, number and details, in columns; the rest is left out.
@@ -59,7 +59,7 @@ struct EventPrinter {
         return ([padded(clock, 12)] + columns).joined(separator: " ")
     }
 
-    /// Green and red for messages that arrived or not, yellow for what waits, cyan for what subscribers write.
+    /// Green: delivered; red: failed; yellow: pending or unknown; cyan: written by a subscriber.
     private static func colour(of event: Event) -> Int {
         switch event {
         case .deliveryStatus(let status):
