@@ -2,7 +2,7 @@
 import PackageDescription
 
 /// Modules of C libraries under plain names; `Tests/Outside/run` writes all but CSQLite.
-let plainNames = ["CCurl", "COpenSSL", "CRDKafka", "CSQLite", "CSystem", "CUV", "CYAML"]
+let plainNames = ["CCurl", "CFaultyDisk", "COpenSSL", "CRDKafka", "CSQLite", "CSystem", "CUV", "CYAML"]
 
 let package = Package(
     name: "CLibraries",
