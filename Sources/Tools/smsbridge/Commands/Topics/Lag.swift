@@ -50,7 +50,6 @@ enum Lag {
                 return ExitCode.failure
             }
             rows.sort { ($0.partition.topic, $0.partition.partition) < ($1.partition.topic, $1.partition.partition) }
-            let members = (try? client.memberCount(of: name, timeout: 10_000)).map { "\($0)" } ?? "unknown number of"
             if invocation.isOn(json) {
                 for row in rows {
                     Output.line(
@@ -69,7 +68,7 @@ enum Lag {
                         })
             }
             let total = rows.reduce(0) { $0 + $1.lag }
-            Output.error("smsbridge lag: \(name): \(total) records behind, \(members) members\n")
+            Output.error("smsbridge lag: \(name): \(total) records behind\n")
             return ExitCode.success
         } catch {
             Output.error("smsbridge lag: \(settings.topicPlan.access.explain(error.description))\n")
