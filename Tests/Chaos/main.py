@@ -88,9 +88,7 @@ SCENARIOS = [
     ("consumer-access", consumers.consumer_access, 240, 240),
     ("soak", clients.soak, 300, 4200),
 ]
-PENDING = {
-    "cluster-wiped", "partition-leaderless", "spool-read-errors", "spool-folder-removed", "clock-ahead", "clock-behind",
-    "random-combinations"}
+PENDING = {"partition-leaderless", "spool-read-errors", "spool-folder-removed", "random-combinations"}
 
 
 class OutOfTime(Exception):
