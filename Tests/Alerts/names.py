@@ -29,6 +29,11 @@ def scrape(binary):
         with open(secrets, "w", encoding="ascii") as file:
             file.write("a-secret-of-the-test\n")
         environment["SMSBRIDGE_AUTH_HEADER_SECRETS_FILE"] = secrets
+        # And a certificate, for the metrics of its expiry.
+        certificate, key = os.path.join(folder, "certificate.pem"), os.path.join(folder, "key.pem")
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30",
+                        "-subj", "/CN=localhost", "-keyout", key, "-out", certificate], check=True, capture_output=True)
+        environment["SMSBRIDGE_HTTP_TLS_CERTIFICATE"], environment["SMSBRIDGE_HTTP_TLS_KEY"] = certificate, key
         with open(os.path.join(folder, "log"), "w+", encoding="utf-8") as log:
             process = subprocess.Popen(
                 [binary, "serve", "--http-host", "127.0.0.1", "--http-port", "0", "--admin-port", "0",
