@@ -268,5 +268,5 @@ def of_cluster(cluster, prefixes):
 #: Topic configurations that are weak, by the name of the prefix.
 WEAK_TOPICS = {
     "good": [], "seen": [], "unclean": ["unclean.leader.election.enable=true"], "small": ["max.message.bytes=20000"],
-    "short": ["retention.ms=3600000"], "old": ["message.timestamp.before.max.ms=604800001"], "compact": ["cleanup.policy=compact"],
+    "short": ["retention.ms=3600000"], "old": ["message.timestamp.before.max.ms=604800001", "retention.ms=604800000"], "compact": ["cleanup.policy=compact"],
 }
