@@ -156,7 +156,9 @@ def quota(suite):
         time.sleep(1)
         load.answered_more(400, 10)
         load.stop()
-        stand.judge(within=30, unavailable=allowed)
+        # As above: a busy machine may bypass the backlog.
+        overtaken = (stand.metric("smsbridge_spool_bypassed_events_total") or 0) > 0
+        stand.judge(within=30, unavailable=allowed, overtaken=(lambda _: True) if overtaken else None)
         stand.check_log_rate(most=30)
 
 
@@ -231,9 +233,11 @@ def backlog_fault(suite, name, inject, bypass):
         stand.figures(drained_after=f"{(time.monotonic_ns() - healed) / 1e9:.1f} s")
         load.answered_more(400, 10)
         load.stop()
+        # On a busy machine the backlog may be read too slowly for the callers, and be bypassed for that.
+        overtaken = bypass or (stand.metric("smsbridge_spool_bypassed_events_total") or 0) > 0
         entries = stand.judge(within=30, unavailable=allowed,
-                              overtaken=(lambda e: e.answered < healed) if bypass else None)
-        if bypass:
+                              overtaken=(lambda e: e.answered < healed) if overtaken else None)
+        if overtaken:
             check_counted(stand, entries, reader)
         stand.check_log_rate(most=60)
 
