@@ -95,7 +95,7 @@ package struct KafkaAccess: Sendable {
             } else if says("alert"), says("SSL"), says("certificate") || says("unknown ca") {
                 "the cluster does not take the client certificate of kafka.properties.ssl.certificate.location: "
                     + "it must be in date, and signed by an authority that the cluster knows"
-            } else if says("SSL handshake failed") {
+            } else if says("SSL handshake failed") || says("SSL_HANDSHAKE") {
                 "is this a listener with TLS? kafka.properties.security.protocol says so"
             } else if says("transport failure (_TRANSPORT)") || says("(_TIMED_OUT)") {
                 "no broker of \(servers) has answered in time: what listens there may be no Kafka, or a firewall swallows the "
