@@ -151,6 +151,10 @@ import Testing
                 comment)
             return strict != nil
         case "received":
+            // Times of ISO 8601 have tests of their own.
+            guard StrictReading.trimmed(value).wholeMatch(of: /[0-9]{4}-[0-9]{2}-[0-9]{2}.*/) == nil else {
+                return event.occurredAt != nil
+            }
             #expect(event.occurredAt?.millisecondsSinceEpoch == StrictReading.time(value), comment)
             return event.occurredAt != nil
         case "id":
