@@ -200,6 +200,10 @@ final class ProducerLifecycle {
         // What was purged, or belongs to a cluster that is not used any more, is not proof.
         guard isRunning else { return delegate.reported(report.opaque, .noOffset) }
         switch trust.receive(entry, connections: connections) {
+        case .trusted where audit == nil:
+            // The path of nearly every event: no list is made for one report.
+            recreationDelay = 0
+            delegate.reported(report.opaque, nil)
         case .trusted: deliver([entry], connections: connections)
         case .held: askForConfirmation()
         case .logReset:
@@ -235,10 +239,10 @@ final class ProducerLifecycle {
             askForConfirmation()
         case .clusterChanged(let previous, let current, let reports):
             clusterChanged(from: previous ?? "unknown", to: current ?? "unknown")
-            for report in reports { delegate.reported(report.opaque, .noOffset) }
+            fail(reports)
             recreate(keepsOffsets: false)
         case .logReset(let partitions, let reports):
-            for report in reports { delegate.reported(report.opaque, .noOffset) }
+            fail(reports)
             logReset(partitions)
         }
     }
@@ -247,9 +251,7 @@ final class ProducerLifecycle {
     /// new connection is read back before any of them counts, and one a second is afterwards.
     private func deliver(_ reports: [ReportTrust.Report], connections: UInt64) {
         guard let audit else {
-            if !reports.isEmpty { recreationDelay = 0 }
-            for report in reports { delegate.reported(report.opaque, nil) }
-            return
+            return succeed(reports)
         }
         if auditedConnections != connections {
             auditedConnections = connections
@@ -263,8 +265,7 @@ final class ProducerLifecycle {
                     lastSample = loop.now
                     samples.append(sample)
                 }
-                recreationDelay = 0
-                delegate.reported(report.opaque, nil)
+                succeed([report])
             } else {
                 if awaitingAudit[partition] == nil, let sample = sample(report, isAwaited: true) {
                     samples.append(sample)
@@ -273,6 +274,17 @@ final class ProducerLifecycle {
             }
         }
         if !samples.isEmpty { audit.check(samples) }
+    }
+
+    /// The producer works: the next recreation does not wait.
+    private func succeed(_ reports: [ReportTrust.Report]) {
+        if !reports.isEmpty { recreationDelay = 0 }
+        for report in reports { delegate.reported(report.opaque, nil) }
+    }
+
+    /// What these say is not proof: their events are sent again.
+    private func fail(_ reports: [ReportTrust.Report]) {
+        for report in reports { delegate.reported(report.opaque, .noOffset) }
     }
 
     /// Nanoseconds between records that are read back without anything waiting for it.
@@ -298,11 +310,10 @@ final class ProducerLifecycle {
             audited.insert(partition)
         case .differs:
             log.auditMismatch(sample.topic, sample.partition, sample.offset)
-            for report in reports { delegate.reported(report.opaque, .noOffset) }
+            fail(reports)
             return recreate(keepsOffsets: false)
         }
-        if !reports.isEmpty { recreationDelay = 0 }
-        for report in reports { delegate.reported(report.opaque, nil) }
+        succeed(reports)
         delegate.reportsEnded()
     }
 
@@ -378,7 +389,7 @@ final class ProducerLifecycle {
         let unproven = trust.takeAll() + awaitingAudit.values.joined()
         awaitingAudit = [:]
         auditedConnections = nil
-        for report in unproven { delegate.reported(report.opaque, .noOffset) }
+        fail(unproven)
         trust = ReportTrust(after: trust, keepsOffsets: keepsOffsets)
         shared.producer.purge()
         individual?.producer.purge()
@@ -427,15 +438,18 @@ final class ProducerLifecycle {
         let configuration = configuration.individualProducer
         do {
             try startThread("kafka-make") {
-                let made: Result<Client, KafkaError>
-                do throws(KafkaError) { made = .success(try Producer.makeClient(configuration)) } catch {
-                    made = .failure(error)
-                }
+                let made = Self.make(configuration)
                 if !results.post(.individual(made)), case .success(let client) = made { client.destroy() }
             }
         } catch {
             log.recreationFailed("\(error)")
             delegate.individualProducer(isReady: false)
+        }
+    }
+
+    private static func make(_ configuration: ProducerConfiguration) -> Result<Client, KafkaError> {
+        do throws(KafkaError) { return .success(try Producer.makeClient(configuration)) } catch {
+            return .failure(error)
         }
     }
 
@@ -447,10 +461,7 @@ final class ProducerLifecycle {
             let old = retired
             try startThread("kafka-make") {
                 old.destroy()
-                let made: Result<Client, KafkaError>
-                do throws(KafkaError) { made = .success(try Producer.makeClient(configuration)) } catch {
-                    made = .failure(error)
-                }
+                let made = Self.make(configuration)
                 if !results.post(.shared(made)), case .success(let client) = made { client.destroy() }
             }
             retired = RetiredResources()

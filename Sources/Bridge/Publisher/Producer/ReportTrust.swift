@@ -69,7 +69,7 @@ struct ReportTrust {
 
     init() {}
 
-    /// For the next producer: the cluster is asked anew, and its logs are known as far as they were not reset.
+    /// For the next producer: the cluster is asked again, and its logs are known as far as they were not reset.
     init(after previous: ReportTrust, keepsOffsets: Bool) {
         if keepsOffsets { acknowledged = previous.acknowledged }
         heldCount = previous.heldCount

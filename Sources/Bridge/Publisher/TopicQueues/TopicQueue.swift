@@ -327,17 +327,7 @@ struct TopicQueue {
             endSuspects()
         }
         guard sent < window, sent == 0 || sentBytes < drainBytes else { return .wait }
-        if let row = fetched.first {
-            fetched = fetched.dropFirst()
-            cursor = row.number
-            return .sendRow(row, isBacklog: false)
-        }
-        switch read {
-        case .running: return .wait
-        case .failed(_, let retryAt) where now < retryAt: return .wait
-        case .idle, .failed: break
-        }
-        if mayHaveMore { return startRead(now: now) }
+        if let step = nextOfFile(now: now) { return step }
         if let waiting = takeFirst() {
             cursor = waiting.number
             mayHaveMore = waiting.isBeforeRows
@@ -361,20 +351,27 @@ struct TopicQueue {
         triesInOrder = false
     }
 
-    private mutating func startRead(now: UInt64) -> Step {
-        if case .failed(let since, _) = read {
-            // Still the same trouble until a read succeeds.
-            readSince = since
-        } else {
-            readSince = now
+    /// What the file has next: a row that was read, or a read; nil where it has no more.
+    private mutating func nextOfFile(now: UInt64) -> Step? {
+        if let row = fetched.first {
+            fetched = fetched.dropFirst()
+            cursor = row.number
+            return .sendRow(row, isBacklog: isBypassing)
         }
-        read = .running(since: readSince)
+        var since = now
+        switch read {
+        case .running: return .wait
+        case .failed(_, let retryAt) where now < retryAt: return .wait
+        // Still the same trouble until a read succeeds.
+        case .failed(let first, _): since = first
+        case .idle: break
+        }
+        guard mayHaveMore else { return nil }
+        read = .running(since: since)
         // Rows that leave the memory from now on may be too late for this read.
         mayHaveMore = false
         return .read(after: cursor)
     }
-
-    private var readSince: UInt64 = 0
 
     /// The answer to a read.
     mutating func received(_ rows: [SpoolRow]) {
@@ -394,7 +391,7 @@ struct TopicQueue {
         fetched = wanted[...]
     }
 
-    /// The rows could not be read. They are asked for again, ever later, or when the file is opened anew.
+    /// The rows could not be read. They are asked for again, ever later, or when the file is opened again.
     mutating func readFailed(now: UInt64) {
         guard case .running(let since) = read, takeAnswer() else {
             _ = takeAnswer()
@@ -422,7 +419,7 @@ struct TopicQueue {
 
     // MARK: - Bypassing the backlog
 
-    /// Since when the rows of the file cannot be had though nothing else is waited for; nil where they are, or are not needed.
+    /// Since when the rows of the file cannot be read though nothing else is waited for; nil where they are, or are not needed.
     var readBlockedSince: UInt64? {
         guard state == .draining else { return nil }
         switch read {
@@ -457,17 +454,7 @@ struct TopicQueue {
     private mutating func nextOfBacklog(now: UInt64) -> Step {
         // Half of what may be on its way is left to the events that come now.
         guard backlogSent < (isProven ? max(1, drainWindow / 2) : Self.probeWindow) else { return .wait }
-        if let row = fetched.first {
-            fetched = fetched.dropFirst()
-            cursor = row.number
-            return .sendRow(row, isBacklog: true)
-        }
-        switch read {
-        case .running: return .wait
-        case .failed(_, let retryAt) where now < retryAt: return .wait
-        case .idle, .failed: break
-        }
-        if mayHaveMore { return startRead(now: now) }
+        if let step = nextOfFile(now: now) { return step }
         guard backlogSent == 0 else { return .wait }
         backlogEnd = nil
         handedOver = []
