@@ -1,12 +1,16 @@
 """Faults under load: after each, every event that got a 2xx is in Kafka. Each failed check is one line; the last line counts."""
 
 import argparse
+import collections
 import os
+import re
 import shlex
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -95,6 +99,9 @@ PENDING = {
     "consumer-topics", "consumer-cluster", "consumer-eager",
 }
 
+PENDING_REASON = "pending: the fault is known and not corrected yet (--pending)"
+
+
 class OutOfTime(Exception):
     pass
 
@@ -171,6 +178,7 @@ def arguments():
                         help="for an answer; promise 2 says 1 s, and a machine that runs broker, bridge and load on two cores is "
                              "given half a second more (default 1.5)")
     parser.add_argument("--memory", type=int, default=256, metavar="MB", help="the most that the bridge may take (default 256)")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="run N scenarios side by side, each with a Kafka of its own")
     parser.add_argument("--keep", action="store_true", help="keep logs and ledgers")
     parser.add_argument("-v", "--verbose", action="store_true", help="a line for each check that passed, too")
     options = parser.parse_args()
@@ -187,9 +195,58 @@ def arguments():
     return options
 
 
+def side_by_side(jobs, names):
+    """Runs the scenarios in as many processes, each with every jobs-th of them; their lines are printed as they come."""
+    arguments = [argument for number, argument in enumerate(sys.argv[1:], 1)
+                 if not argument.startswith(("--only", "--except", "--jobs", "--pending"))
+                 and sys.argv[number - 1] not in ("--only", "--except", "--jobs")]
+    processes = [
+        subprocess.Popen([sys.executable, os.path.abspath(__file__), *arguments, "--only", ",".join(names[job::jobs])],
+                         stdout=subprocess.PIPE, text=True, errors="replace")
+        for job in range(min(jobs, len(names)))]
+    totals = collections.Counter()
+
+    def follow(process):
+        last = ""
+        for line in process.stdout:
+            if last and not last.startswith("SKIPPED "):
+                print(last, end="", flush=True)
+            last = line
+        counts = re.fullmatch(r"(\d+) passed, (\d+) failed(?:, (\d+) skipped)?\n?", last)
+        if counts is None:
+            print(f"{last}FAIL  one of the processes ended with status {process.wait()}", flush=True)
+            totals["failed"] += 1
+        else:
+            totals.update(passed=int(counts[1]), failed=int(counts[2]), skipped=int(counts[3] or 0))
+
+    threads = [threading.Thread(target=follow, args=(process,)) for process in processes]
+    for thread in threads:
+        thread.start()
+    try:
+        for thread in threads:
+            thread.join()
+    finally:
+        for process in processes:
+            if process.poll() is None:
+                process.terminate()
+                process.wait()
+    return totals
+
+
 def main():
     options = arguments()
     report = Report(options.verbose)
+    if options.jobs > 1:
+        wanted = [name for names in options.only for name in names.split(",")]
+        without = [name for names in options.without for name in names.split(",")]
+        names = [name for name, *_ in SCENARIOS if (not wanted or name in wanted) and name not in without]
+        for name in [name for name in names if name in PENDING and name not in wanted and not options.pending]:
+            report.skip(name, PENDING_REASON)
+            names.remove(name)
+        totals = side_by_side(options.jobs, names)
+        report.passed, report.failed = totals["passed"], ["?"] * totals["failed"]
+        report.skipped += ["left out by a scenario itself"] * totals["skipped"]
+        return report.end()
     folder = tempfile.mkdtemp(prefix="smsbridge-chaos-")
     suite = Suite(options, report, folder)
     # Ended from outside, everything that was started is ended, too.
@@ -201,7 +258,7 @@ def main():
         for name, scenario, short, long in SCENARIOS:
             if name in PENDING and name not in wanted and not options.pending:
                 if not wanted and name not in without:
-                    report.skip(name, "pending: the fault is known and not corrected yet (--pending)")
+                    report.skip(name, PENDING_REASON)
                 continue
             if (not wanted or name in wanted) and name not in without:
                 suite.run(name, scenario, (long if options.long else short) + (options.soak or 0))

@@ -84,8 +84,8 @@ def check_excerpts(name: str) -> None:
             problems.append(f"{name}: an excerpt that is not in {source}: {code.splitlines()[0]}")
 
 
-# The one thing outside that may be named is the optional script that starts a broker, and only by those who use it.
-KAFKA_STARTERS = {".ci/run", "scripts/bench", "scripts/chaos", "scripts/test"}
+# The one thing outside that may be named is the script that starts a broker, and only by what CI runs.
+KAFKA_STARTERS = {".ci/run"}
 FOREIGN = [r"/work\b(?!-)(?=/|\s|\"|'|`|$)", r"/tmp/wt\b", r"\.\./shared\b", r"/root/", r"/home/\w+"]
 
 
