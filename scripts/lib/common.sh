@@ -64,6 +64,22 @@ install_apt() {
     fi
 }
 
+# unpack_apt NAME: puts the programs of a package on PATH without installing it, for one whose installation starts a service.
+unpack_apt() {
+    local place=$root/.build/packages/$1
+    if [ ! -d "$place/usr/bin" ]; then
+        note "unpacking: $1"
+        rm -rf "$place" && mkdir -p "$place" "$logs"
+        if may_be_root; then as_root apt-get update -q </dev/null >"$logs/apt.log" 2>&1 || true; fi
+        if ! (cd "$place" && apt-get download -q "$1" </dev/null >>"$logs/apt.log" 2>&1 && dpkg-deb -x "$1"_*.deb . && rm -f "$1"_*.deb); then
+            rm -rf "$place"
+            tail -n 20 "$logs/apt.log" >&2
+            ask_for "The package $1 could not be fetched (log: $logs/apt.log)" "apt-get update && apt-get install $1"
+        fi
+    fi
+    export PATH=$place/usr/bin:$PATH
+}
+
 install_brew() {
     command -v brew >/dev/null ||
         ask_for "Homebrew is needed for: $*" 'open https://brew.sh   # then: brew install '"$*"
