@@ -20,12 +20,16 @@ import sys
 import tempfile
 import time
 
+import instructions
+
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent
 TICK = os.sysconf("SC_CLK_TCK")
 SECRET = "benchmark-secret"  # authentication is on while we measure
 HEADER = "X-Webhook-Secret"
+AUTHENTICATION = f"{HEADER}: {SECRET}"
 PARTITIONS = 6
+INSTRUCTIONS = 28_000  # per event, without libcrypto: the budget
 
 
 def note(*words: object) -> None:
@@ -86,6 +90,13 @@ class Subject:
             self.process.wait()
         self.process = None
 
+    def kill(self) -> None:
+        """Ends it at once: what it would do on its way out is not measured."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+        self.process = None
+
     @property
     def pid(self) -> int:
         assert self.process is not None
@@ -100,6 +111,36 @@ class Subject:
         status = pathlib.Path(f"/proc/{self.pid}/status").read_text()
         value = lambda key: int(re.search(rf"^{key}:\s+(\d+) kB", status, re.M).group(1)) * 1024 / 1e6
         return value("VmRSS"), value("VmHWM")
+
+
+def subjects(options: argparse.Namespace, work: pathlib.Path, for_callgrind: bool = False) -> list[Subject]:
+    """The floor and what is measured against it: the bridge, or the floor again."""
+
+    def floor(name: str) -> Subject:
+        linger = instructions.LINGER_MS if for_callgrind else 1
+        port = free_port()
+        return Subject(name, [str(options.tools / "floor")], {"BOOTSTRAP": options.bootstrap, "PORT": str(port), "LINGER": str(linger)},
+                       port, "/dlr", "t1")
+
+    if options.bridge is None:
+        return [floor("floor"), floor("floor-2")]
+    port, admin = free_port(), free_port()
+    # Under callgrind everything takes longer: no event may be late for it.
+    slow = {"SMSBRIDGE_PUBLISH_LINGER": f"{instructions.LINGER_MS}ms", "SMSBRIDGE_PUBLISH_HEDGE": "5s", "SMSBRIDGE_PUBLISH_DEADLINE": "8s"}
+    return [floor("floor"), Subject("bridge", [str(options.bridge), "serve"], {
+        "SMSBRIDGE_HTTP_HOST": "127.0.0.1", "SMSBRIDGE_HTTP_PORT": str(port),
+        "SMSBRIDGE_ADMIN_HOST": "127.0.0.1", "SMSBRIDGE_ADMIN_PORT": str(admin),
+        "SMSBRIDGE_KAFKA_BOOTSTRAP_SERVERS": options.bootstrap, "SMSBRIDGE_TOPICS_PREFIX": "bench",
+        "SMSBRIDGE_AUTH_HEADER_SECRETS": SECRET, "SMSBRIDGE_SPOOL_PATH": str(work / "spool"),
+        "SMSBRIDGE_SHUTDOWN_DELAY": "0s",  # no balancer is watching
+        **(slow if for_callgrind else {}),
+        **dict(pair.split("=", 1) for pair in options.set),
+    }, port, "/webhooks/delivery-status", "bench.delivery-status")]
+
+
+def make_topics(options: argparse.Namespace) -> None:
+    """Makes the floor's topic; the bridge makes its own."""
+    subprocess.run([str(options.tools / "topic"), options.bootstrap, "t1", str(PARTITIONS)], check=True)
 
 
 def wrk(subject: Subject, connections: int, seconds: float) -> dict:
@@ -208,15 +249,15 @@ def profile_perf(subject: Subject, seconds: float, work: pathlib.Path) -> dict[s
     return {stage: count / total for stage, count in stages.most_common()}
 
 
-def demangled(names: list[str]) -> list[str]:
+def demangled(names: list[str], *options: str) -> list[str]:
     if not names or not shutil.which("swift"):
         return names
-    output = subprocess.run(["swift", "demangle", "--compact"], input="\n".join(names) + "\n", capture_output=True, text=True)
+    output = subprocess.run(["swift", "demangle", "--compact", *options], input="\n".join(names) + "\n", capture_output=True, text=True)
     lines = output.stdout.splitlines()
     return lines if len(lines) == len(names) else names
 
 
-def stage_of(thread: str, frames: list[tuple[str, str]], subject: Subject) -> str:
+def stage_of(thread: str, frames: list[tuple[str, str]], subject: Subject | None) -> str:
     if thread.startswith("rdk:"):
         return "librdkafka's threads"
     kernel = [symbol for symbol, dso in frames if "kernel" in dso or dso == "[vdso]"]
@@ -238,39 +279,14 @@ def stage_of(thread: str, frames: list[tuple[str, str]], subject: Subject) -> st
     return f"{'runtime and libc' if frames else 'unknown'}"
 
 
-def profile_callgrind(subject: Subject, events: int, work: pathlib.Path, tools: pathlib.Path) -> dict[str, float] | None:
-    """Instructions per event by function: slower by far, but the same every time."""
-    out = work / f"{subject.name}.callgrind"
-    log = work / f"{subject.name}-callgrind.log"
-    subject.start(log, ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}", "--instr-atstart=no"])
-    try:
-        paced(tools, subject, 500, 2, 1)
-        control = lambda *words: subprocess.run(["callgrind_control", *words, str(subject.pid)], capture_output=True, check=True)
-        control("-i", "on")
-        answered = paced(tools, subject, 500, events / 500, 2)["ok"]
-        control("-i", "off")
-        control("-d")
-    finally:
-        subject.stop()
-    dumps = sorted(work.glob(f"{subject.name}.callgrind*"), key=lambda file: file.stat().st_size)
-    if not dumps or not answered:
-        return None
-    report = subprocess.run(
-        ["callgrind_annotate", "--threshold=99.5", str(dumps[-1])], capture_output=True, text=True).stdout
+def stages_of(counted: instructions.Count) -> dict[str, float]:
+    """Instructions per event by stage."""
+    functions = counted.functions(inclusive=False, limit=1000)
+    names = demangled([name if name.startswith("$s") else "_" for _, name, _ in functions])
     stages: collections.Counter[str] = collections.Counter()
-    rows = re.findall(r"^\s*([\d,]+) \([^)]*\)\s+(?:\S+?:)?(\S.*?)(?: \[(.*)\])?$", report, re.M)
-    names = [row[1] for row in rows]
-    readable = demangled([name if name.startswith("$s") else "_" for name in names])
-    for (count, name, dso), plain in zip(rows, readable):
-        if name.startswith("PROGRAM TOTALS"):
-            continue
-        symbol = plain if name.startswith("$s") else name
-        stages[stage_of("", [(symbol, dso or "")], subject)] += int(count.replace(",", ""))
-    total = re.search(r"([\d,]+) \([^)]*\)\s+PROGRAM TOTALS", report)
-    result = {stage: count / answered for stage, count in stages.most_common()}
-    if total:
-        result = {"instructions in all, per event": int(total.group(1).replace(",", "")) / answered, **result}
-    return result
+    for (where, name, per_event), readable in zip(functions, names):
+        stages[stage_of("", [(readable if name.startswith("$s") else name, where)], None)] += per_event
+    return {"instructions in all, per event": sum(counted.by_object().values()), **dict(stages.most_common())}
 
 
 # ---- the run
@@ -334,7 +350,7 @@ def show(rows: list[dict], floor: str, bridge: str, judge: bool) -> None:
     for r in rows:
         budget = "" if r["budget"] is None else f"{r['budget']:g}" + ("" if r["budget_is"] == "ratio" else f" {r['unit']}")
         verdict = "" if r["met"] is None or not judge else ("met" if r["met"] else "**missed**")
-        digits = 0 if r["unit"] == "/s" else 1 if r["unit"] == "MB" else 2
+        digits = 0 if r["unit"] in ("/s", "") else 1 if r["unit"] == "MB" else 2
         ratio = f"{r['ratio']:.2f}" if r["ratio"] is not None else ""
         print(f"| {r['figure']} | {r['floor']:.{digits}f} {r['unit']} | {r['bridge']:.{digits}f} {r['unit']} | {ratio} | {budget} | {verdict} |")
 
@@ -366,7 +382,7 @@ def main() -> int:
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE",
                         help="an environment variable for the bridge alone, e.g. SMSBRIDGE_PUBLISH_LINGER=5ms")
     parser.add_argument("--profile", choices=["auto", "perf", "callgrind", "none"], default="auto",
-                        help="where the time goes: perf where it is there (auto), or instructions by callgrind")
+                        help="where the time goes: perf where it is there (auto), or instructions by callgrind instead")
     parser.add_argument("--self-check", action="store_true",
                         help="floor against floor, briefly: does the harness itself count right? Judges no time")
     parser.add_argument("--floor-only", action="store_true", help="floor against floor at full length: what a ratio of 1 looks like here")
@@ -379,36 +395,19 @@ def main() -> int:
     results = ROOT / ".build" / "bench"
     results.mkdir(parents=True, exist_ok=True)
 
-    def floor(name: str, port: int) -> Subject:
-        return Subject(name, [str(options.tools / "floor")], {"BOOTSTRAP": options.bootstrap, "PORT": str(port), "LINGER": "1"},
-                       port, "/dlr", "t1")
-
-    subjects = [floor("floor", free_port())]
-    if options.self_check or options.floor_only:
-        subjects.append(floor("floor-2", free_port()))
-    else:
-        port, admin = free_port(), free_port()
-        subjects.append(Subject("bridge", [str(options.bridge), "serve"], {
-            "SMSBRIDGE_HTTP_HOST": "127.0.0.1", "SMSBRIDGE_HTTP_PORT": str(port),
-            "SMSBRIDGE_ADMIN_HOST": "127.0.0.1", "SMSBRIDGE_ADMIN_PORT": str(admin),
-            "SMSBRIDGE_KAFKA_BOOTSTRAP_SERVERS": options.bootstrap, "SMSBRIDGE_TOPICS_PREFIX": "bench",
-            "SMSBRIDGE_AUTH_HEADER_SECRETS": SECRET, "SMSBRIDGE_SPOOL_PATH": str(work / "spool"),
-            "SMSBRIDGE_SHUTDOWN_DELAY": "0s",  # no balancer is watching
-            **dict(pair.split("=", 1) for pair in options.set),
-        }, port, "/webhooks/delivery-status", "bench.delivery-status"))
-    for topic in {"t1"}:
-        subprocess.run([str(options.tools / "topic"), options.bootstrap, topic, str(PARTITIONS)], check=True)
+    pair = subjects(options, work)
+    make_topics(options)
 
     began = time.time()
     load_before = os.getloadavg()[0]
     if load_before > 0.5 and not options.self_check:
         note(f"something else runs here (load average {load_before:.2f}): the ratios will stray")
-    first, second = subjects
+    first, second = pair
     # One start of each that is not counted: it makes the topics, and the binary is in the page cache afterwards.
-    for subject in subjects:
+    for subject in pair:
         subject.start(work / f"{subject.name}.log")
         subject.stop()
-    turns: dict[str, list[dict]] = {subject.name: [] for subject in subjects}
+    turns: dict[str, list[dict]] = {subject.name: [] for subject in pair}
     for number in range(options.rounds):
         note(f"turn {number + 1} of {options.rounds}")
         for subject in (first, second) if number % 2 == 0 else (second, first):
@@ -420,7 +419,14 @@ def main() -> int:
         kind = "perf" if shutil.which("perf") else "none"
         if kind == "none":
             note("perf is not there: no profile by stage (--profile callgrind counts instructions instead)")
-    for subject in subjects:
+    per_event: dict[str, dict[str, float]] = {}
+    for subject in () if options.self_check else subjects(options, work, for_callgrind=True):
+        note(f"instructions of {subject.name}")
+        counted = instructions.counts(subject, options.tools, work, options.connections, AUTHENTICATION)
+        per_event[subject.name] = {str(c): counts[0].per_event() for c, counts in counted.items()}
+        if kind == "callgrind":
+            profiles[subject.name] = stages_of(counted[options.connections[0]][0])
+    for subject in pair:
         if kind == "perf":
             note(f"profile of {subject.name}")
             subject.start(work / f"{subject.name}.log")
@@ -429,11 +435,12 @@ def main() -> int:
                 profiles[subject.name] = profile_perf(subject, options.seconds, work)
             finally:
                 subject.stop()
-        elif kind == "callgrind":
-            note(f"instructions of {subject.name}")
-            profiles[subject.name] = profile_callgrind(subject, 10_000, work, options.tools)
 
     rows = report(turns, options, first.name, second.name)
+    for c in options.connections if per_event else ():
+        f, b = (per_event[subject.name][str(c)] for subject in pair)
+        rows.append({"figure": f"instructions per event, {c} connections", "unit": "", "floor": f, "bridge": b, "ratio": b / f,
+                     "budget": INSTRUCTIONS, "budget_is": "absolute", "met": b <= INSTRUCTIONS})
     errors = sum(s["errors"] for name in turns for t in turns[name] for s in t["saturated"].values())
     errors += sum(t["paced"]["requests"] - t["paced"]["ok"] for name in turns for t in turns[name])
     counted = all(t["in_kafka"] is not None for name in turns for t in turns[name])
