@@ -82,14 +82,14 @@ extension Declaration {
         ),
         .single(
             "http.proxyProtocol", \.http.proxyProtocol, .flag, also: ["http.proxy", "http.acceptProxyProtocol"],
-            "Every connection begins with a header of the PROXY protocol (version 1 or 2), from an address in `http.trustedProxies`, which must be given; others are closed. For balancers that pass TCP through. See `docs/tls.md`."
+            "Every connection begins with a header of the PROXY protocol (version 1 or 2), from an address in `http.trustedProxies`, which must be given; others are closed. For balancers that pass TCP through. See `docs/secure.md`."
         ),
         .single(
             "http.tls.certificate", \.http.tls.certificate, .optionalFilePath,
             also: [
                 "http.tls.cert", "http.tls.certFile", "http.tls.certificateFile", "tls.certificate", "http.certificate",
             ],
-            "File with the server's certificate and, behind it, those up to the root, in PEM. With it the public port speaks TLS (1.2 and 1.3), and nothing else. Read again when it changes. See `docs/tls.md`."
+            "File with the server's certificate and, behind it, those up to the root, in PEM. With it the public port speaks TLS (1.2 and 1.3), and nothing else. Read again when it changes. See `docs/secure.md`."
         ),
         .single(
             "http.tls.key", \.http.tls.key, .optionalFilePath,

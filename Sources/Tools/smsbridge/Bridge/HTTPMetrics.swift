@@ -23,7 +23,7 @@ struct HTTPMetrics {
         func handshakes(_ result: String) -> Counter {
             registry.counter(
                 "smsbridge_tls_handshakes_total",
-                help: "TLS handshakes on the public port, by what has come of them (docs/tls.md).",
+                help: "TLS handshakes on the public port, by what has come of them (docs/secure.md).",
                 labels: [("result", result)])
         }
         func proxyHeaders(_ reason: String) -> Counter {
