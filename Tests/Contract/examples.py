@@ -1,4 +1,4 @@
-"""The example callbacks of docs/smsportal.md, and more of each generation, with what has to come of them.
+"""The example callbacks of docs/control-panel.md, and more of each generation, with what has to come of them.
 
 `expect` names members of the record's value by path; a member that is not named is held against the JSON Schema alone.
 Numbers other than the vendor's sample begin with 27001: nobody can have them.
@@ -298,7 +298,7 @@ def pairs():
         C, CLICK.format(number="27001000902")), False
     yield "ids beyond 2^53 that floating point takes for the same", b(R, reply(id=9007199254740992)), b(
         R, reply(id=9007199254740993)), False
-    # Twins: the wire cannot tell them apart, so they are one by design (docs/smsportal.md: V2 has no id of the message).
+    # Twins: the wire cannot tell them apart, so they are one by design (docs/control-panel.md: V2 has no id of the message).
     yield "twin: two V2 parts of one batch alike in every field within a second", b(D, v2(MsgCount=2)), b(D, v2(MsgCount=2)), True
     yield "twin: one landing page clicked twice within a second", b(C, click(customerId="t")), b(C, click(customerId="t")), True
     yield "twin: the id alone is the event, other fields may differ", b(R, reply()), b(R, reply(extra="added later")), True

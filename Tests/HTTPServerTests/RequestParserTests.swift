@@ -44,7 +44,7 @@ struct RequestParserTests {
     @Test("the documentation lists every rule with its status and section")
     func documentation() throws {
         let root = #filePath.split(separator: "/", omittingEmptySubsequences: false).dropLast(3).joined(separator: "/")
-        let text = String(decoding: try readFile("\(root)/docs/http.md"), as: UTF8.self)
+        let text = String(decoding: try readFile("\(root)/docs/control-panel.md"), as: UTF8.self)
         let rows = text.split(separator: "\n").filter { $0.hasPrefix("| `") }
         for rule in RequestRule.allCases {
             let row = rows.first { $0.hasPrefix("| `\(rule.rawValue)` |") }

@@ -5,7 +5,7 @@ package import SMSPortalEvents
 /// The sequence is a function of the seed, the other arguments and ``clock`` alone. Each run of as many callbacks as
 /// there are pairs of type and generation contains every pair once, so that a short demo shows them all.
 ///
-/// The shapes are those of `docs/smsportal.md`. Where the vendor documents none (short codes and landing pages by
+/// The shapes are those of `docs/control-panel.md`. Where the vendor documents none (short codes and landing pages by
 /// legacy or V1 GET and by V2 POST), the names are those of the nearest documented shape.
 ///
 /// The numbers begin with 27001: no South African number has a zero after the country code, so none can belong to
@@ -151,7 +151,7 @@ package struct CallbackGenerator: Sendable {
         return text
     }
 
-    // MARK: - Shapes (docs/smsportal.md, sections 3 to 5)
+    // MARK: - Shapes (docs/control-panel.md)
 
     private mutating func deliveryStatus(_ draft: inout Draft) -> Fields {
         let status = status()

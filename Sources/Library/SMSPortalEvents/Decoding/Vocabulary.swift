@@ -1,6 +1,6 @@
 /// Which parameter names mean which fields: the vendor's names of all generations, and those that a configuration adds.
 ///
-/// The source of the vendor's names is docs/smsportal.md, sections 3 to 5.
+/// The source of the vendor's names is docs/control-panel.md.
 final class Vocabulary {
     let names: NameTable
     /// Per name and type: the field, and how preferred the name is among those of the same field.

@@ -9,7 +9,7 @@ public enum DeliveryState: String, Sendable, CaseIterable, Hashable {
     /// The status is none that the vendor documents.
     case unknown
 
-    /// The meaning of a status of the vendor's, without letter case (docs/smsportal.md, section 6).
+    /// The meaning of a status of the vendor's, without letter case (docs/control-panel.md).
     ///
     /// - Parameter status: Such as `DELIVRD`.
     public init(status: String) {

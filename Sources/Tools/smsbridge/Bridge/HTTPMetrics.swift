@@ -89,7 +89,7 @@ struct HTTPMetrics {
             (
                 registry.counter(
                     "smsbridge_http_refused_total",
-                    help: "Requests refused by the HTTP server itself, by the rule that they broke (docs/http.md).",
+                    help: "Requests rejected by the HTTP server, by rule (docs/control-panel.md).",
                     labels: [("rule", $0.rawValue)]), $0
             )
         }

@@ -2,7 +2,7 @@ import SMSPortalEvents
 
 /// What is typed into the Control Panel for the callbacks of one type.
 ///
-/// The variables are those of docs/smsportal.md, section 5; the keys are the vendor's own default (the variable's name in
+/// The variables are those of docs/control-panel.md; the keys are the vendor's own default (the variable's name in
 /// camelCase), which the decoder knows without configuration.
 struct CallbackTemplate {
     /// How the values travel.
