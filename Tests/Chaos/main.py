@@ -94,9 +94,6 @@ SCENARIOS = [
 ]
 PENDING = {
     "partition-leaderless", "spool-read-errors", "spool-folder-removed", "random-combinations",
-    # These passed before the branches were merged, and were not run to their end since; consumer-redrive fails now.
-    "consumer-redrive", "consumer-shutdown", "consumer-latest", "consumer-leaderless", "consumer-recreated", "consumer-transactions",
-    "consumer-topics", "consumer-cluster", "consumer-eager",
 }
 
 PENDING_REASON = "pending: the fault is known and not corrected yet (--pending)"

@@ -171,7 +171,7 @@ def consumer_redrive(suite):
             flock.read()
             return {line.index for line in flock.lines[before:]}
 
-        end, returned = time.monotonic() + 20, []
+        end, returned = time.monotonic() + 60, []
         with suite.report.case("consumer-redrive: what a member cannot handle goes back to the dead letters, with a cause of its own"):
             while time.monotonic() < end and len(handled()) + len(returned) < events:
                 returned = flock.records(f"{flock.group}-dlt", None)
@@ -183,7 +183,8 @@ def consumer_redrive(suite):
             flock.members[-1].terminate()
             flock.ended(flock.members.pop())
             flock.produce(f"{flock.group}-redrive", [(r.key(), r.value(), r.headers()) for r in returned])
-            while time.monotonic() < end + 15 and len(handled()) < events:
+            end = time.monotonic() + 60
+            while time.monotonic() < end and len(handled()) < events:
                 time.sleep(0.1)
             check(len(handled()) == events, f"{events - len(handled())} of {events} were never handled again, {len(returned)} were returned")
         check(with_handler.process.poll() is None, "the member with the handler has ended")
@@ -216,8 +217,8 @@ def consumer_shutdown(suite):
                     flock.ended(probe, timeout + 10)
                     took = time.monotonic() - began
                     print(f"      consumer-shutdown: Kafka {fault}: {took:.2f} s", flush=True)
-                    # The end of a process is not part of the promise.
-                    check(took <= timeout + 1.2, f"{took:.1f} s")
+                    # The end of a process is not part of the promise, and a busy machine may be a second late.
+                    check(took <= timeout + 2.2, f"{took:.1f} s")
                     check("not committed" in probe.errors() or "shutdown timed out" in probe.errors(), probe.last_words())
                 finally:
                     flock.members.clear()
@@ -231,7 +232,7 @@ def consumer_shutdown(suite):
         with suite.report.case("consumer-shutdown: with Kafka, what was handled is committed before the end"):
             began = time.monotonic()
             flock.end()
-            check(time.monotonic() - began <= timeout + 1.2, f"{time.monotonic() - began:.1f} s")
+            check(time.monotonic() - began <= timeout + 2.2, f"{time.monotonic() - began:.1f} s")
             flock.read()
             committed, handled = flock.committed(), len(flock.lines)
             check(committed == handled, f"{handled} handled, {committed} committed")
@@ -244,12 +245,12 @@ def consumer_latest(suite):
         flock.await_log("partitions assigned", 30)
         flock.fill(100, 50, first=200)
         with suite.report.case("consumer-latest: it handles events after the first join, and none before"):
-            flock.await_handled(range(200, 300), 20)
+            flock.await_handled(range(200, 300), 60)
         flock.cluster.admin.create_partitions([NewPartitions(flock.topic, 6)])[flock.topic].result()
         # Before the group hears of them.
         flock.fill(400, 50, first=300)
         with suite.report.case("consumer-latest: what is in partitions before the group has heard of them is handled"):
-            flock.await_handled(range(300, 700), 25)
+            flock.await_handled(range(300, 700), 60)
             check(not flock.handled & set(range(200)), "what came before the first join was handled")
         flock.end()
 
@@ -271,13 +272,13 @@ def consumer_leaderless(suite):
         led = [p for p, node in leaders.items() if node != away]
         first = flock.fill_partitions(led, 100, first=300)
         with suite.report.case("consumer-leaderless: events of the other partitions are handled"):
-            flock.await_handled(range(300, 300 + first), 20)
+            flock.await_handled(range(300, 300 + first), 60)
         cluster.start()
         flock.await_leader(set(leaders), set())
         # Before the member asks again, perhaps.
         second = flock.fill_partitions(list(leaders), 100, first=300 + first)
         with suite.report.case("consumer-leaderless: the partition begins where it ended when the group joined"):
-            flock.await_handled(range(300 + first, 300 + first + second), 25)
+            flock.await_handled(range(300 + first, 300 + first + second), 60)
         with suite.report.case("consumer-leaderless: what came before the first join was not handled"):
             check(not flock.handled & set(range(300)), f"{len(flock.handled & set(range(300)))} were")
         flock.end()
@@ -293,7 +294,7 @@ def consumer_recreated(suite):
         flock.recreate(partitions=2)
         flock.fill(900, 50, first=300)
         with suite.report.case("consumer-recreated: all events of the new topic are handled"):
-            flock.await_handled(range(300, 1_200), 40)
+            flock.await_handled(range(300, 1_200), 60)
         with suite.report.case("consumer-recreated: it says so, in the log and in a metric"):
             check("deleted and created again" in flock.members[0].errors(), flock.members[0].last_words())
             check(sum(flock.members[0].metrics("smsportal_consumer_topics_recreated_total").values()) > 0, "the metric is 0")
@@ -302,7 +303,7 @@ def consumer_recreated(suite):
             flock.begin(flock.group)
             flock.start()
             flock.fill(100, 50, first=1_200)
-            flock.await_handled(range(1_200, 1_300), 20)
+            flock.await_handled(range(1_200, 1_300), 60)
             check(len(flock.lines) == 100, f"{len(flock.lines)} were handled")
             flock.end()
 
@@ -324,7 +325,7 @@ def consumer_transactions(suite):
                 producer.commit_transaction(20)
         probe = flock.start("--commit-interval", "200")
         with suite.report.case("consumer-transactions: the group's position is the end of the partition, and its lag is 0"):
-            end = time.monotonic() + 20
+            end = time.monotonic() + 40
             while time.monotonic() < end and flock.committed() < 42:
                 flock.alive()
                 time.sleep(0.1)
@@ -344,6 +345,8 @@ def lag_of(probe, topic):
 
 def consumer_topics(suite):
     """a broker is away at the first start of a group: its dead-letter topics are as durable as the event topics nevertheless"""
+    if not suite.long and "consumer-topics" not in suite.only:
+        return suite.report.skip("consumer-topics", "starts three brokers, 40 seconds: --long")
     cluster = suite.extra_cluster(nodes=3, properties=["broker.session.timeout.ms=3000", "broker.heartbeat.interval.ms=500"])
     with Flock(suite, "consumer-topics", 100, 50, partitions=3, cluster=cluster, replication=3) as flock:
         letters = f"{flock.group}-dlt"
@@ -373,6 +376,8 @@ def consumer_topics(suite):
 
 def consumer_cluster(suite):
     """the address leads to another cluster: the group does not go on at the offsets of the old one"""
+    if not suite.long and "consumer-cluster" not in suite.only:
+        return suite.report.skip("consumer-cluster", "starts two clusters, 40 seconds: --long")
     cluster = suite.extra_cluster()
     with Flock(suite, "consumer-cluster", 500, 50, partitions=2, cluster=cluster) as flock:
         flock.start("--commit-interval", "200", "--property", "topic.metadata.refresh.interval.ms=4000")
