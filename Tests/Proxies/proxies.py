@@ -1,4 +1,4 @@
-"""The proxies as processes, each with the block of docs/proxies.md that is its own."""
+"""The proxies as processes, each with the block of docs/connect.md that is its own."""
 
 import os
 import re
@@ -12,7 +12,7 @@ from bridge import free_port
 from report import check
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-PAGE = os.path.join(ROOT, "docs", "proxies.md")
+PAGE = os.path.join(ROOT, "docs", "connect.md")
 APACHE_MODULES = "/usr/lib/apache2/modules"
 
 

@@ -57,7 +57,7 @@ extension Declaration {
         .single(
             "http.idleTimeout", \.http.idleTimeout, .duration(.seconds(1)...(.seconds(86_400))),
             also: ["http.keepAlive", "http.keepAliveTimeout"],
-            "How long a connection may be idle between two requests. Longer than the proxy in front keeps its connections ([proxies.md](proxies.md#keep-alive)), else it sends a request into a connection that is just being closed, and answers 502. Idle connections are bounded by number: at `http.maxConnections` the one that has been idle for longest is closed."
+            "How long a connection may be idle between two requests. Longer than the proxy in front keeps its connections ([connect.md](connect.md#keep-alive)), else it sends a request into a connection that is just being closed, and answers 502. Idle connections are bounded by number: at `http.maxConnections` the one that has been idle for longest is closed."
         ),
         .single(
             "http.maxConnections", \.http.maxConnections, .integer(1...1_000_000),
