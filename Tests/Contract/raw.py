@@ -1,4 +1,4 @@
-"""Gives back what came in from the `raw` part of a record's value (docs/reference.md)."""
+"""Gives back what came in from the `raw` part of a record's value (docs/events.md)."""
 
 import base64
 

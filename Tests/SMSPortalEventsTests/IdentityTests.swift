@@ -225,7 +225,7 @@ import Testing
             ).idBasis == .reception)
     }
 
-    /// The list of twins that the wire cannot tell apart (docs/reference.md, "Twins"): different events, one id.
+    /// The list of twins that the wire cannot tell apart (docs/events.md, "Twins"): different events, one id.
     @Test(arguments: [
         (
             EventType.deliveryStatus, #"{"Status":"DELIVRD","EventId":1,"Msisdn":"27123456789","Received":1530013907}"#,

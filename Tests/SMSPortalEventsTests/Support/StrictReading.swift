@@ -1,6 +1,6 @@
 import Foundation
 
-/// What a value says when it is read strictly: written from docs/reference.md, by other means than the decoder's, to be held
+/// What a value says when it is read strictly: written from docs/events.md, by other means than the decoder's, to be held
 /// against it. Nil where a strict reader would not take the value for what it is asked for.
 enum StrictReading {
     // MARK: - Numbers
