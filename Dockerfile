@@ -10,7 +10,7 @@ FROM swift:6.3-bookworm AS build
 # hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install -y --no-install-recommends \
-        pkg-config librdkafka-dev libuv1-dev libssl-dev libyaml-dev libcurl4-openssl-dev libsqlite3-dev \
+        pkg-config librdkafka-dev libuv1-dev libssl-dev libyaml-dev libcurl4-openssl-dev libsqlite3-dev zlib1g-dev \
     && rm -rf /var/lib/apt/lists/*
 
 WORKDIR /source

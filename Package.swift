@@ -26,11 +26,12 @@ func targets(_ names: [String]) -> [Target.Dependency] { names.map { .byName(nam
 enum Group: String { case system = "System", bridge = "Bridge", library = "Library", tools = "Tools" }
 
 func module(
-    _ name: String, in group: Group, uses names: [String] = [], products: [Target.Dependency] = []
+    _ name: String, in group: Group, uses names: [String] = [], products: [Target.Dependency] = [],
+    linked: [LinkerSetting] = []
 ) -> Target {
     .target(
         name: unique(name), dependencies: targets(names) + products, path: "Sources/\(group.rawValue)/\(name)",
-        swiftSettings: settings)
+        swiftSettings: settings, linkerSettings: linked)
 }
 
 func executable(_ name: String, at path: String, uses names: [String]) -> Target {
@@ -80,6 +81,9 @@ let package = Package(
         system("CSQLite", pkgConfig: "sqlite3", apt: "libsqlite3-dev", brew: "sqlite"),
         system("CYAML", pkgConfig: "yaml-0.1", apt: "libyaml-dev", brew: "libyaml"),
         system("CCurl", pkgConfig: "libcurl", apt: "libcurl4-openssl-dev", brew: "curl"),
+        system("CZlib", pkgConfig: "zlib", apt: "zlib1g-dev", brew: "zlib"),
+        // A part of the C library; on macOS a library of the system.
+        system("CIconv"),
         system("CSystem"),
 
         module("Addresses", in: .system),
@@ -92,7 +96,9 @@ let package = Package(
         module("Telemetry", in: .system, uses: ["Threads"]),
 
         // The path of an event.
-        module("SMSPortalEvents", in: .library, uses: ["COpenSSL"]),
+        module(
+            "SMSPortalEvents", in: .library, uses: ["COpenSSL", "CZlib", "CIconv"],
+            linked: [.linkedLibrary("iconv", .when(platforms: [.macOS]))]),
         module("Spool", in: .bridge, uses: ["COpenSSL", "CSQLite", "CSystem", "Files", "Threads"]),
         module(
             "Publisher", in: .bridge, uses: ["EventLoop", "Kafka", "SMSPortalEvents", "Spool", "Telemetry", "Threads"]),

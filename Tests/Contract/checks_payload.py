@@ -31,7 +31,9 @@ def table():
     # Not JSON.
     for share in (1, len(good) // 3, len(good) // 2, len(good) - 1):
         yield bad(f"JSON cut after {share} bytes", good[:share], broken)
-    yield bad("a quote that is not escaped", text(b'"He said "no" twice"'), broken, R)
+    # What is recovered of a text that was not escaped is in Tests/Fixtures.
+    yield bad("a quote that is not escaped", text(b'"He said "no" twice"'), KEPT, R)
+    yield bad("a quote that is not escaped in a number", good.replace(b'"27', b'"27"'), broken)
     yield bad("garbage behind the object", good + b"x", broken)
     yield bad("two objects", good + good, broken)
     yield bad("two objects on two lines", good + b"\n" + good, broken)
@@ -49,13 +51,13 @@ def table():
     for word in (b"True", b"TRUE", b"nul", b"undefined", b"None", b"truefalse"):
         yield bad(f"the word {word.decode()}", b'{"phoneNumber":"27001666001","id":' + word + b"}", broken)
     yield bad("a string without an end", b'{"status":"DELIVRD', broken)
-    yield bad("a line end within a string", text(b'"one\ntwo"'), broken, R)
-    yield bad("a tab within a string", text(b'"one\ttwo"'), broken, R)
+    yield bad("a line end within a string", text(b'"one\ntwo"'), KEPT, R)
+    yield bad("a tab within a string", text(b'"one\ttwo"'), KEPT, R)
     yield bad("a NUL within a string", text(b'"one\x00two"'), broken, R)
     yield bad("a NUL behind the object", good + b"\x00", broken)
-    yield bad("the escape \\x41", text(b'"\\x41"'), broken, R)
-    yield bad("the escape \\u12", text(b'"\\u12"'), broken, R)
-    yield bad("the escape \\u{1F600}", text(b'"\\u{1F600}"'), broken, R)
+    yield bad("the escape \\x41", text(b'"\\x41"'), KEPT, R)
+    yield bad("the escape \\u12", text(b'"\\u12"'), KEPT, R)
+    yield bad("the escape \\u{1F600}", text(b'"\\u{1F600}"'), KEPT, R)
     yield bad("an escape at the very end", b'{"a":"\\', broken)
     yield bad("an unbalanced bracket", b'{"a":[1,2}', broken)
     yield bad("an unbalanced brace within", b'{"a":{"b":1]}', broken)
@@ -80,7 +82,7 @@ def table():
     yield bad("the byte FE in a key", b'{"\xfe":1}', {"invalid-utf-8"})
     yield bad("UTF-16 with its mark", "\ufeff".encode("utf-16-le") + good.decode().encode("utf-16-le"), {"invalid-utf-8"})
     yield bad("UTF-16 without its mark", good.decode().encode("utf-16-be"), {"invalid-json", "invalid-utf-8"})
-    yield bad("gzip", gzip.compress(good), {"invalid-utf-8"})
+    yield bad("gzip that is not declared", gzip.compress(good), {"invalid-utf-8"})
     yield bad("all 256 bytes", bytes(range(256)), {"invalid-utf-8", "invalid-json"})
     yield bad("200 kB of the byte 80", b"\x80" * 200_000, {"invalid-utf-8"})
     yield bad("200 kB of zeros", bytes(200_000), {"invalid-json", "invalid-form"})

@@ -1,5 +1,6 @@
 """Every example goes in by curl and comes out right, read by three readers; ids are the same when they must be."""
 
+import base64
 import json
 import os
 import re
@@ -61,6 +62,8 @@ def send(suite, example, extra_headers=()):
     headers = [*suite.auth_lines, *extra_headers]
     if example.content_type is not None:
         headers.append(f"Content-Type: {example.content_type}")
+    if example.content_encoding is not None:
+        headers.append(f"Content-Encoding: {example.content_encoding}")
     answer = wire.curl(url, data=example.body, headers=headers, method=example.method)
     equal(answer.status, 200, "status")
     equal(answer.body, b"True", "body of the answer")
@@ -177,8 +180,8 @@ def fixtures(suite, path):
             expect = entry["expect"]
             example = Example(
                 entry["name"], expect["topic"], expect["type"], expect["key"], expect["idBasis"], route=entry["route"] or "",
-                query=entry["query"], content_type=entry["contentType"] or None, method=entry["method"],
-                body=entry["body"].encode() if entry["body"] or entry["method"] == "POST" else None)
+                query=entry["query"], content_type=entry["contentType"] or None, method=entry["method"], body=body_of(entry),
+                content_encoding=entry.get("contentEncoding"))
             mark, before = suite.topics.mark(), int(time.time() * 1000)
             send(suite, example)
             after = int(time.time() * 1000)
@@ -186,6 +189,15 @@ def fixtures(suite, path):
             value = check_record(suite, record, before, after, example.topic, example.type, example.key, example.basis)
             contains(value, expect["fields"], "")
             check_kept(value, example.query, example.body)
+            equal(value["raw"].get("contentEncoding"), example.content_encoding, "raw.contentEncoding")
+            equal(value["raw"].get("recovered", False), expect["fields"].get("raw", {}).get(
+                "recovered", entry["name"] == "reply-not-escaped-on-substitution"), "raw.recovered")
+
+
+def body_of(entry):
+    if "bodyBase64" in entry:
+        return base64.b64decode(entry["bodyBase64"])
+    return entry["body"].encode() if entry["body"] or entry["method"] == "POST" else None
 
 
 def contains(value, expected, path):

@@ -22,6 +22,7 @@ class Example:
     query: str = ""
     body: bytes | None = None
     content_type: str | None = None
+    content_encoding: str | None = None
     method: str | None = None
     time: str | None = None  # occurredAt, if the callback has one
     expect: dict = field(default_factory=dict)

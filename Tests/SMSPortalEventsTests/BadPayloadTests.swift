@@ -8,6 +8,7 @@ struct BadPayload: CustomTestStringConvertible, Sendable {
     var method = CallbackMethod.post
     var route: EventType? = .deliveryStatus
     var contentType = "application/json"
+    var contentEncoding = ""
     var query: [UInt8] = []
     var body: [UInt8] = []
 
@@ -83,9 +84,14 @@ struct BadPayload: CustomTestStringConvertible, Sendable {
         .json("a tab in a text", .invalidJSON, "{\"Status\":\"DELI\tVRD\"}"),
         .json("a NUL in a text", .invalidJSON, "{\"Status\":\"DELI\0VRD\"}"),
         .json("a control character in a name", .invalidJSON, "{\"Sta\u{1}tus\":\"DELIVRD\"}"),
-        .json("a quote in a reply's text", .invalidJSON, #"{"incomingData":"He said "no""}"#, route: .reply),
-        .json("a backslash in a reply's text", .invalidJSON, #"{"incomingData":"C:\dir","id":1}"#, route: .reply),
-        .json("a line end in a reply's text", .invalidJSON, "{\"incomingData\":\"one\r\ntwo\"}", route: .reply),
+        .json(
+            "a quote in a reply's text, and no sender", .invalidJSON, #"{"incomingData":"He said "no""}"#, route: .reply
+        ),
+        .json(
+            "a quote in two texts", .invalidJSON, #"{"incomingData":"a "b" c","id":1,"sentData":"d "e" f"}"#,
+            route: .reply),
+        .json(
+            "a quote in a text of unknown type", .invalidJSON, #"{"note":"He said "no"","colour":"blue"}"#, route: nil),
         .json("something after the end", .invalidJSON, "{\(whole)} x"),
         .json("two objects", .invalidJSON, "{\(whole)}{}"),
         .json("a NUL after the end", .invalidJSON, "{\(whole)}\0"), .json("a comment", .invalidJSON, "{\(whole)/*x*/}"),
@@ -182,6 +188,32 @@ struct BadPayload: CustomTestStringConvertible, Sendable {
             "a text of 64 KiB and more", .tooLong,
             #"{"incomingId":1,"incomingData":""# + String(repeating: "x", count: 65_540) + "\"}", route: .reply),
 
+        // In a charset or coding that cannot be undone.
+        BadPayload(
+            name: "an unknown charset", reason: .unsupportedCharset,
+            contentType: "application/json; charset=x-klingon", body: [0xE9]),
+        BadPayload(
+            name: "UTF-7", reason: .unsupportedCharset, contentType: "application/json;charset=utf-7", body: [0xFF]),
+        BadPayload(
+            name: "no Windows-1252", reason: .invalidCharset, contentType: "application/json; charset=windows-1252",
+            body: Array(#"{"Status":""#.utf8) + [0x81] + Array(#"","ID":1}"#.utf8)),
+        BadPayload(
+            name: "half a character of UTF-16", reason: .invalidCharset,
+            contentType: "application/json; charset=utf-16le",
+            body: [0xFF, 0xFE, 0x7B, 0x00, 0x00, 0xD8]),
+        BadPayload(
+            name: "Latin-1 that is no JSON", reason: .invalidJSON, contentType: "text/plain; charset=ISO-8859-1",
+            body: [0xE9]),
+        BadPayload(
+            name: "UTF-8 that is none", reason: .invalidUTF8, contentType: "application/json; charset=utf-8",
+            body: [0xE9]),
+        BadPayload(name: "Brotli", reason: .unsupportedEncoding, contentEncoding: "br", body: [0x8B, 0x00, 0x80]),
+        BadPayload(
+            name: "two codings", reason: .unsupportedEncoding, contentEncoding: "gzip, gzip", body: [0x1F, 0x8B]),
+        BadPayload(
+            name: "no gzip", reason: .invalidEncoding, contentEncoding: "gzip", body: [0x1F, 0x8B, 0x08, 0x00, 0xFF]),
+        BadPayload(name: "no deflate", reason: .invalidEncoding, contentEncoding: "deflate", body: [0xFF, 0xFF, 0xFF]),
+
         // Too many to be a callback.
         .form("131,072 parameters", .tooMany, Array(String(repeating: "a&", count: 131_072).utf8)),
         .form("one too many in a form", .tooMany, Array(formOf(4_097).utf8)),
@@ -220,7 +252,8 @@ struct BadPayload: CustomTestStringConvertible, Sendable {
     func isKeptWithItsReason(_ bad: BadPayload) throws {
         let decoder = try CallbackDecoder()
         let record = try decoder.record(
-            bad.method, bad.route, contentType: bad.contentType, query: bad.query, body: bad.body)
+            bad.method, bad.route, contentType: bad.contentType, contentEncoding: bad.contentEncoding, query: bad.query,
+            body: bad.body)
         #expect(record.topic == .quarantine)
         #expect(record.key == nil)
         let event = try #require(try Event(record: record).unrecognised)

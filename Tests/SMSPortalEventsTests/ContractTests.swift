@@ -9,8 +9,8 @@ import Testing
     func becomesWhatItMeans(_ fixture: Fixture) throws {
         let callback = fixture.callback
         let record = try CallbackDecoder().record(
-            callback.method, callback.route, contentType: callback.contentType, query: callback.query,
-            body: callback.body)
+            callback.method, callback.route, contentType: callback.contentType,
+            contentEncoding: callback.contentEncoding, query: callback.query, body: callback.body)
         #expect(record.topic.suffix == fixture.topic)
         #expect(record.key.map { String(decoding: $0, as: UTF8.self) } == fixture.key)
         #expect(record.timestamp == reception)
@@ -27,8 +27,8 @@ import Testing
     func saysNoMore(_ fixture: Fixture) throws {
         let callback = fixture.callback
         let record = try CallbackDecoder().record(
-            callback.method, callback.route, contentType: callback.contentType, query: callback.query,
-            body: callback.body)
+            callback.method, callback.route, contentType: callback.contentType,
+            contentEncoding: callback.contentEncoding, query: callback.query, body: callback.body)
         let envelope: Set = ["id", "idBasis", "type", "account", "receivedAt", "raw"]
         let own = Set(try JSONValue(record.value).object.map { Array($0.keys) } ?? []).subtracting(envelope)
         #expect(own == Set(fixture.fields.keys))
@@ -59,8 +59,9 @@ import Testing
         let callback = fixture.callback
         let traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
         let record = try CallbackDecoder().record(
-            callback.method, callback.route, contentType: callback.contentType, query: callback.query,
-            body: callback.body, traceparent: traceparent, tracestate: "vendor=1")
+            callback.method, callback.route, contentType: callback.contentType,
+            contentEncoding: callback.contentEncoding, query: callback.query, body: callback.body,
+            traceparent: traceparent, tracestate: "vendor=1")
         #expect(record.headers.map(\.name).suffix(2) == ["traceparent", "tracestate"])
         let event = try Event(record: record)
         #expect(event.envelope.traceparent == traceparent)

@@ -12,15 +12,16 @@ import Testing
         let good = Fixture.all.map(\.callback)
         let bad = BadPayload.all.filter { $0.body.count < 2000 }.map {
             Callback(
-                method: $0.method, route: $0.route, contentType: $0.contentType, query: $0.query, body: $0.body)
+                method: $0.method, route: $0.route, contentType: $0.contentType, contentEncoding: $0.contentEncoding,
+                query: $0.query, body: $0.body)
         }
         var types: [EventType: Int] = [:]
         for _ in 0..<6000 {
             let seeds = Int.random(in: 0..<5, using: &generator) == 0 ? bad : good
             let callback = mutated(seeds[Int.random(in: 0..<seeds.count, using: &generator)], good, &generator)
             let record = try decoder.record(
-                callback.method, callback.route, contentType: callback.contentType, query: callback.query,
-                body: callback.body, comment)
+                callback.method, callback.route, contentType: callback.contentType,
+                contentEncoding: callback.contentEncoding, query: callback.query, body: callback.body, comment)
             let event = try Event(record: record)
             #expect(event.raw == callback, comment)
             #expect(event.record() == record, comment)
@@ -56,7 +57,7 @@ import Testing
             : (EventType.allCases.filter { $0 != .unrecognised } + [nil]).randomElement(using: &generator) ?? nil
         return Callback(
             method: Bool.random(using: &generator) ? .get : .post, route: route, contentType: callback.contentType,
-            query: query, body: body)
+            contentEncoding: callback.contentEncoding, query: query, body: body)
     }
 
     private func mutate(_ bytes: inout [UInt8], _ seeds: [Callback], _ generator: inout SeededGenerator) {

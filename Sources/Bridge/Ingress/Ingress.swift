@@ -220,6 +220,7 @@ package final class Ingress: RequestHandler {
         if isLetIn { metrics.wasLetIn() }
         func piece(_ name: StaticString) -> Cut { head.header(name, in: bytes) ?? Cut(offset: 0, count: 0) }
         let contentType = piece("content-type")
+        let contentEncoding = piece("content-encoding")
         let traceparent = piece("traceparent")
         let tracestate = piece("tracestate")
         let query = head.query ?? Cut(offset: 0, count: 0)
@@ -227,7 +228,9 @@ package final class Ingress: RequestHandler {
         func decode(query: RawSpan) {
             decoder.decode(
                 method: head.method == .get ? .get : .post, route: Self.type(of: tag),
-                contentType: bytes.extracting(contentType.offset..<contentType.end), query: query, body: body,
+                contentType: bytes.extracting(contentType.offset..<contentType.end),
+                contentEncoding: bytes.extracting(contentEncoding.offset..<contentEncoding.end), query: query,
+                body: body,
                 traceparent: bytes.extracting(traceparent.offset..<traceparent.end),
                 tracestate: bytes.extracting(tracestate.offset..<tracestate.end),
                 account: account ?? authenticator.fallbackAccount, receivedAt: Self.millisecondsSinceEpoch(),
@@ -239,6 +242,7 @@ package final class Ingress: RequestHandler {
         } else {
             decode(query: bytes.extracting(query.offset..<query.end))
         }
+        if record.isRecovered { metrics.recovered() }
         publish(record, exchange.rawValue)
     }
 

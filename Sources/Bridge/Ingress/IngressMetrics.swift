@@ -76,6 +76,7 @@ package struct IngressMetrics: Sendable {
     /// By the position of the status: those with a valid secret, then the others.
     private let rejections: [[Counter]]
     private let authentication: [Counter]
+    private let recoveries: Counter
     private let letIn: Counter
     private let enforced: Gauge
 
@@ -115,6 +116,9 @@ package struct IngressMetrics: Sendable {
                     "Proofs that were missing or wrong, by kind: the request was answered 401, or let in where auth.mode is log.",
                 labels: [("proof", "\($0)")])
         }
+        recoveries = registry.counter(
+            "smsbridge_callbacks_recovered_total",
+            help: "Callbacks whose JSON the unescaped text of one field had broken, and whose text was recovered.")
         letIn = registry.counter(
             "smsbridge_authentication_let_in_total",
             help: "Callbacks that were let in only because auth.mode is log: enforce would have refused them.")
@@ -139,6 +143,9 @@ package struct IngressMetrics: Sendable {
     func asks(_ isEnforced: Bool) {
         enforced.set(isEnforced ? 1 : 0)
     }
+
+    /// The text that had broken a callback's JSON was recovered.
+    func recovered() { recoveries.increment() }
 
     func wasLetIn() {
         letIn.increment()

@@ -14,6 +14,13 @@ public struct DecoderConfiguration: Sendable, Hashable {
     /// case, punctuation and white space do not. Default: the vendor's examples.
     public var optOutPhrases: [String]
 
+    /// The charset of bodies and query strings that cannot be read as UTF-8, whatever their headers declare, such as
+    /// `windows-1252`: to decode again what was sent in a charset that it does not declare. Default: nil, the declared one.
+    public var charset: String?
+
+    /// The most bytes that a compressed body may become: 1 KiB to 64 MiB. Default: 256 KiB.
+    public var maxContentBytes: Int
+
     /// The vendor's examples of opt-out phrases.
     public static let vendorOptOutPhrases = ["Stop", "Unsubscribe", "Remove", "Opt-Out", "Quit", "Delete", "Spam"]
 
@@ -21,15 +28,24 @@ public struct DecoderConfiguration: Sendable, Hashable {
     ///   - accounts: See ``accounts``.
     ///   - fields: See ``fields``.
     ///   - optOutPhrases: See ``optOutPhrases``; an empty list marks nothing.
+    ///   - charset: See ``charset``.
+    ///   - maxContentBytes: See ``maxContentBytes``.
     public init(
         accounts: [String] = ["default"],
         fields: [EventType: [String: String]] = [:],
-        optOutPhrases: [String] = DecoderConfiguration.vendorOptOutPhrases
+        optOutPhrases: [String] = DecoderConfiguration.vendorOptOutPhrases,
+        charset: String? = nil,
+        maxContentBytes: Int = 256 << 10
     ) {
         self.accounts = accounts
         self.fields = fields
         self.optOutPhrases = optOutPhrases
+        self.charset = charset
+        self.maxContentBytes = maxContentBytes
     }
+
+    /// The names of charsets that ``charset`` may have, in lower case.
+    public static var charsets: [String] { Charset.names }
 
     /// Everything that is wrong with this configuration, one sentence each; empty when it can be used.
     public func problems() -> [String] {
@@ -46,6 +62,10 @@ public struct DecoderConfiguration: Sendable, Hashable {
         }
         for phrase in optOutPhrases where phrase.utf8.count > OptOutMatcher.longestPhrase {
             problems.append("optOutPhrases: a phrase is longer than \(OptOutMatcher.longestPhrase) bytes")
+        }
+        if let charset, namedCharset == nil { problems.append("charset: '\(charset)' is not a supported charset") }
+        if !(1 << 10...64 << 20).contains(maxContentBytes) {
+            problems.append("maxContentBytes: \(maxContentBytes) is not between 1024 and \(64 << 20)")
         }
         problems += fieldProblems()
         return problems
@@ -87,6 +107,11 @@ public struct DecoderConfiguration: Sendable, Hashable {
             && name.utf8.allSatisfy {
                 isDigit($0) || asciiLowercase($0) &- 0x61 < 26 || $0 == 0x2E || $0 == 0x5F || $0 == 0x2D
             }
+    }
+
+    var namedCharset: Charset? {
+        guard var charset else { return nil }
+        return charset.withUTF8 { Charset.named(Bytes(UnsafeRawBufferPointer($0))) }
     }
 
     /// The mapping as a flat list; only for a configuration without problems.

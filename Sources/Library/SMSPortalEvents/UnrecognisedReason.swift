@@ -15,6 +15,7 @@ public struct UnrecognisedReason: RawRepresentable, Sendable, Hashable, CustomSt
     enum Known: UInt8, CaseIterable {
         case empty, invalidUTF8, invalidJSON, notAnObject, tooDeep, invalidForm, unknownShape, missingFields, tooLong
         case tooMany
+        case unsupportedCharset, invalidCharset, unsupportedEncoding, invalidEncoding
 
         var name: StaticString {
             switch self {
@@ -28,6 +29,10 @@ public struct UnrecognisedReason: RawRepresentable, Sendable, Hashable, CustomSt
             case .missingFields: "missing-fields"
             case .tooLong: "too-long"
             case .tooMany: "too-many"
+            case .unsupportedCharset: "unsupported-charset"
+            case .invalidCharset: "invalid-charset"
+            case .unsupportedEncoding: "unsupported-encoding"
+            case .invalidEncoding: "invalid-encoding"
             }
         }
     }
@@ -50,10 +55,19 @@ public struct UnrecognisedReason: RawRepresentable, Sendable, Hashable, CustomSt
     public static let unknownShape = UnrecognisedReason(.unknownShape)
     /// The type is known, but what makes such an event is missing; the detail says what.
     public static let missingFields = UnrecognisedReason(.missingFields)
-    /// The fields of the event are longer than 64 KiB together.
+    /// The fields of the event are longer than 64 KiB together, or a compressed body is larger than the bridge accepts.
     public static let tooLong = UnrecognisedReason(.tooLong)
     /// More than 4,096 parameters; the rest was not looked at.
     public static let tooMany = UnrecognisedReason(.tooMany)
+
+    /// The body is not UTF-8, and its content type declares a charset that is not supported.
+    public static let unsupportedCharset = UnrecognisedReason(.unsupportedCharset)
+    /// The body is not text in the charset that its content type declares.
+    public static let invalidCharset = UnrecognisedReason(.invalidCharset)
+    /// The body has another `Content-Encoding` than gzip and deflate.
+    public static let unsupportedEncoding = UnrecognisedReason(.unsupportedEncoding)
+    /// The body cannot be decoded as its `Content-Encoding` says.
+    public static let invalidEncoding = UnrecognisedReason(.invalidEncoding)
 
     /// All reasons that this version gives.
     public static let all: [UnrecognisedReason] = Known.allCases.map(UnrecognisedReason.init)

@@ -112,13 +112,14 @@ struct EventBuilder {
         let id = (0..<32).map { _ in String(Int.random(in: 0..<16, using: &generator), radix: 16) }.joined()
         let raw = Callback(
             method: pick(CallbackMethod.allCases), route: maybe { $0.pick(EventType.allCases) },
-            contentType: maybe { $0.text() } ?? "",
+            contentType: maybe { $0.text() } ?? "", contentEncoding: maybe { $0.text() } ?? "",
             query: bytes(), body: bytes())
         return Envelope(
             id: id, idBasis: pick(bases), account: pick(["default", "shop-2", "a.b_c"]), receivedAt: time(),
             occurredAt: maybe { $0.time() }, msisdn: maybe { $0.pick(["27123456789", "+27 12 345", "x", ""]) },
             batchID: maybe { $0.text() }, messageID: maybe { $0.text() }, reference: maybe { $0.text() },
             network: maybe { Envelope.Network(mcc: $0.maybe { $0.text() }, mnc: $0.maybe { $0.text() }) }, raw: raw,
+            isRecovered: bases != [.reception] && Bool.random(using: &generator),
             traceparent: maybe { _ in "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01" })
     }
 }

@@ -28,18 +28,23 @@ struct Fixture: CustomTestStringConvertible, Sendable {
     private init?(_ json: JSONValue) {
         guard let name = json["name"]?.string, let method = json["method"]?.string.flatMap(CallbackMethod.init),
             let contentType = json["contentType"]?.string, let query = json["query"]?.string,
-            let body = json["body"]?.string, let expected = json["expect"], let topic = expected["topic"]?.string,
+            let body = Self.body(json), let expected = json["expect"], let topic = expected["topic"]?.string,
             let type = expected["type"]?.string, let idBasis = expected["idBasis"]?.string,
             let fields = expected["fields"]?.object
         else { return nil }
         self.name = name
         callback = Callback(
             method: method, route: json["route"]?.string.flatMap(EventType.init(rawValue:)), contentType: contentType,
-            query: query, body: body)
+            contentEncoding: json["contentEncoding"]?.string ?? "", query: Array(query.utf8), body: body)
         self.topic = topic
         self.type = type
         key = expected["key"]?.string
         self.idBasis = idBasis
         self.fields = fields
+    }
+
+    private static func body(_ json: JSONValue) -> [UInt8]? {
+        if let base64 = json["bodyBase64"]?.string { return Data(base64Encoded: base64).map { [UInt8]($0) } }
+        return json["body"]?.string.map { Array($0.utf8) }
     }
 }

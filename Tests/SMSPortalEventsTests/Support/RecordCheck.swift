@@ -60,14 +60,15 @@ let reception = EventTime(millisecondsSinceEpoch: 1_795_456_226_123)
 extension CallbackDecoder {
     /// The record of a callback by the hot path, checked as every record is.
     func record(
-        _ method: CallbackMethod = .post, _ route: EventType?, contentType: String = "", query: [UInt8] = [],
-        body: [UInt8] = [], traceparent: String = "", tracestate: String = "", account: Int = 0,
+        _ method: CallbackMethod = .post, _ route: EventType?, contentType: String = "", contentEncoding: String = "",
+        query: [UInt8] = [], body: [UInt8] = [], traceparent: String = "", tracestate: String = "", account: Int = 0,
         receivedAt: EventTime = reception, _ comment: Comment? = nil
     ) throws -> EventRecord {
         let buffer = RecordBuffer()
         decode(
-            method: method, route: route, contentType: Array(contentType.utf8).span.bytes, query: query.span.bytes,
-            body: body.span.bytes, traceparent: Array(traceparent.utf8).span.bytes,
+            method: method, route: route, contentType: Array(contentType.utf8).span.bytes,
+            contentEncoding: Array(contentEncoding.utf8).span.bytes, query: query.span.bytes, body: body.span.bytes,
+            traceparent: Array(traceparent.utf8).span.bytes,
             tracestate: Array(tracestate.utf8).span.bytes, account: account,
             receivedAt: receivedAt.millisecondsSinceEpoch, into: buffer)
         let record = buffer.record
@@ -75,6 +76,7 @@ extension CallbackDecoder {
         let event = try Event(record: record)
         #expect(event.raw.query == query, comment)
         #expect(event.raw.body == body, comment)
+        #expect(event.raw.contentEncoding == contentEncoding, comment)
         #expect(event.raw.method == method, comment)
         #expect(event.raw.route == route, comment)
         return record

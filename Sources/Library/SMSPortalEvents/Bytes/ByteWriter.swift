@@ -80,6 +80,14 @@ struct ByteWriter: ~Copyable {
         count &+= bytes.count
     }
 
+    /// Lets a closure write up to `room` bytes at the end; it returns how many it has written.
+    mutating func append(atMost room: Int, _ write: (UnsafeMutablePointer<UInt8>) -> Int) {
+        reserve(room)
+        let written = write(base + count)
+        precondition(written >= 0 && written <= room)
+        count &+= written
+    }
+
     @inline(__always)
     mutating func append(_ text: StaticString) {
         // The length of a literal is known when this is compiled, and so is how to copy it best.

@@ -19,6 +19,7 @@ public final class CallbackDecoder {
     ///   - method: The method of the request.
     ///   - route: The type that the route named; nil for `/webhooks` without one.
     ///   - contentType: The `Content-Type` header.
+    ///   - contentEncoding: The `Content-Encoding` header.
     ///   - query: What stood after the `?` of the target, its secret cut out.
     ///   - body: The body.
     ///   - traceparent: The header of that name; passed on when well formed (W3C Trace Context).
@@ -27,24 +28,40 @@ public final class CallbackDecoder {
     ///   - receivedAt: The time of reception, in milliseconds since the epoch.
     ///   - record: Where the record goes; what it held is gone.
     package func decode(
-        method: CallbackMethod, route: EventType?, contentType: RawSpan, query: RawSpan, body: RawSpan,
-        traceparent: RawSpan, tracestate: RawSpan, account: Int, receivedAt milliseconds: Int64,
+        method: CallbackMethod, route: EventType?, contentType: RawSpan, contentEncoding: RawSpan, query: RawSpan,
+        body: RawSpan, traceparent: RawSpan, tracestate: RawSpan, account: Int, receivedAt milliseconds: Int64,
         into record: RecordBuffer
     ) {
         query.withUnsafeBytes { query in
             body.withUnsafeBytes { body in
                 contentType.withUnsafeBytes { contentType in
-                    traceparent.withUnsafeBytes { traceparent in
-                        tracestate.withUnsafeBytes { tracestate in
-                            state.decode(
-                                method: method, route: route, contentType: Bytes(contentType), query: Bytes(query),
-                                body: Bytes(body), traceparent: Bytes(traceparent), tracestate: Bytes(tracestate),
-                                account: account, receivedAt: milliseconds, into: record)
+                    contentEncoding.withUnsafeBytes { contentEncoding in
+                        traceparent.withUnsafeBytes { traceparent in
+                            tracestate.withUnsafeBytes { tracestate in
+                                state.decode(
+                                    method: method, route: route, contentType: Bytes(contentType),
+                                    contentEncoding: Bytes(contentEncoding), query: Bytes(query), body: Bytes(body),
+                                    traceparent: Bytes(traceparent), tracestate: Bytes(tracestate), account: account,
+                                    receivedAt: milliseconds, into: record)
+                            }
                         }
                     }
                 }
             }
         }
+    }
+
+    /// Makes the record of one callback without a `Content-Encoding`.
+    package func decode(
+        method: CallbackMethod, route: EventType?, contentType: RawSpan, query: RawSpan, body: RawSpan,
+        traceparent: RawSpan, tracestate: RawSpan, account: Int, receivedAt milliseconds: Int64,
+        into record: RecordBuffer
+    ) {
+        let none: [UInt8] = []
+        decode(
+            method: method, route: route, contentType: contentType, contentEncoding: none.span.bytes, query: query,
+            body: body, traceparent: traceparent, tracestate: tracestate, account: account, receivedAt: milliseconds,
+            into: record)
     }
 
     /// Makes the record of one callback.
@@ -56,17 +73,19 @@ public final class CallbackDecoder {
     ///   - record: Where the record goes; what it held is gone.
     package func decode(_ callback: Callback, receivedAt: EventTime, account: String? = nil, into record: RecordBuffer)
     {
-        var contentType = callback.contentType
-        var account = account
-        contentType.withUTF8 { contentType in
-            callback.query.withUnsafeBytes { query in
-                callback.body.withUnsafeBytes { body in
-                    let name = account?.withUTF8 { [UInt8]($0) }
-                    state.decode(
-                        method: callback.method, route: callback.route,
-                        contentType: Bytes(UnsafeRawBufferPointer(contentType)), query: Bytes(query),
-                        body: Bytes(body), traceparent: .empty, tracestate: .empty, account: 0, accountName: name,
-                        receivedAt: receivedAt.millisecondsSinceEpoch, into: record)
+        let contentType = Array(callback.contentType.utf8)
+        let contentEncoding = Array(callback.contentEncoding.utf8)
+        contentType.withUnsafeBytes { contentType in
+            contentEncoding.withUnsafeBytes { contentEncoding in
+                callback.query.withUnsafeBytes { query in
+                    callback.body.withUnsafeBytes { body in
+                        state.decode(
+                            method: callback.method, route: callback.route, contentType: Bytes(contentType),
+                            contentEncoding: Bytes(contentEncoding), query: Bytes(query), body: Bytes(body),
+                            traceparent: .empty, tracestate: .empty, account: 0,
+                            accountName: account.map { Array($0.utf8) },
+                            receivedAt: receivedAt.millisecondsSinceEpoch, into: record)
+                    }
                 }
             }
         }
@@ -77,15 +96,25 @@ public final class CallbackDecoder {
     ///
     /// The raw text at most doubles (beyond that it is Base64). Of what it says, at most 64 KiB become fields of the event. There
     /// a quote of a form becomes two bytes more, at one byte of the request; a `%00` becomes six, at three bytes of the request,
-    /// which is three more than these could be as raw text alone. The bound is the best mixture of both.
+    /// which is three more than these could be as raw text alone. The bound is the best mixture of both. A body that is
+    /// compressed or in another charset is Base64, and what it says has no part in that: escapes of a form, or characters of one
+    /// byte that take three in UTF-8; quotes of the target fill up what is left of the 64 KiB.
     ///
     /// - Parameters:
-    ///   - maxBody: The largest body that is let in, in bytes.
+    ///   - maxBody: The largest accepted body, compressed or not, in bytes; ``DecoderConfiguration/maxContentBytes`` is as much.
     ///   - maxTarget: The largest request target that is let in, in bytes.
     package static func maximumRecordBytes(maxBody: Int, maxTarget: Int) -> Int {
-        let bytes = min(max(maxBody, 0), 1 << 40) + min(max(maxTarget, 0), 1 << 40)
+        let body = min(max(maxBody, 0), 1 << 40)
+        let target = min(max(maxTarget, 0), 1 << 40)
+        let bytes = body + target
         let fields = DecoderState.longestFields
-        return 2 * bytes + min(2 * bytes, 2 * fields + max(0, bytes - fields) / 2, 3 * fields) + 4096
+        let plain = 2 * bytes + min(2 * bytes, 2 * fields + max(0, bytes - fields) / 2, 3 * fields)
+        let escapes = min(body / 3, fields)
+        let characters = min(3 * body, fields)
+        let codedFields = max(
+            6 * escapes + 2 * min(target + 2, fields - escapes), characters + 2 * min(target, fields - characters))
+        let coded = (body + 2) / 3 * 4 + 2 * target + codedFields
+        return max(plain, coded) + 4096
     }
 }
 
@@ -96,12 +125,18 @@ struct DecoderState: ~Copyable {
 
     private let vocabulary: Vocabulary
     private let optOut: OptOutMatcher
+    private let charset: Charset?
+    private let maxContentBytes: Int
     private var accounts = ByteWriter(capacity: 64)
     private var otherAccount = ByteWriter(capacity: 64)
     private var accountCuts: [Range<Int>] = []
     private var list = ParameterList()
     private var scratch = ByteWriter(capacity: 4096)
+    private var content = ContentBuffers()
     private var contentTypeText = ByteWriter(capacity: Callback.longestContentType)
+    private var contentEncodingText = ByteWriter(capacity: 64)
+    /// How long the callback was when it was read, in bytes of UTF-8.
+    private var contentLength = 0
     private var idText = ByteWriter(capacity: 64)
     private var detailText = ByteWriter(capacity: 128)
     private var identity = EventIdentity()
@@ -113,6 +148,8 @@ struct DecoderState: ~Copyable {
     init(_ configuration: DecoderConfiguration) {
         vocabulary = Vocabulary(custom: configuration.customNames)
         optOut = OptOutMatcher(configuration.optOutPhrases)
+        charset = configuration.namedCharset
+        maxContentBytes = configuration.maxContentBytes
         digits = .allocate(capacity: MSISDN.room)
         ranks = .allocate(capacity: Field.allCases.count)
         for account in configuration.accounts {
@@ -128,13 +165,17 @@ struct DecoderState: ~Copyable {
     }
 
     mutating func decode(
-        method: CallbackMethod, route: EventType?, contentType: Bytes, query: Bytes, body: Bytes, traceparent: Bytes,
-        tracestate: Bytes, account: Int, accountName: [UInt8]? = nil, receivedAt: Int64, into record: RecordBuffer
+        method: CallbackMethod, route: EventType?, contentType: Bytes, contentEncoding: Bytes, query: Bytes,
+        body: Bytes,
+        traceparent: Bytes, tracestate: Bytes, account: Int, accountName: [UInt8]? = nil, receivedAt: Int64,
+        into record: RecordBuffer
     ) {
         list.removeAll()
         scratch.removeAll(keepingAtMost: 1 << 16)
         contentTypeText.removeAll()
         contentTypeText.appendContentType(contentType)
+        contentEncodingText.removeAll()
+        contentEncodingText.appendContentType(contentEncoding)
         idText.removeAll()
         detailText.removeAll()
 
@@ -152,24 +193,33 @@ struct DecoderState: ~Copyable {
         draft.method = method
         draft.route = route == .unrecognised ? nil : route
         draft.contentType = contentTypeText.bytes
+        draft.contentEncoding = contentEncodingText.bytes
         draft.query = query
         draft.body = body
         let isTraced = TraceContext.isParent(traceparent)
         draft.traceparent = isTraced ? traceparent : .empty
         draft.tracestate = isTraced && TraceContext.isState(tracestate) ? tracestate : .empty
 
-        let reader = ParameterReader(query: query, body: body, contentType: contentTypeText.bytes)
+        let reader = ParameterReader(
+            query: query, body: body, contentType: contentTypeText.bytes, contentEncoding: contentEncodingText.bytes,
+            charset: charset, maxContentBytes: maxContentBytes)
         draft.queryIsUTF8 = reader.queryIsUTF8
         draft.bodyIsUTF8 = reader.bodyIsUTF8
         do throws(ScanFailure) {
-            try reader.read(into: &list, scratch: &scratch)
+            let outcome = try reader.read(into: &list, scratch: &scratch, content: &content)
+            contentLength = outcome.length
             let evidence = nameParameters()
             if let type = draft.route ?? classify(evidence) {
                 draft.type = type
+                draft.isRecovered = outcome.recovered != nil
                 fillFields()
                 identify()
             } else {
                 refuse(.unknownShape)
+            }
+            if let text = outcome.recovered, draft.type == .unrecognised || !mayBeText(text.parameter) {
+                detailText.removeAll()
+                refuse(ScanFailure(reason: .invalidJSON, offset: text.offset))
             }
         } catch {
             refuse(error)
@@ -238,6 +288,21 @@ struct DecoderState: ~Copyable {
             ranks[Int(field.rawValue)] = meaning.rank
         }
     }
+
+    /// Whether a parameter may hold a written text: not a number, an id, a time or a status, in which there is
+    /// nothing to be escaped.
+    private func mayBeText(_ position: Int) -> Bool {
+        let parameter = list[position]
+        guard parameter.nameIndex != NameTable.unknown,
+            let field = Field(rawValue: vocabulary.meaning(of: parameter.nameIndex, in: draft.type.index).field)
+        else { return true }
+        return Self.texts & Draft.mask(field) != 0
+    }
+
+    private static let texts = Draft.mask(
+        .text, .sentText, .campaign, .reference, .keyword, .groupName, .groupDescription, .groupData, .numberValue1,
+        .numberValue2, .numberValue3, .numberValue4, .numberValue5, .numberValue6, .url, .landingPageName,
+        .landingPageVersion, .landingPageComponentID)
 
     /// Sets a field; false when the value is none for it. What is empty says nothing, except for a text, which may be empty.
     @inline(__always)
@@ -355,7 +420,7 @@ struct DecoderState: ~Copyable {
     }
 
     private var fieldsLength: Int {
-        guard draft.query.count + draft.body.count > Self.longestFields else { return 0 }
+        guard contentLength > Self.longestFields else { return 0 }
         var length = 0
         for field in Field.allCases where draft.has(field) { length += draft.text(field).count }
         return length
@@ -380,6 +445,17 @@ struct DecoderState: ~Copyable {
             detailText.append(decimal: failure.offset)
         case .invalidUTF8:
             detailText.append(failure.isInBody ? "body" : "query")
+        case .unsupportedCharset, .invalidCharset: describeCharset(failure)
+        case .unsupportedEncoding: detailText.append(draft.contentEncoding)
+        case .invalidEncoding:
+            detailText.append(draft.contentEncoding)
+            detailText.append(", byte ")
+            detailText.append(decimal: failure.offset)
+        case .tooLong where failure.offset > 0:
+            detailText.append("more than ")
+            detailText.append(decimal: failure.offset)
+            detailText.append(" bytes in ")
+            detailText.append(draft.contentEncoding)
         default:
             if let detail { detailText.append(detail) }
         }
@@ -388,6 +464,22 @@ struct DecoderState: ~Copyable {
         idText.removeAll()
         identity.reception(into: &idText)
         draft.id = idText.bytes
+    }
+
+    /// The charset, and where the text is not in it.
+    private mutating func describeCharset(_ failure: ScanFailure) {
+        if let charset {
+            detailText.append(charset.name)
+        } else {
+            switch Charset.declared(by: draft.contentType) {
+            case .none: break
+            case .known(let charset): detailText.append(charset.name)
+            case .unknown(let name): detailText.append(name)
+            }
+        }
+        guard failure.reason == .invalidCharset else { return }
+        detailText.append(failure.isInBody ? ", body, byte " : ", query, byte ")
+        detailText.append(decimal: failure.offset)
     }
 }
 

@@ -11,6 +11,10 @@ struct JSONScanner {
     private var at = 0
     /// Objects that are open outside of what is being skipped.
     private var level = 1
+    /// The offset of the opening quote of the text that was last begun as a member's value; -1 before the first.
+    private(set) var lastText = -1
+    /// The position in the list of the member that this text belongs to.
+    private(set) var lastTextMember = 0
 
     init(_ bytes: Bytes) { self.bytes = bytes }
 
@@ -53,6 +57,8 @@ struct JSONScanner {
             try colon()
             guard at < bytes.count else { throw failure() }
             if bytes[at] == 0x22 {
+                lastText = at
+                lastTextMember = list.count
                 let text = try string(into: &scratch)
                 try list.append(name: name, value: text, kind: .text, isFromBody: isFromBody)
             } else if bytes[at] == 0x7B, opens(name) {

@@ -99,6 +99,15 @@ struct ParameterList: ~Copyable {
         return base[index]
     }
 
+    /// Whether no name occurs twice from a position on, whatever the case of its ASCII letters.
+    func hasDistinctNames(from position: Int) -> Bool {
+        var names: Set<[UInt8]> = []
+        for index in position..<count where !names.insert(self[index].name.array.map(asciiLowercase)).inserted {
+            return false
+        }
+        return true
+    }
+
     /// Notes what was found out about a name.
     @inline(__always)
     mutating func setName(index nameIndex: UInt8, key: UInt64, at index: Int) {

@@ -62,6 +62,12 @@ public struct Envelope: Sendable, Hashable {
         get { fields.values.raw }
         set { fields = fields.changed { $0.raw = newValue } }
     }
+    /// Whether the text of one field had broken the JSON of ``raw``, as template engines do that do not escape it, and was recovered.
+    /// In the value it is `raw.recovered`.
+    public var isRecovered: Bool {
+        get { fields.values.isRecovered }
+        set { fields = fields.changed { $0.isRecovered = newValue } }
+    }
     /// W3C Trace Context of the vendor's request, when it had one. In the record's headers, not in its value.
     public var traceparent: String? {
         get { fields.values.traceparent }
@@ -101,20 +107,20 @@ public struct Envelope: Sendable, Hashable {
     ///   - reference: What the sender gave along.
     ///   - network: The subscriber's network.
     ///   - raw: The callback as it came.
+    ///   - isRecovered: Whether a text that had broken its JSON was recovered.
     ///   - traceparent: W3C Trace Context; written only when well formed.
     ///   - tracestate: Its state; written only when well formed and `traceparent` is, too.
     public init(
         id: String, idBasis: EventIDBasis, account: String = "default", receivedAt: EventTime,
         occurredAt: EventTime? = nil, msisdn: String? = nil, batchID: String? = nil, messageID: String? = nil,
-        reference: String? = nil, network: Network? = nil, raw: Callback, traceparent: String? = nil,
-        tracestate: String? = nil
+        reference: String? = nil, network: Network? = nil, raw: Callback, isRecovered: Bool = false,
+        traceparent: String? = nil, tracestate: String? = nil
     ) {
         fields = Fields(
             Values(
                 id: id, idBasis: idBasis, account: account, receivedAt: receivedAt, occurredAt: occurredAt,
                 msisdn: msisdn, batchID: batchID, messageID: messageID, reference: reference, network: network,
-                raw: raw,
-                traceparent: traceparent, tracestate: tracestate))
+                raw: raw, isRecovered: isRecovered, traceparent: traceparent, tracestate: tracestate))
     }
 
     /// Whether two envelopes are alike in everything.
@@ -137,6 +143,7 @@ public struct Envelope: Sendable, Hashable {
         var reference: String?
         var network: Network?
         var raw: Callback
+        var isRecovered: Bool
         var traceparent: String?
         var tracestate: String?
     }

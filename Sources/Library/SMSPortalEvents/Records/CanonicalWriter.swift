@@ -160,6 +160,12 @@ extension ByteWriter {
             appendEscaped(draft.contentType)
             append(0x22)
         }
+        if !draft.contentEncoding.isEmpty {
+            append(",\"contentEncoding\":\"")
+            appendEscaped(draft.contentEncoding)
+            append(0x22)
+        }
+        if draft.isRecovered { append(",\"recovered\":true") }
         append(raw: draft.query, isUTF8: draft.queryIsUTF8, ",\"query\":\"", ",\"queryBase64\":\"")
         append(raw: draft.body, isUTF8: draft.bodyIsUTF8, ",\"body\":\"", ",\"bodyBase64\":\"")
         append(0x7D)

@@ -33,6 +33,10 @@ struct Draft: ~Copyable {
     var method = CallbackMethod.post
     var route: EventType?
     var contentType = Bytes.empty
+    /// Empty for none.
+    var contentEncoding = Bytes.empty
+    /// Whether the text of one field had broken the callback's JSON and was recovered.
+    var isRecovered = false
     var query = Bytes.empty
     var body = Bytes.empty
     var queryIsUTF8 = true
@@ -55,6 +59,7 @@ struct Draft: ~Copyable {
     /// Forgets all fields of the event; what describes the request stays.
     mutating func removeFields() {
         present = 0
+        isRecovered = false
         isOptOut = false
         hasNetwork = false
         hasGroup = false

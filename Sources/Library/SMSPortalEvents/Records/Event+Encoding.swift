@@ -25,6 +25,7 @@ private struct EventEncoder: ~Copyable {
         let id = add(envelope.id)
         let account = add(envelope.account)
         let contentType = add(raw.contentType)
+        let contentEncoding = add(raw.contentEncoding)
         let key = add(event.type == .unrecognised ? "" : envelope.key ?? "")
         let traceparent = add(envelope.traceparent ?? "")
         let tracestate = add(envelope.tracestate ?? "")
@@ -66,6 +67,8 @@ private struct EventEncoder: ~Copyable {
         draft.id = arena.bytes[id]
         draft.account = arena.bytes[account]
         draft.contentType = arena.bytes[contentType]
+        draft.contentEncoding = arena.bytes[contentEncoding]
+        draft.isRecovered = envelope.isRecovered
         draft.key = arena.bytes[key]
         draft.reason = arena.bytes[reason]
         draft.detail = arena.bytes[detail]

@@ -97,7 +97,7 @@ private enum Key: UInt8, CaseIterable {
     case numberValue1, numberValue2, numberValue3, numberValue4, numberValue5, numberValue6
     case shortCode, keyword, interaction, url, landingPage, reason, detail
     case mcc, mnc, name, description, data, version, componentId
-    case method, route, contentType, query, queryBase64, body, bodyBase64
+    case method, route, contentType, contentEncoding, recovered, query, queryBase64, body, bodyBase64
 
     /// Made once: a case's own name is found by reflection.
     private static let texts = allCases.map { "\($0)" }
@@ -169,6 +169,7 @@ private struct ReaderState: ~Copyable {
         }
         guard try open(.raw) else { throw EventDecodingError(.missingField, field: "raw") }
         let raw = try callback()
+        let isRecovered = try inner.boolean(.recovered) ?? false
         var network: Envelope.Network?
         if try open(.network) {
             network = Envelope.Network(mcc: try inner.optional(.mcc), mnc: try inner.optional(.mnc))
@@ -177,7 +178,7 @@ private struct ReaderState: ~Copyable {
             id: try top.required(.id), idBasis: basis, account: try top.required(.account), receivedAt: receivedAt,
             occurredAt: try top.time(.occurredAt), msisdn: try top.optional(.msisdn),
             batchID: try top.optional(.batchId), messageID: try top.optional(.messageId),
-            reference: try top.optional(.reference), network: network, raw: raw,
+            reference: try top.optional(.reference), network: network, raw: raw, isRecovered: isRecovered,
             traceparent: traceparent, tracestate: tracestate)
     }
 
@@ -207,6 +208,7 @@ private struct ReaderState: ~Copyable {
         let route = EventType.recognised.first { path.equals(Callback.path(of: $0)) }
         return Callback(
             method: method, route: route, contentType: try inner.text(.contentType) ?? .empty,
+            contentEncoding: try inner.text(.contentEncoding) ?? .empty,
             query: try inner.bytes(.query, base64: .queryBase64), body: try inner.bytes(.body, base64: .bodyBase64))
     }
 

@@ -12,6 +12,9 @@ package final class RecordBuffer {
     /// The time of reception, in milliseconds since the epoch.
     package var timestamp: Int64 { state.timestamp }
 
+    /// Whether the text of one field had broken the callback's JSON and was recovered.
+    package var isRecovered: Bool { state.isRecovered }
+
     /// The sample number's callbacks go to a topic of their own.
     package var isTest: Bool { state.topic == .test }
 
@@ -59,6 +62,7 @@ struct RecordState: ~Copyable {
 
     private(set) var topic = EventTopic.quarantine
     private(set) var type = EventType.unrecognised
+    private(set) var isRecovered = false
     private(set) var timestamp: Int64 = 0
     private(set) var value = Cut()
     private(set) var key = Cut()
@@ -98,6 +102,7 @@ struct RecordState: ~Copyable {
     mutating func fill(from draft: borrowing Draft) {
         topic = draft.topic
         type = draft.type
+        isRecovered = draft.isRecovered
         timestamp = draft.receivedAt
         writer.removeAll(keepingAtMost: Self.keptCapacity)
         let time = writer.appendValue(of: draft)

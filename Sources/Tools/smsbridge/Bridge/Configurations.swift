@@ -140,7 +140,8 @@ extension BridgeSettings {
                 uniqueKeysWithValues: events.fields.compactMap { name, fields in
                     EventType(rawValue: name).map { ($0, fields) }
                 }),
-            optOutPhrases: events.optOut.phrases)
+            optOutPhrases: events.optOut.phrases,
+            maxContentBytes: max(http.maxBodyBytes, 1 << 10))
     }
 
     var publisher: PublisherConfiguration {

@@ -26,6 +26,9 @@ enum QuarantineCommand {
         help: "Record timestamp: original or now. With now, the header replay-timestamp has the original.")
     private static let acceptLoss = CommandOption<Bool>(
         "--accept-loss", help: "Publish events that their topic's retention will delete.")
+    private static let charset = CommandOption<String>(
+        "--charset", "NAME", .anyText("charset"),
+        help: "Charset of bodies and query strings that are not UTF-8, such as windows-1252.")
     private static let dryRun = CommandOption<Bool>("--dry-run", help: "Count only.")
     private static let json = CommandOption<Bool>("--json", help: "Write JSON to standard output, an object a line.")
 
@@ -60,7 +63,7 @@ enum QuarantineCommand {
                     Exit codes: 0; 1 failed; 4 interrupted, or some that could be published were not; 5 some lie behind an open
                     transaction.
                     """,
-                options: filters + [refused, timestamp, acceptLoss, dryRun, json], settings: settings,
+                options: filters + [charset, refused, timestamp, acceptLoss, dryRun, json], settings: settings,
                 examples: [
                     .init(
                         "what would become of them", "smsbridge quarantine redecode --dry-run --config smsbridge.yaml")
@@ -208,7 +211,9 @@ enum QuarantineCommand {
         _ interrupted: StopSignal
     ) throws(ReplayFailure) -> Bool {
         let decoder: CallbackDecoder
-        do throws(DecoderConfigurationError) { decoder = try CallbackDecoder(settings.decoder) } catch {
+        var configuration = settings.decoder
+        configuration.charset = invocation.value(of: charset)
+        do throws(DecoderConfigurationError) { decoder = try CallbackDecoder(configuration) } catch {
             throw ReplayFailure(message: "\(error)")
         }
         let isDryRun = invocation.isOn(dryRun)
