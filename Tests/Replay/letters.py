@@ -211,7 +211,8 @@ def quarantine(stand, check):
     bridge = Bridge.start([str(stand.options.binary)], stand.options.bootstrap, prefix, str(stand.folder), "quarantine", secret)
 
     def post(path, body):
-        request = urllib.request.Request(f"{bridge.url}{path}", json.dumps(body).encode(), {
+        body = body if isinstance(body, bytes) else json.dumps(body).encode()
+        request = urllib.request.Request(f"{bridge.url}{path}", body, {
             "Content-Type": "application/json", "X-Webhook-Secret": "letters-secret-0123456789"})
         with urllib.request.urlopen(request, timeout=10) as answer:
             return answer.status
@@ -254,6 +255,24 @@ def quarantine(stand, check):
           "with their first ids and times", values[:1])
     check(len(command("list").stdout.splitlines()) == 1 and len(command("list", "--all").stdout.splitlines()) == 6,
           "what is not understood stays")
+
+    # Text in a charset that it does not declare: read in the one that is given.
+    bridge = Bridge.start([str(stand.options.binary)], stand.options.bootstrap, prefix, str(stand.folder), "charset", secret)
+    try:
+        check(post("/webhooks/reply", '{"Id": 77, "Message": "caf\u00e9 5 \u20ac", "Msisdn": "27821234567"}'.encode("cp1252")) == 200,
+              "bytes that are not UTF-8 are answered 200")
+    finally:
+        bridge.process.send_signal(signal.SIGTERM)
+        bridge.process.wait(20)
+    check("invalid-utf-8" in command("list").stdout, "they are in the quarantine", command("list").stdout)
+    done = command("redecode", "--charset", "klingon")
+    check(done.returncode != 0 and "klingon" in done.stderr, "a charset that is not supported", done.stderr)
+    command("redecode")
+    check(len(records(stand, f"{prefix}.reply")) == 5, "without a charset they stay")
+    done = command("redecode", "--charset", "windows-1252")
+    replies = [json.loads(r.value()) for r in records(stand, f"{prefix}.reply")]
+    check(done.returncode == 0 and [v["text"] for v in replies if v.get("messageId") == "77" or v.get("replyId") == "77"]
+          == ["caf\u00e9 5 \u20ac"], "redecode --charset", f"{done.stderr} {replies[-1:]}")
 
     # An event that its topic refuses for itself, until the topic takes more.
     topic = f"{prefix}.url-click"

@@ -89,10 +89,10 @@ install_brew() {
         note "installing: ${missing[*]}"
         brew install --quiet "${missing[@]}" </dev/null || ask_for "brew failed" "brew install ${missing[*]}"
     }
-    # openssl@3 and curl are keg-only: pkg-config does not see them by itself.
+    # These are keg-only: pkg-config does not see them by itself.
     local prefix
     prefix=$(brew --prefix)
-    export PKG_CONFIG_PATH="$prefix/opt/openssl@3/lib/pkgconfig:$prefix/opt/curl/lib/pkgconfig:${PKG_CONFIG_PATH:-}"
+    export PKG_CONFIG_PATH="$prefix/opt/openssl@3/lib/pkgconfig:$prefix/opt/curl/lib/pkgconfig:$prefix/opt/zlib/lib/pkgconfig:${PKG_CONFIG_PATH:-}"
 }
 
 # install_packages "apt names" "brew names": beside the system libraries of Package.swift.

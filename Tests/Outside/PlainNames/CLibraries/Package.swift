@@ -2,7 +2,9 @@
 import PackageDescription
 
 /// Modules of C libraries under plain names; `Tests/Outside/run` writes all but CSQLite.
-let plainNames = ["CCurl", "CFaultyDisk", "COpenSSL", "CRDKafka", "CSQLite", "CSystem", "CUV", "CYAML"]
+let plainNames = [
+    "CCurl", "CFaultyDisk", "CIconv", "COpenSSL", "CRDKafka", "CSQLite", "CSystem", "CUV", "CYAML", "CZlib",
+]
 
 let package = Package(
     name: "CLibraries",
