@@ -65,7 +65,7 @@ enum ReplayCommand {
             Joins no group and commits to none but its own (smsbridge-replay-NAME): live consumers do not notice. A window
             is exact even where a spool published events late: reading goes on to the end that each topic had at the start.
             Times without an offset are in the time zone of the machine, or of --time-zone; the window is shown in UTC, too.
-            A line of NDJSON is one record; docs/replay.md has the format. It contains what subscribers wrote.
+            A line of NDJSON is one record; docs/reprocess.md has the format. It contains what subscribers wrote.
             A group that is rewound reads everything again, but its service skips what its store of processed events knows: give
             it a new store or a new group, or use Replay of the library, which claims under its own name.
             Exit codes: 0 complete, also when there was nothing; 1 failed; 2 usage; 4 interrupted, the same command resumes

@@ -15,7 +15,7 @@ enum SpoolExport {
     static let command = Command(
         "export", summary: "Write every row of a spool as NDJSON",
         discussion: """
-            One record a line, in the format of replay --to-file (docs/replay.md), with state (waiting or parked), and of parked
+            One record a line, in the format of replay --to-file (docs/reprocess.md), with state (waiting or parked), and of parked
             rows their reason. Per topic in the order received. spool import and replay --from-file read it. The spool stays as it
             is. It contains what subscribers wrote: --to makes a file for its owner only, complete or not at all.
             Exit codes: 0; 1 failed; 3 a part is damaged, what can be read was written.
