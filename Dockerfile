@@ -38,7 +38,7 @@ COPY --from=build /usr/local/bin/smsbridge /usr/local/bin/smsbridge
 # Fails the build, not the first start, where a library is missing or has lost a symbol.
 RUN ["smsbridge", "--version"]
 
-# A larger per-thread cache of glibc's malloc saved about 8 % of all CPU under load: docs/performance.md.
+# A larger per-thread cache of glibc's malloc saved about 8 % of all CPU under load: Benchmarks/README.md.
 ENV GLIBC_TUNABLES=glibc.malloc.tcache_count=2000
 
 USER 10001:10001
