@@ -3,28 +3,25 @@ package enum SettingsReference {
     /// `docs/configuration.md`.
     package static func markdown() -> String {
         var text = introduction
-        text += "\n## An example\n\n"
-        text += "Every setting, with its default where it is commented out:\n\n```yaml\n\(exampleFile())```\n"
         let standard = BridgeSettings()
         for section in Declaration.sections {
             text += "\n## \(section.name): \(section.title.prefix(1).lowercased())\(section.title.dropFirst())\n"
             for declaration in Declaration.all where declaration.section == section.name {
-                text += "\n### `\(declaration.key)`\n\n\(declaration.documentation)\n\n"
-                text += "| | |\n|---|---|\n"
-                text += "| type | \(cell(declaration.typeName)) |\n"
-                text += "| expected | \(cell(declaration.expected)) |\n"
-                text += "| default | \(standardCell(declaration, standard)) |\n"
-                text += "| environment | \(environmentCell(declaration)) |\n"
-                text += "| flag | `\(flagExample(declaration))` |\n"
+                text += "\n### `\(declaration.key)`\n\n\(wrapped(declaration.documentation))\n"
+                text += wrapped(
+                    "\(valueText(declaration)). Default: \(standardText(declaration, standard)).", mark: "- ")
+                text += wrapped("\(environmentText(declaration)), `\(flagExample(declaration))`", mark: "- ")
             }
         }
-        text += "\n## Properties of librdkafka that are refused\n\n"
-        text += "| property | because it |\n|---|---|\n"
-        for (name, reason) in KafkaProperties.refused.sorted(by: { $0.key < $1.key }) {
-            text += "| `\(name)` | \(cell(reason)) |\n"
+        text += "\n## Properties of librdkafka that are rejected\n\n"
+        let families = [("*_cb", "any_cb"), ("test.mock.*", "test.mock.x")]
+        let refused =
+            KafkaProperties.refused.map { ($0.key, $0.value) }
+            + families.map { ($0.0, KafkaProperties.refusal(of: $0.1) ?? "") }
+        let names = Dictionary(grouping: refused, by: \.1).mapValues { $0.map { "`\($0.0)`" }.sorted() }
+        for (reason, names) in names.sorted(by: { $0.value[0] < $1.value[0] }) {
+            text += wrapped("\(names.joined(separator: ", ")): \(reason).", mark: "- ")
         }
-        text += "| `*_cb` | \(KafkaProperties.refusal(of: "any_cb") ?? "") |\n"
-        text += "| `test.mock.*` | \(KafkaProperties.refusal(of: "test.mock.x") ?? "") |\n"
         return text
     }
 
@@ -102,18 +99,39 @@ package enum SettingsReference {
         }
     }
 
-    private static func cell(_ text: String) -> String { text.replacing("|", with: "\\|") }
-
-    private static func standardCell(_ declaration: Declaration, _ standard: BridgeSettings) -> String {
-        if declaration.key == "kafka.bootstrapServers" { return "none: required" }
-        let shown = declaration.show(standard)
-        return shown.isEmpty ? "none" : "`\(cell(shown))`"
+    private static func valueText(_ declaration: Declaration) -> String {
+        switch declaration.form {
+        case .single: "Value: \(declaration.expected)"
+        case .list, .map: "Value: \(declaration.typeName); \(declaration.expected)"
+        }
     }
 
-    private static func environmentCell(_ declaration: Declaration) -> String {
+    private static func standardText(_ declaration: Declaration, _ standard: BridgeSettings) -> String {
+        if declaration.key == "kafka.bootstrapServers" { return "none, required" }
+        let shown = declaration.show(standard)
+        return shown.isEmpty ? "none" : "`\(shown)`"
+    }
+
+    private static func environmentText(_ declaration: Declaration) -> String {
         let name = declaration.environmentName
         return declaration.hasEntryNames
             ? "`\(name)_<PROPERTY>`, as in `\(name)_SECURITY_PROTOCOL`" : "`\(name)`"
+    }
+
+    /// Breaks a paragraph into lines of at most 120 characters, or of one word; the first begins with a list mark.
+    private static func wrapped(_ text: String, mark: String = "") -> String {
+        var lines = ""
+        var line = mark
+        for word in text.split(separator: " ") {
+            let isFirst = line.count == mark.count
+            if !isFirst, line.count + 1 + word.count > 120 {
+                lines += line + "\n"
+                line = String(repeating: " ", count: mark.count) + word
+            } else {
+                line += (isFirst ? "" : " ") + word
+            }
+        }
+        return lines + line + "\n"
     }
 
     private static func flagExample(_ declaration: Declaration) -> String {
@@ -136,9 +154,9 @@ package enum SettingsReference {
         3. the environment: `http.basePath` is `SMSBRIDGE_HTTP_BASE_PATH`;
         4. a flag: `http.basePath` is `--http-base-path /bridge` or `--http-base-path=/bridge`.
 
-        Everything that is wrong is said at once, with its place, and nothing starts (exit code 2): unknown keys and
-        flags, wrong types and bounds, a value given twice, settings that contradict each other. An unknown variable
-        that begins with `SMSBRIDGE_` is only warned of. An empty variable counts as not set.
+        All errors are reported at once, with their position, and nothing starts (exit code 2): unknown keys and
+        flags, wrong types and bounds, repeated values, settings that contradict each other. An unknown variable
+        that begins with `SMSBRIDGE_` causes a warning. An empty variable counts as not set.
 
         **The file** is one YAML document of nested keys, at most 1 MiB. A value has the type of its setting, whatever
         YAML would guess: `no`, `0123` and `1e3` are not turned into something else. Anchors, aliases, tags, repeated
@@ -152,15 +170,16 @@ package enum SettingsReference {
         **Lists** are YAML lists. In the environment and in flags, commas stand between the items, spaces around them
         are dropped; a comma within an item is written `\\,` and a backslash `\\\\`. A flag may also be given several
         times. **Mappings** are YAML mappings, in the environment and in flags `name=value` with commas between.
+        `smsbridge help settings --yaml` prints a file with every setting and its default.
 
         **Secrets** never appear in a message, a log line or a dump. Each has a form that names a file, with one secret
         a line: `auth.header.secretsFile`, `SMSBRIDGE_AUTH_HEADER_SECRETS_FILE`, `--auth-header-secrets-file`. Giving
         the secrets and the file in the same place is an error; in different places the later one wins as always. Files of
         secrets are [read again when they change](secure.md#change-a-secret-without-a-restart).
 
-        **Kubernetes** puts variables for every service of a namespace into each container. Those of a service called
-        `smsbridge…` begin like ours (`SMSBRIDGE_PORT=tcp://10.0.0.1:80`); they are recognised, ignored and warned of.
-        `enableServiceLinks: false` in the pod keeps them away.
+        **Kubernetes** sets variables for every service of a namespace in each container. Those of a service called
+        `smsbridge…` (`SMSBRIDGE_PORT=tcp://10.0.0.1:80`) are ignored with a warning. `enableServiceLinks: false` in
+        the pod prevents them.
 
         """
 }

@@ -75,7 +75,7 @@ package struct KafkaProperties: Sendable, Equatable, CustomStringConvertible, Cu
             "linger.ms": linger, "queue.buffering.max.ms": linger,
             "log.queue": "leads librdkafka's log lines into the bridge's log: the bridge sets it",
             "message.max.bytes":
-                "follows from http.maxBodyBytes and http.maxTargetBytes: else the bridge would refuse what it has let in",
+                "follows from http.maxBodyBytes and http.maxTargetBytes: else accepted requests could be rejected",
             "partitioner": keys, "queuing.strategy": "lifo would turn the order of events round: always fifo",
             "queue.buffering.max.kbytes": "is the setting publish.maxInFlightBytes",
             "queue.buffering.max.messages": "is the setting publish.maxInFlight",
