@@ -149,10 +149,17 @@ let package = Package(
             name: unique("ExampleSupport"), dependencies: targets(["CSQLite", "SMSPortalConsumer"]),
             path: "Examples/Support", swiftSettings: settings),
 
-        // What the documentation shows, compiled.
-        .target(
-            name: unique("DocumentationSamples"), dependencies: targets(["SMSPortalConsumer", "SMSPortalEvents"]),
-            path: "Tests/DocumentationSamples", swiftSettings: settings),
+        // What the documentation shows, as programs: pasted into a main.swift and into a type marked `@main`.
+        executable("SnippetMainFile", at: "Tests/Snippets/MainFile", uses: ["SMSPortalConsumer"]),
+        executable("SnippetMainType", at: "Tests/Snippets/MainType", uses: ["SMSPortalConsumer"]),
+        executable("CallBacks", at: "Tests/Outside/CallBacks/Sources/CallBacks", uses: ["SMSPortalConsumer"]),
+        .testTarget(
+            name: "SnippetTests",
+            dependencies: targets(
+                examples + [
+                    "SnippetMainFile", "SnippetMainType", "CallBacks", "Kafka", "SMSPortalConsumer", "SMSPortalTesting",
+                ]),
+            swiftSettings: settings),
 
         // Runs the request parser in every way that bytes can come; for tests, comparisons and fuzzing.
         .target(

@@ -1,5 +1,6 @@
 // Updates customer records from delivery statuses, in the SQLite database that DATABASE names.
 import SMSBridgeExampleSupport
+import SMSPortalConsumer
 
 let records = try CustomerRecords(Service.environment("DATABASE", default: "customers.sqlite"))
-await Service.run(records.consumer(Service.configuration(group: "customer-records")))
+await records.consumer(.fromEnvironment(group: "customer-records")).runOrExit()

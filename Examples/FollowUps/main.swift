@@ -1,5 +1,6 @@
 // Notes follow-ups on previews and clicks in the SQLite database that DATABASE names.
 import SMSBridgeExampleSupport
+import SMSPortalConsumer
 
 let followUps = try FollowUps(Service.environment("DATABASE", default: "follow-ups.sqlite"))
-await Service.run(followUps.consumer(Service.configuration(group: "follow-ups")))
+await followUps.consumer(.fromEnvironment(group: "follow-ups")).runOrExit()

@@ -1,5 +1,5 @@
 // Calls back who has answered yes. The desk of this example prints whom it would call; put yours in its place.
-import SMSBridgeExampleSupport
+import SMSPortalConsumer
 
 struct PrintingDesk: CallBackDesk {
     func callBack(_ msisdn: String, about text: String, reference: String) async throws {
@@ -8,4 +8,4 @@ struct PrintingDesk: CallBackDesk {
 }
 
 let replies = PositiveReplies(desk: PrintingDesk())
-await Service.run(replies.consumer(Service.configuration(group: "positive-replies")))
+await replies.consumer(.fromEnvironment(group: "positive-replies")).runOrExit()

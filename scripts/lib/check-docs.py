@@ -70,6 +70,21 @@ def check_links(name: str) -> None:
                 problems.append(f"{name}:{number}: no such file: {mention}")
 
 
+def indented(code: str, by: str) -> str:
+    return "".join(by + line if line.strip() else line for line in code.splitlines(True))
+
+
+def is_excerpt(code: str, of: pathlib.Path) -> bool:
+    """Whether a file has these lines, all of them indented alike."""
+    text = "\n" + of.read_text(encoding="utf-8")
+    return any("\n" + indented(code, " " * spaces) in text for spaces in (0, 4, 8, 12))
+
+
+# Tests/SnippetTests runs these two: what is shown works at the top level of a program and in a type marked `@main`.
+MAIN_FILE = ROOT / "Tests/Snippets/MainFile/main.swift"
+MAIN_TYPE = ROOT / "Tests/Snippets/MainType/MainType.swift"
+
+
 def check_excerpts(name: str) -> None:
     text = (ROOT / name).read_text(encoding="utf-8")
     marks = re.findall(r"^<!-- excerpt of (\S+) -->$", text, re.M)
@@ -80,8 +95,28 @@ def check_excerpts(name: str) -> None:
         path = ROOT / source
         if not path.is_file():
             problems.append(f"{name}: an excerpt of a file that is not there: {source}")
-        elif "\n" + code not in "\n" + path.read_text(encoding="utf-8"):
+        elif not is_excerpt(code, path):
             problems.append(f"{name}: an excerpt that is not in {source}: {code.splitlines()[0]}")
+        elif path == MAIN_FILE and not is_excerpt(code, MAIN_TYPE):
+            problems.append(f"{name}: an excerpt that is not in {MAIN_TYPE.relative_to(ROOT)}: {code.splitlines()[0]}")
+    swift = re.findall(r"^```swift$", text, re.M)
+    if len(swift) != len(re.findall(r"^<!-- excerpt of \S+ -->\n```swift$", text, re.M)):
+        problems.append(f"{name}: Swift that is no excerpt of a file: it is neither compiled nor run")
+
+
+def check_comments(name: str) -> None:
+    """Swift in documentation comments, likewise."""
+    text = (ROOT / name).read_text(encoding="utf-8")
+    for body in re.findall(r"^ */// ```swift\n(.*?)^ */// ```$", text, re.M | re.S):
+        code = re.sub(r"^ */// ?", "", body, flags=re.M)
+        if not any(is_excerpt(code, path) for path in SNIPPETS):
+            problems.append(f"{name}: Swift in a comment that no snippet has: {code.splitlines()[0]}")
+
+
+SNIPPETS = [
+    path for folder in ("Tests/Snippets", "Tests/Outside", "Tests/SMSPortalTestingTests", "Tests/SMSPortalEventsTests")
+    for path in sorted((ROOT / folder).rglob("*.swift"))
+]
 
 
 # The one thing outside that may be named is the script that starts a broker, and only by what CI runs.
@@ -121,6 +156,8 @@ for each in pages:
     check_excerpts(each)
 for each in FILES:
     check_foreign(each)
+    if each.startswith("Sources/Library/") and each.endswith(".swift"):
+        check_comments(each)
 for problem in problems:
     print(problem)
 print(f"{len(pages)} pages, {len(FILES)} files, {len(problems)} problems")

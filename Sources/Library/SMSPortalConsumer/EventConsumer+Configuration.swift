@@ -69,6 +69,9 @@ extension EventConsumer {
         /// The instruments; several consumers of a process may share them.
         public var metrics = EventMetrics()
 
+        /// What was wrong with the environment that it was read from.
+        var environmentProblems: [String] = []
+
         /// - Parameters:
         ///   - bootstrapServers: Where Kafka is: `host:port`, comma-separated.
         ///   - group: The consumer group.
@@ -97,11 +100,13 @@ extension EventConsumer {
 
         /// Everything that is wrong with the configuration, each by the name of its property; empty when nothing is.
         public func problems() -> [String] {
-            var problems: [String] = []
+            var problems = environmentProblems
             func check(_ isRight: Bool, _ problem: @autoclosure () -> String) {
                 if !isRight { problems.append(problem()) }
             }
-            check(!bootstrapServers.isEmpty, "bootstrapServers: is empty")
+            check(
+                !bootstrapServers.isEmpty,
+                "bootstrapServers: is empty; `fromEnvironment` reads it from KAFKA_BOOTSTRAP_SERVERS")
             check(!group.isEmpty, "group: is empty")
             check(
                 Self.isTopicName(redriveTopic),

@@ -6,11 +6,13 @@ internal import Synchronization
 /// event.
 ///
 /// ```swift
-/// let consumer = EventConsumer(configuration: .init(bootstrapServers: "kafka:9092", group: "crm"))
-///     .onDeliveryStatus { status, context in try await customers.update(status) }
-///     .onReply { reply, context in try await desk.callBack(reply) }
-///     .onOptOut { optOut, context in try await list.remove(optOut.msisdn) }
-/// try await consumer.run()
+/// let consumer = EventConsumer(configuration: .fromEnvironment(group: "orders"))
+///     .onDeliveryStatus { status, context in
+///         guard status.state == .delivered, let reference = status.reference else { return }
+///         try await orders.markDelivered(reference)
+///         context.log.info("order delivered")
+///     }
+/// await consumer.runOrExit()
 /// ```
 ///
 /// It promises: every event is handled at least once. The events of one number and type are handled one after the other,
@@ -166,9 +168,7 @@ public final class EventConsumer: Sendable {
         guard let begun else { throw EventConsumerError(.used, "a consumer runs once: make another one") }
         var problems = configuration.problems() + begun.handlers.problems
         if begun.handlers.isEmpty { problems.append("no handler is registered") }
-        guard problems.isEmpty else {
-            throw EventConsumerError(.configuration, problems.joined(separator: "; "))
-        }
+        guard problems.isEmpty else { throw EventConsumerError(problems: problems) }
         let observers = PartitionObservers(assigned: begun.onAssigned, revoked: begun.onRevoked, lost: begun.onLost)
         let run = ConsumerRun(configuration, handlers: begun.handlers, observers: observers, control: control)
         try await withTaskCancellationHandler {
@@ -183,7 +183,7 @@ public final class EventConsumer: Sendable {
         let handlers = state.withLock { $0.handlers }
         var problems = configuration.problems() + handlers.problems + task.problems()
         if handlers.isEmpty { problems.append("no handler is registered") }
-        guard problems.isEmpty else { throw EventConsumerError(.configuration, problems.joined(separator: "; ")) }
+        guard problems.isEmpty else { throw EventConsumerError(problems: problems) }
         let run = ConsumerRun(
             configuration, handlers: handlers, observers: PartitionObservers(), control: control, replay: task)
         try await withTaskCancellationHandler {

@@ -31,6 +31,8 @@ public struct EventConsumerError: Error, Sendable, CustomStringConvertible {
     public let code: Code
     /// What is wrong and what to do, for a person.
     public let message: String
+    /// With ``Code/configuration``: every problem, each by the name of its property. Empty otherwise.
+    public let problems: [String]
     /// The handler's error, when the code is ``Code/handler``.
     public let underlying: (any Error)?
 
@@ -38,6 +40,14 @@ public struct EventConsumerError: Error, Sendable, CustomStringConvertible {
         self.code = code
         self.message = message
         self.underlying = underlying
+        problems = []
+    }
+
+    init(problems: [String]) {
+        code = .configuration
+        message = problems.joined(separator: "; ")
+        underlying = nil
+        self.problems = problems
     }
 
     /// The message.

@@ -5,34 +5,39 @@ extension EventConsumer {
     /// The events of these types as a sequence, for those who prefer a loop to handlers. Iterating runs the consumer.
     ///
     /// ```swift
-    /// for try await delivery in consumer.events(.reply, .urlClick) {
-    ///     try await work(delivery.event)
+    /// for try await delivery in consumer.events(.reply, .urlClick, until: .standard) {
+    ///     print(delivery.event.type, delivery.context.eventID)
     ///     delivery.acknowledge()
     /// }
     /// ```
     ///
-    /// A loop that is left early is followed by ``EventSequence/finish()``, which waits for the last commit. Nothing is committed that is not acknowledged. The next event of a key comes after the acknowledgement of the one
+    /// A loop that is left early is followed by ``EventSequence/finish()``, which waits for the last commit. Nothing is
+    /// committed that is not acknowledged. The next event of a key comes after the acknowledgement of the one
     /// before, and at most ``Configuration/concurrency`` events are out at once: acknowledge, or fail, each of them. One
     /// that is let go of without either has failed. The sequence ends with ``shutdown()`` or the end of the iteration, and
     /// can be iterated once; with the cancellation of the task it ends, too.
     ///
-    /// - Parameter types: At least one; a type may have a handler or a sequence, not both. Iterating throws otherwise.
-    public func events(_ types: EventType...) -> EventSequence {
+    /// - Parameters:
+    ///   - types: At least one; a type may have a handler or a sequence, not both. Iterating throws otherwise.
+    ///   - signals: Signals that end the sequence, as ``run(until:)`` says; none by default. What was acknowledged is then
+    ///     committed, and the loop ends.
+    public func events(_ types: EventType..., until signals: ShutdownSignals = []) -> EventSequence {
         let channel = DeliveryChannel()
         for type in types {
             on(type) { event, context in try await channel.deliver(event, context) }
         }
-        return EventSequence(consumer: self, channel: channel)
+        return EventSequence(consumer: self, channel: channel, signals: signals)
     }
 }
 
-/// The events of a consumer, each to be acknowledged. See ``EventConsumer/events(_:)``.
+/// The events of a consumer, each to be acknowledged. See ``EventConsumer/events(_:until:)``.
 public struct EventSequence: AsyncSequence, Sendable {
     /// An event and its acknowledgement.
     public typealias Element = DeliveredEvent
 
     let consumer: EventConsumer
     let channel: DeliveryChannel
+    let signals: ShutdownSignals
 
     /// Shuts the consumer down, if it still runs, and waits until it has ended: what was acknowledged is then committed. A
     /// program that leaves the loop and ends without it is told its last events again at the next start.
@@ -46,7 +51,7 @@ public struct EventSequence: AsyncSequence, Sendable {
 
     /// Runs the consumer; it shuts down when the iterator goes.
     public func makeAsyncIterator() -> AsyncIterator {
-        AsyncIterator(run: Run(consumer, channel))
+        AsyncIterator(run: Run(consumer, channel, signals))
     }
 
     /// Gives the events one after the other.
@@ -66,13 +71,13 @@ public struct EventSequence: AsyncSequence, Sendable {
         private let consumer: EventConsumer
         private let channel: DeliveryChannel
 
-        init(_ consumer: EventConsumer, _ channel: DeliveryChannel) {
+        init(_ consumer: EventConsumer, _ channel: DeliveryChannel, _ signals: ShutdownSignals) {
             self.consumer = consumer
             self.channel = channel
             channel.begin()
             Task {
                 do {
-                    try await consumer.run()
+                    try await consumer.run(until: signals)
                     channel.finish(nil)
                 } catch {
                     channel.finish(error)

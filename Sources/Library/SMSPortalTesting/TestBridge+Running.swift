@@ -17,9 +17,10 @@ extension TestBridge {
     ///
     /// ```swift
     /// try await bridge.run(consumer) {
-    ///     try await bridge.publish(.reply(.sample(text: "Yes please")))
+    ///     try await bridge.publish(texts.map { .reply(.sample(text: $0)) })
     ///     try await bridge.untilHandled(by: consumer)
-    ///     try await bridge.publish(.reply(.sample(text: "Stop")))
+    ///     #expect(seen.all == texts)
+    ///     try await bridge.publish(.reply(.sample(text: "last")))
     /// }
     /// ```
     ///

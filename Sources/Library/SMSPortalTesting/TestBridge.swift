@@ -8,16 +8,14 @@ internal import Synchronization
 /// either: events are published as the bridge would write them, to a cluster inside this process.
 ///
 /// ```swift
-/// @Test func aPositiveReplyIsCalledBack() async throws {
+/// @Test func aYesIsCalledBack() async throws {
 ///     let bridge = try await TestBridge()
-///     let desk = RecordedCalls()
-///     let consumer = EventConsumer(configuration: bridge.configuration(group: "desk"))
-///         .onReply { reply, _ in try await callBack(reply, at: desk) }
-///
-///     try await bridge.publish(.reply(.sample(text: "Yes please", msisdn: "27821234567")))
-///     try await bridge.run(consumer)
-///
-///     #expect(desk.numbers == ["27821234567"])
+///     let desk = RecordedDesk()
+///     try await bridge.publish(
+///         .reply(.sample(text: "Yes please", msisdn: "27821234567")),
+///         .reply(.sample(text: "No thanks", msisdn: "27830123456")))
+///     try await bridge.run(makeConsumer(bridge.configuration(group: "call-backs"), desk: desk))
+///     #expect(await desk.called == ["27821234567"])
 /// }
 /// ```
 ///

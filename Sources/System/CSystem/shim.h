@@ -44,3 +44,24 @@ static inline int csystem_clock_is_synchronized(void) {
     return result != TIME_ERROR && !(state.status & STA_UNSYNC);
 }
 #endif
+
+#include <errno.h>
+#include <signal.h>
+/// The pipe of the signal handler. Only SignalWatch.swift uses what is here: every file would have a copy of its own.
+static volatile int csystem_signal_pipe = -1;
+static inline void csystem_signal_handler(int number) {
+    int error = errno;
+    unsigned char byte = (unsigned char)number;
+    ssize_t written = write(csystem_signal_pipe, &byte, 1);
+    (void)written;
+    errno = error;
+}
+/// Writes a byte with its number to a descriptor whenever a signal arrives. 0, or -1 and errno.
+static inline int csystem_watch_signal(int number, int descriptor, struct sigaction *before) {
+    struct sigaction action;
+    csystem_signal_pipe = descriptor;
+    action.sa_handler = csystem_signal_handler;
+    sigemptyset(&action.sa_mask);
+    action.sa_flags = SA_RESTART;
+    return sigaction(number, &action, before);
+}

@@ -7,11 +7,11 @@ import PackageDescription
 
 /// Programs and libraries; `Tests/Outside/run` writes a file for each.
 let plainNames = [
-    "Addresses", "CampaignStatistics", "Certificates", "ConsumerBench", "ConsumerProbe", "CustomerRecords",
-    "DocumentationSamples",
+    "Addresses", "CallBacks", "CampaignStatistics", "Certificates", "ConsumerBench", "ConsumerProbe", "CustomerRecords",
     "EventLoop", "ExampleSupport", "Files", "FollowUps", "HTTPServer", "Ingress", "Kafka", "Operations", "OptOuts",
     "ParserProbe",
-    "PositiveReplies", "Publisher", "Replaying", "Settings", "Spool", "Telemetry", "Threads",
+    "PositiveReplies", "Publisher", "Replaying", "Settings", "SnippetMainFile", "SnippetMainType",
+    "Spool", "Telemetry", "Threads",
 ]
 
 /// Tests, likewise.
@@ -20,7 +20,7 @@ let plainTestNames = [
     "HTTPServerTests", "IngressTests",
     "KafkaTests",
     "OperationsTests", "PublisherTests", "ReplayingTests", "SMSPortalConsumerSQLiteTests", "SMSPortalConsumerTests",
-    "SMSPortalEventsTests", "SMSPortalSimulatorTests", "SMSPortalTestingTests", "SettingsTests", "SpoolTests",
+    "SMSPortalEventsTests", "SMSPortalSimulatorTests", "SMSPortalTestingTests", "SettingsTests", "SnippetTests", "SpoolTests",
     "TelemetryTests", "ThreadsTests",
 ]
 

@@ -1,12 +1,13 @@
+internal import SMSBridgeThreads
 public import SMSPortalEvents
 internal import Synchronization
 
 /// Handles past events again: those of a window of time, through the handlers of a consumer, beside whatever runs live.
 ///
 /// ```swift
-/// let consumer = EventConsumer(configuration: configuration).onReply { reply, context in … }
-/// let replay = Replay("lost-database", of: consumer, from: .ago(.seconds(7_200)))
-/// let result = try await replay.run()
+/// let replay = Replay("lost-database", of: consumer, from: .ago(.seconds(24 * 3_600)))
+/// let result = try await replay.run(until: .standard)
+/// print("handled again: \(result.handled)")
 /// ```
 ///
 /// It joins no group that anybody else is in, and commits nothing to one. The handlers see that it is a replay
@@ -126,6 +127,19 @@ public final class Replay: Sendable {
     @discardableResult
     public func run() async throws -> ReplayProgress {
         try await run(counting: false)
+    }
+
+    /// Handles the events as ``run()`` does, until all are done or the process receives a signal. The first signal is
+    /// ``stop()``; the second one cancels the handlers that are still running.
+    ///
+    /// - Parameter signals: The signals that end it early.
+    /// - Returns: How far it has come; ``ReplayProgress/isComplete`` is false when a signal has ended it.
+    /// - Throws: ``EventConsumerError``, as ``run()`` does.
+    @discardableResult
+    public func run(until signals: ShutdownSignals) async throws -> ReplayProgress {
+        let watch = try consumer.watch(signals, control)
+        defer { watch?.end() }
+        return try await run(counting: false)
     }
 
     /// Counts the events that ``run()`` would handle, without handling one or keeping its place.

@@ -2,8 +2,10 @@
 ///
 /// ```swift
 /// switch try Event(value: record.value, headers: record.headers) {
-/// case .reply(let reply) where reply.isOptOut: unsubscribe(reply.msisdn)
-/// case .deliveryStatus(let status) where status.state == .failed: retry(status.reference)
+/// case .reply(let reply) where reply.isOptOut: print("unsubscribe, says event", reply.id)
+/// case .deliveryStatus(let status) where status.state == .failed:
+///     print("failed:", status.reference ?? "no reference")
+/// case .unrecognised(let event): print("not understood:", event.reason)
 /// default: break
 /// }
 /// ```
