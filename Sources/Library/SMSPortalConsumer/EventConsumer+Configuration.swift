@@ -60,6 +60,9 @@ extension EventConsumer {
         /// For how long a claim on an event holds: longer than a handler ever takes.
         public var claimExpiry: Duration = .seconds(15 * 60)
 
+        /// How long a handler may run before ``EventConsumer/health`` lists it as blocked; above zero.
+        public var blockedHandlerTime: Duration = .seconds(30)
+
         /// Where log lines go.
         public var log: EventLog = .standardError()
         /// Whether the group's protocol assigns the partitions. Without it a consumer reads all partitions of its topics,
@@ -125,6 +128,7 @@ extension EventConsumer {
                 check(
                     timeout >= .zero && timeout <= .seconds(86_400), "\(name): \(timeout) is not within 0 to 24 hours")
             }
+            check(blockedHandlerTime > .zero, "blockedHandlerTime: \(blockedHandlerTime) is not above zero")
             check(claimExpiry > .zero, "claimExpiry: \(claimExpiry) is not above zero")
             for problem in failure.problems() { problems.append("failure.\(problem)") }
             for name in kafkaProperties.keys.sorted() {

@@ -22,6 +22,7 @@ public final class EventConsumer: Sendable {
     /// How the consumer reads.
     public let configuration: Configuration
     let control: ConsumerControl
+    let monitor: HealthMonitor
     private let state = Mutex(State())
 
     private struct State {
@@ -38,6 +39,7 @@ public final class EventConsumer: Sendable {
     public init(configuration: Configuration) {
         self.configuration = configuration
         control = ConsumerControl()
+        monitor = HealthMonitor(group: configuration.group)
     }
 
     // MARK: Handlers
@@ -170,7 +172,11 @@ public final class EventConsumer: Sendable {
         if begun.handlers.isEmpty { problems.append("no handler is registered") }
         guard problems.isEmpty else { throw EventConsumerError(problems: problems) }
         let observers = PartitionObservers(assigned: begun.onAssigned, revoked: begun.onRevoked, lost: begun.onLost)
-        let run = ConsumerRun(configuration, handlers: begun.handlers, observers: observers, control: control)
+        let run = ConsumerRun(
+            configuration.reporting(to: monitor), handlers: begun.handlers, observers: observers, control: control,
+            monitor: monitor)
+        monitor.update { $0.state = .starting }
+        defer { monitor.ended() }
         try await withTaskCancellationHandler {
             try await shuttingDownGracefully { try await run.untilEnd() }
         } onCancel: {

@@ -185,6 +185,9 @@ package final class Consumer {
     /// brings or takes partitions, or none.
     package var isJoining: Bool { membership.isJoining }
 
+    /// Whether this member has joined its group, and is not joining it again.
+    package var isJoined: Bool { membership.hasJoined && !membership.isJoining }
+
     /// Reads assigned partitions from other offsets. Blocks up to `timeout` milliseconds.
     package func seek(_ partitions: [TopicPartition], timeout: Int32) throws(KafkaError) {
         let list = TopicPartitionList(partitions)

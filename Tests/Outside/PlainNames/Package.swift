@@ -20,7 +20,8 @@ let plainTestNames = [
     "HTTPServerTests", "IngressTests",
     "KafkaTests",
     "OperationsTests", "PublisherTests", "ReplayingTests", "SMSPortalConsumerSQLiteTests", "SMSPortalConsumerTests",
-    "SMSPortalEventsTests", "SMSPortalSimulatorTests", "SMSPortalTestingTests", "SettingsTests", "SnippetTests", "SpoolTests",
+    "SMSPortalEventsTests", "SMSPortalSimulatorTests", "SMSPortalTestingTests", "SettingsTests", "SnippetTests",
+    "SpoolTests",
     "TelemetryTests", "ThreadsTests",
 ]
 

@@ -14,7 +14,9 @@ let package = Package(
     name: "downstream",
     platforms: [.macOS(.v15)],
     dependencies: [
-        .package(url: "https://git.example.com/smsbridge.git", branch: "main", traits: ["ServiceLifecycle", "SwiftLog", "SwiftMetrics"]),
+        .package(
+            url: "https://git.example.com/smsbridge.git", branch: "main",
+            traits: ["ServiceLifecycle", "SwiftLog", "SwiftMetrics"]),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle.git", from: "2.6.0"),
         .package(url: "https://github.com/apple/swift-log.git", from: "1.5.0"),
         .package(url: "https://github.com/apple/swift-metrics.git", from: "2.7.0"),

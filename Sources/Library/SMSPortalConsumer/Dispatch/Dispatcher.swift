@@ -53,6 +53,9 @@ final class Dispatcher<Processor: WorkProcessor>: Sendable {
     /// How many records are being handled at this moment: what workers have taken and not begun does not count.
     var handlers: Int { state.withLock { $0.handlers } }
 
+    /// What is being handled at this moment.
+    var runningHandlers: [RunningHandler] { state.withLock { $0.runningHandlers } }
+
     /// Takes nothing more of these partitions.
     ///
     /// - Parameter givingBack: whether of what workers have taken only what they are at goes on. Else they do the rest,
@@ -183,6 +186,18 @@ private struct State {
     }
 
     var handlers: Int { members.values.count { $0.worker.batch.withLock { $0.current != nil } } }
+
+    var runningHandlers: [RunningHandler] {
+        members.values.compactMap { member in
+            member.worker.batch.withLock { batch in
+                batch.current.map {
+                    RunningHandler(
+                        topic: $0.record.topic, partition: $0.record.partition, offset: $0.record.offset,
+                        attempt: $0.attempt)
+                }
+            }
+        }
+    }
 
     /// The task of a worker that has been started. It may have ended already.
     ///

@@ -13,6 +13,8 @@ struct AssignedPartition {
     /// What its commits keep beside the offset.
     var mark: PositionMark
     var isPausedForSpan = false
+    /// Events that are not done, as measured last; nil before.
+    var lag: Int64?
     /// First and next offset as Kafka answered when it was asked, because nothing is fetched that would tell.
     var askedEnds: Range<Int64>?
     /// Of a replay: how far it has been read.

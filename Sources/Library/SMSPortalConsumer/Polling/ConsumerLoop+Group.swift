@@ -21,6 +21,7 @@ struct UnplacedPartitions {
 extension ConsumerLoop {
     func begin(_ rebalance: Rebalance) {
         metrics.rebalances.increment()
+        defer { reportHealth() }
         checkCluster()
         switch rebalance {
         case .assigned(let partitions):
@@ -184,6 +185,7 @@ extension ConsumerLoop {
             log.warning("partitions could not be assigned", ["error": error.message])
         }
         log.info("partitions assigned", ["count": places.count])
+        reportHealth()
         observers.assigned?(places.map(\.eventPartition))
         // Where a group begins is committed like any other position: "the end" would be another one after the next
         // assignment, and a commit that vanishes tells of a deleted topic.
@@ -219,6 +221,7 @@ extension ConsumerLoop {
         unplaced.partitions.removeAll { one in
             given.contains { $0.topic == one.topic && $0.partition == one.partition }
         }
+        reportHealth()
         // librdkafka refuses the whole list for one partition that was not assigned.
         do { try consumer.unassign(incrementally: gone.map(\.topicPartition)) } catch {
             log.warning("partitions could not be given up", ["error": error.message])

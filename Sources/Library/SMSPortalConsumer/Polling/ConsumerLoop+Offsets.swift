@@ -98,7 +98,7 @@ extension ConsumerLoop {
         metrics.pausedPartitions.set(
             Double(isPaused ? partitions.count : partitions.count { $0.isPausedForSpan }))
         var unknown: [TopicPartition] = []
-        for partition in partitions {
+        for (index, partition) in partitions.enumerated() {
             let (watermark, span) = dispatcher.read {
                 ($0.watermark(of: partition.assignment), $0.span(of: partition.assignment))
             }
@@ -110,16 +110,29 @@ extension ConsumerLoop {
             }
             guard let ends else { continue }
             let place = watermark ?? partition.start ?? ends.lowerBound
-            metrics.setLag(
-                max(0, ends.upperBound - max(place, ends.lowerBound)), span: span, topic: partition.topic,
-                partition: partition.partition)
+            let lag = max(0, ends.upperBound - max(place, ends.lowerBound))
+            partitions[index].lag = lag
+            metrics.setLag(lag, span: span, topic: partition.topic, partition: partition.partition)
         }
+        lookForBlockedHandlers()
+        reportHealth()
+        if isKafkaUnreachable { unknown = partitions.map(\.topicPartition) }
         askEnds(of: unknown)
     }
 
     /// Asks where partitions begin and end, for the next look. A cluster that does not answer is not asked again at once.
     private func askEnds(of places: [TopicPartition]) {
-        guard !places.isEmpty, !isAskingEnds else { return }
+        guard !isAskingEnds else { return }
+        if places.isEmpty {
+            guard isKafkaUnreachable else { return }
+            isAskingEnds = inBackground {
+                (try? $0.metadata(timeout: 500)) != nil
+            } then: { loop, isAnswered in
+                loop.isAskingEnds = false
+                if isAnswered { loop.kafkaAnswered() }
+            }
+            return
+        }
         isAskingEnds = inBackground { client -> [(TopicPartition, Range<Int64>)] in
             var all: [(TopicPartition, Range<Int64>)] = []
             for place in places {
@@ -130,6 +143,7 @@ extension ConsumerLoop {
             return all
         } then: { loop, all in
             loop.isAskingEnds = false
+            if loop.isKafkaUnreachable, !all.isEmpty { loop.kafkaAnswered() }
             for (place, ends) in all {
                 guard let index = loop.partitions.firstIndex(where: { $0.topicPartition == place }) else { continue }
                 loop.partitions[index].askedEnds = ends

@@ -9,6 +9,7 @@ extension ConsumerLoop {
         if isPaused {
             guard dispatcher.update({ !$0.throttle() }) else { return }
             isPaused = false
+            reportHealth()
             resume(partitions.filter { !$0.isPausedForSpan && !$0.isRead })
         } else if isFull {
             let deadline = monotonicNow() + Self.roomPatience.nanoseconds
@@ -20,6 +21,7 @@ extension ConsumerLoop {
             }
             guard dispatcher.read({ $0.isFull }) else { return }
             isPaused = true
+            reportHealth()
             pause(partitions)
         }
         guard spansHaveChanged else { return }
@@ -30,6 +32,7 @@ extension ConsumerLoop {
             let isFull = dispatcher.read { $0.isSpanFull(of: assignment, wasFull: wasFull) }
             guard isFull != wasFull else { continue }
             partitions[index].isPausedForSpan = isFull
+            reportHealth()
             if isFull {
                 log.log(
                     .error, onceIn: repeats, key: "span \(partitions[index].topic) \(partitions[index].partition)",

@@ -17,6 +17,12 @@ final class ConsumerLoop {
     let repeats = RepeatGuard()
     /// What is replayed, and how fast; nil for a member of the group.
     let replay: ReplayRun?
+    /// Where this thread reports what ``EventConsumer/health`` shows.
+    var monitor = HealthMonitor(group: "")
+    /// Whether all connections to Kafka have failed, and no answer has come since.
+    var isKafkaUnreachable = false
+    /// When running handlers were seen first, by the monotonic clock.
+    var handlersSeen: [RunningHandler: UInt64] = [:]
     /// Gives up dead letters that Kafka has not acknowledged, when there is no time left for them.
     var abandonDeadLetters: () -> Void = {}
 
@@ -134,6 +140,7 @@ final class ConsumerLoop {
         } else {
             takeAll(of: topics)
         }
+        monitor.update { $0.state = .running }
         if replay == nil { log.info("consumer started", ["group": configuration.group, "topics": topics]) }
         var failure: EventConsumerError?
         do throws(EventConsumerError) {
@@ -196,12 +203,15 @@ final class ConsumerLoop {
 
     func take(_ event: consuming ConsumerEvent) throws(EventConsumerError) {
         switch consume event {
-        case .message(let message): try takeRecords(message)
+        case .message(let message):
+            if isKafkaUnreachable { kafkaAnswered() }
+            try takeRecords(message)
         case .rebalance(let rebalance): begin(rebalance)
         case .committed: break
         case .partitionError(let partition, let error): try partitionFailed(partition, error)
         case .error(let error):
             if error.isFatal { throw EventConsumerError(.kafka, "Kafka's client cannot go on: \(error)") }
+            if error.code == .allBrokersDown { kafkaStoppedAnswering() }
             if error.code == .inconsistentGroupProtocol {
                 log.log(
                     .error, onceIn: repeats, key: "protocol",
@@ -320,6 +330,7 @@ final class ConsumerLoop {
     /// Lets handlers finish, within their time, and commits what is done.
     func finish(isCancelled: Bool) {
         endedAt = monotonicNow()
+        monitor.update { $0.state = .shuttingDown }
         dispatcher.stop()
         let all = partitions.map(\.assignment)
         let stoppedAt = control.stoppedAt ?? monotonicNow()

@@ -26,11 +26,13 @@ struct ConsumerRun: Sendable {
     private let observers: PartitionObservers
     private let control: ConsumerControl
     private let replay: ReplayTask?
+    private let monitor: HealthMonitor
 
     init(
         _ configuration: EventConsumer.Configuration, handlers: EventHandlers, observers: PartitionObservers,
-        control: ConsumerControl, replay: ReplayTask? = nil
+        control: ConsumerControl, replay: ReplayTask? = nil, monitor: HealthMonitor = HealthMonitor(group: "")
     ) {
+        self.monitor = monitor
         self.configuration = configuration
         self.handlers = handlers
         self.observers = observers
@@ -100,6 +102,7 @@ struct ConsumerRun: Sendable {
             let loop = try ConsumerLoop(
                 configuration, dispatcher: dispatcher, control: control, observers: observers, metrics: metrics,
                 log: log, startPositions: starts, replay: replay)
+            loop.monitor = monitor
             loop.abandonDeadLetters = { deadLetters?.abandon() }
             try loop.run(topics: topics)
             return .success(())

@@ -103,6 +103,19 @@ package final class LogSink: Sendable {
         registry.collect { counter.raise(to: writer.droppedLines) }
     }
 
+    /// A sink that writes to this one, and hands entries at or above a level to a closure on the caller's thread first.
+    ///
+    /// - Parameters:
+    ///   - level: Entries below it are not handed over.
+    ///   - observe: Gets an entry; must not block.
+    package func observed(from level: LogLevel, _ observe: @escaping @Sendable (LogEntry) -> Void) -> LogSink {
+        LogSink(level: LogLevel.allCases.first { isEnabled($0) || $0.order >= level.order } ?? level) { entry in
+            if entry.level.order >= level.order { observe(entry) }
+            guard self.isEnabled(entry.level) else { return }
+            self.write(entry.level, label: entry.label, message: entry.message, fields: entry.fields)
+        }
+    }
+
     func write(_ level: LogLevel, label: String, message: String, fields: LogFields) {
         let line: () -> [UInt8] = { [format] in
             LogLine.build(format, at: LogLine.now(), level: level, label: label, message: message, fields: fields)
