@@ -9,6 +9,7 @@ struct PositionTests {
         for mark in [
             PositionMark(), PositionMark(cluster: "4L6g3nShT-eMCtK--X86sw"),
             PositionMark(cluster: "c", joinedAt: 1_764_000_000_000, partitions: 6),
+            PositionMark(cluster: "c", topics: ["smsportal.reply", "smsportal.url-click"]),
         ] {
             #expect(PositionMark(mark.text) == mark)
             #expect(mark.text.utf8.count < 4_096)

@@ -1,4 +1,5 @@
 internal import SMSBridgeKafka
+public import SMSPortalEvents
 
 extension EventConsumer {
     /// How a consumer reads, and what it does when something fails.
@@ -35,8 +36,11 @@ extension EventConsumer {
         /// How long handlers may go on after ``EventConsumer/shutdown()``, at most a day; they are then cancelled. The last
         /// commit has what is left of it. ``EventConsumer/run()`` returns at most a second later, whatever Kafka does.
         public var shutdownTimeout: Duration = .seconds(20)
-        /// Where a group begins that has committed no offset. `.latest` is the end that a topic has when the group joins for
-        /// the first time; partitions that are added later are read from their beginning.
+        /// Where a new group begins: one that has committed no offset in any of its event topics. `.latest` is the end that a
+        /// topic has when the group joins for the first time; partitions that are added later are read from their beginning.
+        ///
+        /// A handler that is new in an existing group begins at the end of its topic, unless its own `startAt` or a time here says
+        /// otherwise: old events are not handled unexpectedly.
         public var startAt: Position = .earliest
         /// What happens when the committed offset is no longer, or not yet, in the partition: events may have been
         /// missed. An error in the log and a metric say so in any case.
@@ -83,8 +87,15 @@ extension EventConsumer {
             self.group = group
         }
 
-        /// Where reading begins.
-        public enum Position: Sendable { case earliest, latest }
+        /// Where reading begins in a topic in which the group has committed no offset.
+        public enum Position: Sendable, Hashable {
+            /// The first event that Kafka still has.
+            case earliest
+            /// The end that the topic has when the group joins for the first time.
+            case latest
+            /// The first event that the bridge received at this time or later.
+            case at(EventTime)
+        }
 
         /// What happens when a committed offset is out of range.
         public enum OffsetOutOfRange: Sendable {

@@ -48,33 +48,47 @@ public final class EventConsumer: Sendable {
     /// ``Configuration/failure`` says. It is cancelled when its time is over (``Configuration/revokeTimeout``).
     ///
     /// Every type has one handler, registered before ``run()``, which throws when there is a second one.
+    ///
+    /// - Parameters:
+    ///   - startAt: Where the group begins in the topic when it has committed no offset there. By default a new group begins at
+    ///     ``Configuration/startAt``, and a handler that is new in an existing group at the end of the topic. Handlers that
+    ///     share a topic begin at the earliest of their positions. It changes nothing once an offset is committed.
+    ///   - handler: Handles an event.
     @discardableResult
     public func onDeliveryStatus(
+        startAt: Configuration.Position? = nil,
         _ handler: @escaping @Sendable (DeliveryStatus, EventContext) async throws -> Void
     ) -> Self {
-        register(.deliveryStatus) { if case .deliveryStatus(let event) = $0 { try await handler(event, $1) } }
+        register(.deliveryStatus, startAt) { if case .deliveryStatus(let event) = $0 { try await handler(event, $1) } }
     }
 
     /// Handles replies. With a handler for opt-outs, replies that are opt-outs go there and not here: nobody is called
     /// back who has just said stop.
     @discardableResult
-    public func onReply(_ handler: @escaping @Sendable (Reply, EventContext) async throws -> Void) -> Self {
-        register(.reply) { if case .reply(let event) = $0 { try await handler(event, $1) } }
+    public func onReply(
+        startAt: Configuration.Position? = nil,
+        _ handler: @escaping @Sendable (Reply, EventContext) async throws -> Void
+    ) -> Self {
+        register(.reply, startAt) { if case .reply(let event) = $0 { try await handler(event, $1) } }
     }
 
     /// Handles messages to short codes; opt-outs go to the handler for opt-outs, if there is one.
     @discardableResult
     public func onShortCode(
+        startAt: Configuration.Position? = nil,
         _ handler: @escaping @Sendable (ShortCodeMessage, EventContext) async throws -> Void
     ) -> Self {
-        register(.shortCode) { if case .shortCode(let event) = $0 { try await handler(event, $1) } }
+        register(.shortCode, startAt) { if case .shortCode(let event) = $0 { try await handler(event, $1) } }
     }
 
     /// Handles replies and messages to short codes that are opt-out phrases, as the bridge is configured to know them.
     @discardableResult
-    public func onOptOut(_ handler: @escaping @Sendable (OptOut, EventContext) async throws -> Void) -> Self {
+    public func onOptOut(
+        startAt: Configuration.Position? = nil,
+        _ handler: @escaping @Sendable (OptOut, EventContext) async throws -> Void
+    ) -> Self {
         withHandlers {
-            $0.setOptOut { event, context in
+            $0.setOptOut(startAt) { event, context in
                 if let optOut = OptOut(event) { try await handler(optOut, context) }
             }
         }
@@ -82,36 +96,46 @@ public final class EventConsumer: Sendable {
 
     /// Handles link previews.
     @discardableResult
-    public func onURLPreview(_ handler: @escaping @Sendable (URLPreview, EventContext) async throws -> Void) -> Self {
-        register(.urlPreview) { if case .urlPreview(let event) = $0 { try await handler(event, $1) } }
+    public func onURLPreview(
+        startAt: Configuration.Position? = nil,
+        _ handler: @escaping @Sendable (URLPreview, EventContext) async throws -> Void
+    ) -> Self {
+        register(.urlPreview, startAt) { if case .urlPreview(let event) = $0 { try await handler(event, $1) } }
     }
 
     /// Handles clicks and landing-page interactions.
     @discardableResult
-    public func onURLClick(_ handler: @escaping @Sendable (URLClick, EventContext) async throws -> Void) -> Self {
-        register(.urlClick) { if case .urlClick(let event) = $0 { try await handler(event, $1) } }
+    public func onURLClick(
+        startAt: Configuration.Position? = nil,
+        _ handler: @escaping @Sendable (URLClick, EventContext) async throws -> Void
+    ) -> Self {
+        register(.urlClick, startAt) { if case .urlClick(let event) = $0 { try await handler(event, $1) } }
     }
 
     /// Handles callbacks that could not be understood, from the quarantine.
     @discardableResult
     public func onUnrecognised(
+        startAt: Configuration.Position? = nil,
         _ handler: @escaping @Sendable (Unrecognised, EventContext) async throws -> Void
     ) -> Self {
-        register(.unrecognised) { if case .unrecognised(let event) = $0 { try await handler(event, $1) } }
+        register(.unrecognised, startAt) { if case .unrecognised(let event) = $0 { try await handler(event, $1) } }
     }
 
     /// Handles events of several types with one handler.
     @discardableResult
     public func on(
-        _ types: EventType..., handler: @escaping @Sendable (Event, EventContext) async throws -> Void
+        _ types: EventType..., startAt: Configuration.Position? = nil,
+        handler: @escaping @Sendable (Event, EventContext) async throws -> Void
     ) -> Self {
-        for type in types { register(type, handler) }
+        for type in types { register(type, startAt, handler) }
         return self
     }
 
     @discardableResult
-    private func register(_ type: EventType, _ handler: @escaping EventHandlers.Handler) -> Self {
-        withHandlers { $0.set(type, handler) }
+    func register(
+        _ type: EventType, _ startAt: Configuration.Position? = nil, _ handler: @escaping EventHandlers.Handler
+    ) -> Self {
+        withHandlers { $0.set(type, startAt, handler) }
     }
 
     private func withHandlers(_ body: (inout EventHandlers) -> Void) -> Self {

@@ -19,18 +19,22 @@ extension EventConsumer {
     ///
     /// - Parameters:
     ///   - types: At least one; a type may have a handler or a sequence, not both. Iterating throws otherwise.
+    ///   - startAt: Where the group begins in topics in which it has committed no offset; see
+    ///     ``onDeliveryStatus(startAt:_:)``.
     ///   - signals: Signals that end the sequence, as ``run(until:)`` says; none by default. What was acknowledged is then
     ///     committed, and the loop ends.
-    public func events(_ types: EventType..., until signals: ShutdownSignals = []) -> EventSequence {
+    public func events(
+        _ types: EventType..., startAt: Configuration.Position? = nil, until signals: ShutdownSignals = []
+    ) -> EventSequence {
         let channel = DeliveryChannel()
         for type in types {
-            on(type) { event, context in try await channel.deliver(event, context) }
+            on(type, startAt: startAt) { event, context in try await channel.deliver(event, context) }
         }
         return EventSequence(consumer: self, channel: channel, signals: signals)
     }
 }
 
-/// The events of a consumer, each to be acknowledged. See ``EventConsumer/events(_:until:)``.
+/// The events of a consumer, each to be acknowledged. See ``EventConsumer/events(_:startAt:until:)``.
 public struct EventSequence: AsyncSequence, Sendable {
     /// An event and its acknowledgement.
     public typealias Element = DeliveredEvent

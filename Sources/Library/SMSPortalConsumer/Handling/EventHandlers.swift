@@ -16,15 +16,35 @@ struct EventHandlers: Sendable {
 
     /// The problems of the registrations, a sentence each.
     private(set) var problems: [String] = []
+    /// Where handlers ask to begin, by the topics that they read.
+    private var starts: [EventTopic: EventConsumer.Configuration.Position] = [:]
 
-    mutating func set(_ type: EventType, _ handler: @escaping Handler) {
+    mutating func set(
+        _ type: EventType, _ startAt: EventConsumer.Configuration.Position? = nil, _ handler: @escaping Handler
+    ) {
+        note(startAt, [type.topic])
         if ofType[type.index] != nil { problems.append("a second handler is registered for \(type.rawValue) events") }
         ofType[type.index] = Entry(handler: handler)
     }
 
-    mutating func setOptOut(_ handler: @escaping Handler) {
+    mutating func setOptOut(
+        _ startAt: EventConsumer.Configuration.Position? = nil, _ handler: @escaping Handler
+    ) {
+        note(startAt, [.reply, .shortCode])
         if ofOptOut != nil { problems.append("a second handler is registered for opt-outs") }
         ofOptOut = Entry(handler: handler)
+    }
+
+    private mutating func note(_ startAt: EventConsumer.Configuration.Position?, _ topics: [EventTopic]) {
+        guard let startAt else { return }
+        for topic in topics { starts[topic] = starts[topic].map { min($0, startAt) } ?? startAt }
+    }
+
+    /// Where a group begins in topics in which it has no position, by whole name; nil where no handler asks for it.
+    func starts(prefix: String) -> [String: StartPosition] {
+        var named: [String: StartPosition] = [:]
+        for (topic, position) in starts { named[topic.name(prefix: prefix)] = StartPosition(position) }
+        return named
     }
 
     var isEmpty: Bool { ofOptOut == nil && !ofType.contains { $0 != nil } }

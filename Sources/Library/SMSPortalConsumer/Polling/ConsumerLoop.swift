@@ -33,7 +33,7 @@ final class ConsumerLoop {
     /// Partitions of the group's that are not read yet.
     var unplaced = UnplacedPartitions()
     /// Where a group begins that has no position, per topic.
-    let startPositions: [String: StartPosition]
+    let startPositions: StartPositions
     /// Partitions that were read in this run.
     var readBefore: Set<TopicPartition> = []
     var revocation: Revocation?
@@ -96,7 +96,7 @@ final class ConsumerLoop {
     init(
         _ configuration: EventConsumer.Configuration, dispatcher: Dispatcher<EventProcessor>, control: ConsumerControl,
         observers: PartitionObservers, metrics: ConsumerMetrics, log: Logger,
-        startPositions: [String: StartPosition] = [:], replay task: ReplayTask? = nil
+        startPositions: StartPositions = StartPositions(), replay task: ReplayTask? = nil
     ) throws(EventConsumerError) {
         replay = task.map(ReplayRun.init)
         var consumer =

@@ -77,8 +77,9 @@ struct ConsumerRun: Sendable {
             defer { if replay != nil { metrics.remove() } }
             var topics =
                 handlers.topics(prefix: configuration.topicPrefix, includesTest: configuration.includesTestEvents)
-            var starts: [String: StartPosition] = [:]
-            for topic in topics { starts[topic] = configuration.startAt == .latest ? .latest : .earliest }
+            let starts = StartPositions(
+                handlers: handlers.starts(prefix: configuration.topicPrefix),
+                newGroup: StartPosition(configuration.startAt), topics: topics)
             var deadLetters: DeadLetterQueue?
             var groupTopics: GroupTopics?
             defer { groupTopics?.stop() }

@@ -9,12 +9,43 @@ enum StartPosition: Sendable, Equatable {
     case time(Int64)
 }
 
+extension StartPosition {
+    init(_ position: EventConsumer.Configuration.Position) {
+        switch position {
+        case .earliest: self = .earliest
+        case .latest: self = .latest
+        case .at(let time): self = .time(time.millisecondsSinceEpoch)
+        }
+    }
+}
+
+extension EventConsumer.Configuration.Position: Comparable {
+    /// Whether a position is before another one.
+    public static func < (left: Self, right: Self) -> Bool {
+        switch (left, right) {
+        case (.at(let left), .at(let right)): left.millisecondsSinceEpoch < right.millisecondsSinceEpoch
+        case (.earliest, .at), (.earliest, .latest), (.at, .latest): true
+        default: false
+        }
+    }
+}
+
+/// Where a group begins in topics in which it has no position.
+struct StartPositions: Sendable {
+    /// What handlers ask for, by topic.
+    var handlers: [String: StartPosition] = [:]
+    /// Where a group begins that has no position in any topic.
+    var newGroup = StartPosition.earliest
+    /// The event topics that are read.
+    var topics: [String] = []
+}
+
 /// Finds the offsets at which partitions are read. Blocks, so it runs on the consumer's thread for blocking calls.
 struct PositionLookup: Sendable {
     /// The partitions in question.
     let partitions: [TopicPartition]
-    /// Per topic, where a group begins that has no position in it.
-    let starts: [String: StartPosition]
+    /// Where a group begins that has no position in a topic.
+    let starts: StartPositions
     /// Partitions that this member has read before. One without a committed offset belongs to a topic that was created again,
     /// and begins at the beginning, whatever else is configured.
     let readBefore: Set<TopicPartition>
@@ -74,9 +105,15 @@ struct PositionLookup: Sendable {
             answer.error = error
             answer.open = partitions
         }
+        for partition in partitions where answer.marks[partition.topic] == nil {
+            answer.marks[partition.topic] = PositionMark()
+        }
         if let cluster = client.clusterID {
             answer.foreignClusters.remove(cluster)
-            for partition in partitions { answer.marks[partition.topic, default: PositionMark()].cluster = cluster }
+            for partition in partitions { answer.marks[partition.topic]?.cluster = cluster }
+        }
+        for topic in Set(partitions.map(\.topic)).intersection(starts.topics) {
+            answer.marks[topic]?.topics = Set(starts.topics)
         }
         return answer
     }
@@ -88,11 +125,45 @@ struct PositionLookup: Sendable {
         if answer.marks[place.topic]?.joinedAt == nil { answer.marks[place.topic] = mark }
     }
 
+    /// Where a group begins in a topic in which this lookup has found no position.
+    ///
+    /// A group that has positions in other topics, and has not read this one, has a new handler: it begins at the end. A group
+    /// that has read the topic before begins as a new group does: the topic, or the partition, is new. Members that start together
+    /// may see each other's first commits; those of this topic have the time of the first join.
+    private func start(of topic: String, _ client: Client, _ answer: inout Answer) throws(KafkaError) -> StartPosition {
+        guard starts.topics.contains(topic) else { return .earliest }
+        if let asked = starts.handlers[topic] { return asked }
+        guard starts.newGroup == .earliest else { return starts.newGroup }
+        if answer.marks[topic]?.isNewHandler == true { return .latest }
+        guard starts.topics.count > 1 else { return .earliest }
+        let known = try client.metadata(timeout: Self.timeout).topics
+        let places = known.filter { starts.topics.contains($0.name) }.flatMap { one in
+            one.partitions.map { TopicPartition(one.name, $0.id) }
+        }
+        var isExisting = false
+        var isRead = false
+        var beganAtEnd = false
+        for place in try client.committed(places, timeout: Self.timeout) where place.offset != nil {
+            let mark = PositionMark(place.metadata)
+            if place.topic == topic {
+                isRead = true
+                if mark?.joinedAt != nil { beganAtEnd = true }
+            } else if let mark, !mark.topics.isEmpty {
+                // Positions of another program say nothing about handlers.
+                isExisting = true
+                if mark.topics.contains(topic) { isRead = true }
+            }
+        }
+        guard beganAtEnd || isExisting && !isRead else { return .earliest }
+        answer.marks[topic, default: PositionMark()].isNewHandler = true
+        return .latest
+    }
+
     /// Partitions of a topic without a committed offset.
     private func begin(
         _ places: [TopicPartition], of topic: String, _ client: Client, _ answer: inout Answer
     ) throws(KafkaError) {
-        let start = starts[topic] ?? .earliest
+        let start = try start(of: topic, client, &answer)
         let metadata = try client.metadata(topic: topic, timeout: Self.timeout)
         guard let known = metadata.topics.first(where: { $0.name == topic }), known.error == nil else {
             throw KafkaError(.unknownTopicOrPartition)
