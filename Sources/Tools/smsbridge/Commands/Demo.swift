@@ -208,8 +208,8 @@ enum Demo {
         Three things to try next:
           1. Open the status page while it runs: smsbridge demo, without --seconds, and the address of its second line.
           2. Publish to your own Kafka: smsbridge config init -b HOST:PORT > smsbridge.yaml, then smsbridge check -c smsbridge.yaml
-             (README.md, "Production"; with Docker: docker compose up --build --detach --wait).
-          3. React to events in a service of your own: docs/testing.md, and Examples/README.md.
+             (README.md, "Quick start"; with Docker: docker compose up --build --detach --wait).
+          3. React to events in a service of your own: docs/consuming.md, and Examples/README.md.
 
         """
 
