@@ -3,14 +3,15 @@
 # Built on Debian 12, for which there is a Swift toolchain image; run on Debian 13, for its librdkafka 2.8.0. Debian 12 has
 # 2.0.2, and before 2.6.1 a SCRAM login against Kafka 4 fails (librdkafka pull request 4895). That is sound in this
 # direction: every library keeps its soname (librdkafka.so.1, libuv.so.1, libcrypto.so.3, libyaml-0.so.2, libcurl.so.4,
-# libz.so.1) and glibc runs what an older glibc linked. The Swift runtime is linked in.
+# libz.so.1, libexpat.so.1) and glibc runs what an older glibc linked. The Swift runtime is linked in.
 FROM swift:6.3-bookworm AS build
 
 # Versions come with the release: Debian keeps only the newest of each package, so a pin would break the build.
 # hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install -y --no-install-recommends \
-        pkg-config librdkafka-dev libuv1-dev libssl-dev libyaml-dev libcurl4-openssl-dev libsqlite3-dev zlib1g-dev \
+        pkg-config librdkafka-dev libuv1-dev libssl-dev libyaml-dev libcurl4-openssl-dev libsqlite3-dev \
+        zlib1g-dev libexpat1-dev \
     && rm -rf /var/lib/apt/lists/*
 
 WORKDIR /source
@@ -24,11 +25,12 @@ RUN swift build -c release --product smsbridge --static-swift-stdlib \
 
 FROM debian:trixie-slim
 
-# curl is the health check's. libcurl, which `simulate` uses, comes with it.
+# curl is the health check's. libcurl, which `simulate` uses, comes with it. tzdata is for `--time-zone`.
 # hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install -y --no-install-recommends \
-        ca-certificates curl libstdc++6 librdkafka1 libuv1t64 libssl3t64 libyaml-0-2 libcurl4t64 libsqlite3-0 zlib1g \
+        ca-certificates curl libstdc++6 librdkafka1 libuv1t64 libssl3t64 libyaml-0-2 libcurl4t64 libsqlite3-0 \
+        zlib1g libexpat1 tzdata \
     && rm -rf /var/lib/apt/lists/* \
     && groupadd --gid 10001 smsbridge \
     && useradd --no-log-init --uid 10001 --gid 10001 --home-dir /var/lib/smsbridge --create-home --skel /dev/null \

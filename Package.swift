@@ -84,6 +84,8 @@ let package = Package(
         system("CZlib", pkgConfig: "zlib", apt: "zlib1g-dev", brew: "zlib"),
         // A part of the C library; on macOS a library of the system.
         system("CIconv"),
+        // The vendor's polling interface answers in XML; Foundation's parser would bring libxml2 and all of Foundation.
+        system("CExpat", pkgConfig: "expat", apt: "libexpat1-dev", brew: "expat"),
         system("CSystem"),
 
         module("Addresses", in: .system),
@@ -132,7 +134,8 @@ let package = Package(
         executable(
             "smsbridge", at: "Sources/Tools/smsbridge",
             uses: [
-                "Addresses", "Certificates", "EventLoop", "Files", "HTTPServer", "Ingress", "Kafka", "Operations",
+                "Addresses", "CExpat", "CIconv", "CZlib", "Certificates", "EventLoop", "Files", "HTTPServer", "Ingress",
+                "Kafka", "Operations",
                 "Publisher",
                 "Replaying", "Settings", "SMSPortalEvents", "SMSPortalSimulator", "Spool", "Telemetry", "Threads",
             ]),

@@ -19,6 +19,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 import clusters
+import imports
 from letters import dead_letters, library, quarantine
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -464,19 +465,25 @@ def main():
     parser.add_argument("--binary", type=pathlib.Path, default=ROOT / ".build/debug/smsbridge")
     parser.add_argument("--bootstrap", default=os.environ.get("KAFKA_BOOTSTRAP_SERVERS"))
     own = (windows, kills, archives, groups, failures)
-    parts = (windows, kills, archives, groups, redecoding, library, dead_letters, quarantine, *clusters.SCENARIOS, failures)
+    parts = (windows, kills, archives, groups, redecoding, library, dead_letters, quarantine, *clusters.SCENARIOS,
+             *imports.SCENARIOS, failures)
     parser.add_argument("--only", action="append", choices=[part.__name__ for part in parts], help="may be repeated")
     parser.add_argument("--events", type=int, default=60_000)
+    parser.add_argument("--rows", type=int, default=1_000, help="rows of each imported format")
+    parser.add_argument("--kill-rounds", type=int, default=2, help="kills of import and of dlt redrive")
+    parser.add_argument("--large", dest="small", action="store_false", help="imports of the size that is tried by hand")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="smsbridge-replay-") as folder:
         stand = Stand(options, folder)
         chosen = [part for part in parts if not options.only or part.__name__ in options.only]
         times = stand.fill("delivery-status", options.events) if set(own) & set(chosen) else {}
         for part in chosen:
+            began = time.monotonic()
             try:
                 part(stand, times) if part in own else part(stand, check)
             except Exception:  # The others are run all the same.
                 check(False, part.__name__, traceback.format_exc())
+            print(f"{part.__name__}: {time.monotonic() - began:.1f} s", flush=True)
         stand.admin.delete_topics([stand.topic(n) for n in ("delivery-status", "reply", "back", "other", "corrected",
                                                                  "trickle")])
         time.sleep(1)

@@ -92,7 +92,7 @@ install_brew() {
     # These are keg-only: pkg-config does not see them by itself.
     local prefix
     prefix=$(brew --prefix)
-    export PKG_CONFIG_PATH="$prefix/opt/openssl@3/lib/pkgconfig:$prefix/opt/curl/lib/pkgconfig:$prefix/opt/zlib/lib/pkgconfig:${PKG_CONFIG_PATH:-}"
+    export PKG_CONFIG_PATH="$prefix/opt/openssl@3/lib/pkgconfig:$prefix/opt/curl/lib/pkgconfig:$prefix/opt/zlib/lib/pkgconfig:$prefix/opt/expat/lib/pkgconfig:${PKG_CONFIG_PATH:-}"
 }
 
 # install_packages "apt names" "brew names": beside the system libraries of Package.swift.

@@ -52,7 +52,7 @@ def library_packages() -> dict[str, tuple[str, str]]:
 # By source package; what is not here is said to be unknown.
 LICENSES = {
     "librdkafka": "BSD-2-Clause", "libuv1": "MIT", "openssl": "Apache-2.0", "sqlite3": "blessing", "libyaml": "MIT",
-    "curl": "curl", "zlib": "Zlib", "glibc": "LGPL-2.1-or-later", "gcc-12": "GPL-3.0-or-later WITH GCC-exception-3.1",
+    "curl": "curl", "zlib": "Zlib", "expat": "MIT", "glibc": "LGPL-2.1-or-later", "gcc-12": "GPL-3.0-or-later WITH GCC-exception-3.1",
     "gcc-14": "GPL-3.0-or-later WITH GCC-exception-3.1",
 }
 distribution = dict(re.findall(r'^(ID|VERSION_ID)="?([^"\n]*)"?$', pathlib.Path("/etc/os-release").read_text(), re.M))

@@ -17,7 +17,7 @@ let tool = CommandLineTool(
     commands: [
         Serve.command, ConfigCommand.command, Check.command, TopicsCommand.command, Demo.command, Simulate.command,
         Tail.command, Lag.command,
-        ReplayCommand.command, DeadLettersCommand.command,
+        ReplayCommand.command, ImportCommand.command, DeadLettersCommand.command,
         QuarantineCommand.command, SpoolCommands.command, TemplatesCommand.command,
     ], topics: HelpTopics.all)
 
@@ -51,6 +51,7 @@ case .run(let invocation):
     case "templates": exit(TemplatesCommand.run(invocation, loaded.settings))
     case "tail": exit(Tail.run(invocation, loaded.settings))
     case "replay": exit(ReplayCommand.run(invocation, loaded.settings))
+    case "import": exit(ImportCommand.run(invocation, loaded.settings))
     case let name where name.hasPrefix("dlt "): exit(DeadLettersCommand.run(invocation, loaded.settings))
     case let name where name.hasPrefix("quarantine "): exit(QuarantineCommand.run(invocation, loaded.settings))
     default: exit(SpoolCommands.run(invocation, loaded.settings))

@@ -120,6 +120,7 @@ struct EventBuilder {
             batchID: maybe { $0.text() }, messageID: maybe { $0.text() }, reference: maybe { $0.text() },
             network: maybe { Envelope.Network(mcc: $0.maybe { $0.text() }, mnc: $0.maybe { $0.text() }) }, raw: raw,
             isRecovered: bases != [.reception] && Bool.random(using: &generator),
+            isImported: Bool.random(using: &generator),
             traceparent: maybe { _ in "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01" })
     }
 }

@@ -70,9 +70,12 @@ public final class CallbackDecoder {
     ///   - callback: The callback.
     ///   - receivedAt: The time of reception.
     ///   - account: A name that need not be configured; nil for the first that is.
+    ///   - isImported: Whether the callback did not come through the webhook.
     ///   - record: Where the record goes; what it held is gone.
-    package func decode(_ callback: Callback, receivedAt: EventTime, account: String? = nil, into record: RecordBuffer)
-    {
+    package func decode(
+        _ callback: Callback, receivedAt: EventTime, account: String? = nil, isImported: Bool = false,
+        into record: RecordBuffer
+    ) {
         let contentType = Array(callback.contentType.utf8)
         let contentEncoding = Array(callback.contentEncoding.utf8)
         contentType.withUnsafeBytes { contentType in
@@ -83,7 +86,7 @@ public final class CallbackDecoder {
                             method: callback.method, route: callback.route, contentType: Bytes(contentType),
                             contentEncoding: Bytes(contentEncoding), query: Bytes(query), body: Bytes(body),
                             traceparent: .empty, tracestate: .empty, account: 0,
-                            accountName: account.map { Array($0.utf8) },
+                            accountName: account.map { Array($0.utf8) }, isImported: isImported,
                             receivedAt: receivedAt.millisecondsSinceEpoch, into: record)
                     }
                 }
@@ -167,8 +170,8 @@ struct DecoderState: ~Copyable {
     mutating func decode(
         method: CallbackMethod, route: EventType?, contentType: Bytes, contentEncoding: Bytes, query: Bytes,
         body: Bytes,
-        traceparent: Bytes, tracestate: Bytes, account: Int, accountName: [UInt8]? = nil, receivedAt: Int64,
-        into record: RecordBuffer
+        traceparent: Bytes, tracestate: Bytes, account: Int, accountName: [UInt8]? = nil, isImported: Bool = false,
+        receivedAt: Int64, into record: RecordBuffer
     ) {
         list.removeAll()
         scratch.removeAll(keepingAtMost: 1 << 16)
@@ -190,6 +193,7 @@ struct DecoderState: ~Copyable {
             draft.accountIsPlain = true
         }
         draft.receivedAt = receivedAt
+        draft.isImported = isImported
         draft.method = method
         draft.route = route == .unrecognised ? nil : route
         draft.contentType = contentTypeText.bytes

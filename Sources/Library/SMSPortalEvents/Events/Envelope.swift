@@ -68,6 +68,11 @@ public struct Envelope: Sendable, Hashable {
         get { fields.values.isRecovered }
         set { fields = fields.changed { $0.isRecovered = newValue } }
     }
+    /// Whether the callback was imported from a file, and did not come through the webhook. In the value it is `raw.imported`.
+    public var isImported: Bool {
+        get { fields.values.isImported }
+        set { fields = fields.changed { $0.isImported = newValue } }
+    }
     /// W3C Trace Context of the vendor's request, when it had one. In the record's headers, not in its value.
     public var traceparent: String? {
         get { fields.values.traceparent }
@@ -108,19 +113,21 @@ public struct Envelope: Sendable, Hashable {
     ///   - network: The subscriber's network.
     ///   - raw: The callback as it came.
     ///   - isRecovered: Whether a text that had broken its JSON was recovered.
+    ///   - isImported: Whether the callback was imported from a file.
     ///   - traceparent: W3C Trace Context; written only when well formed.
     ///   - tracestate: Its state; written only when well formed and `traceparent` is, too.
     public init(
         id: String, idBasis: EventIDBasis, account: String = "default", receivedAt: EventTime,
         occurredAt: EventTime? = nil, msisdn: String? = nil, batchID: String? = nil, messageID: String? = nil,
         reference: String? = nil, network: Network? = nil, raw: Callback, isRecovered: Bool = false,
-        traceparent: String? = nil, tracestate: String? = nil
+        isImported: Bool = false, traceparent: String? = nil, tracestate: String? = nil
     ) {
         fields = Fields(
             Values(
                 id: id, idBasis: idBasis, account: account, receivedAt: receivedAt, occurredAt: occurredAt,
                 msisdn: msisdn, batchID: batchID, messageID: messageID, reference: reference, network: network,
-                raw: raw, isRecovered: isRecovered, traceparent: traceparent, tracestate: tracestate))
+                raw: raw, isRecovered: isRecovered, isImported: isImported, traceparent: traceparent,
+                tracestate: tracestate))
     }
 
     /// Whether two envelopes are alike in everything.
@@ -144,6 +151,7 @@ public struct Envelope: Sendable, Hashable {
         var network: Network?
         var raw: Callback
         var isRecovered: Bool
+        var isImported: Bool
         var traceparent: String?
         var tracestate: String?
     }

@@ -17,7 +17,7 @@ extension Event {
     /// The event decoded again from its ``Envelope/raw``: after a change of the configuration or of this library, what was
     /// unrecognised may be understood.
     ///
-    /// Account, time of reception and trace context stay. The id is the same as ever where it is made from the callback; where
+    /// Account, time of reception, trace context and whether it was imported stay. The id is the same as ever where it is made from the callback; where
     /// it is random (``EventIDBasis/reception``) the event keeps the one that it has.
     ///
     /// - Parameter decoder: How callbacks are understood now.
@@ -25,6 +25,7 @@ extension Event {
         var event = decoder.event(from: raw, receivedAt: receivedAt, account: account)
         event.envelope.traceparent = envelope.traceparent
         event.envelope.tracestate = envelope.tracestate
+        event.envelope.isImported = envelope.isImported
         if event.idBasis == .reception, idBasis == .reception { event.envelope.id = id }
         return event
     }

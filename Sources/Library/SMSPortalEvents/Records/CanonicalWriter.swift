@@ -166,6 +166,7 @@ extension ByteWriter {
             append(0x22)
         }
         if draft.isRecovered { append(",\"recovered\":true") }
+        if draft.isImported { append(",\"imported\":true") }
         append(raw: draft.query, isUTF8: draft.queryIsUTF8, ",\"query\":\"", ",\"queryBase64\":\"")
         append(raw: draft.body, isUTF8: draft.bodyIsUTF8, ",\"body\":\"", ",\"bodyBase64\":\"")
         append(0x7D)

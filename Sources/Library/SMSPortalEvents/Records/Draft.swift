@@ -37,6 +37,8 @@ struct Draft: ~Copyable {
     var contentEncoding = Bytes.empty
     /// Whether the text of one field had broken the callback's JSON and was recovered.
     var isRecovered = false
+    /// Whether the callback did not come through the webhook.
+    var isImported = false
     var query = Bytes.empty
     var body = Bytes.empty
     var queryIsUTF8 = true

@@ -69,6 +69,7 @@ private struct EventEncoder: ~Copyable {
         draft.contentType = arena.bytes[contentType]
         draft.contentEncoding = arena.bytes[contentEncoding]
         draft.isRecovered = envelope.isRecovered
+        draft.isImported = envelope.isImported
         draft.key = arena.bytes[key]
         draft.reason = arena.bytes[reason]
         draft.detail = arena.bytes[detail]

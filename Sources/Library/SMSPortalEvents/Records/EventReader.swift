@@ -97,7 +97,7 @@ private enum Key: UInt8, CaseIterable {
     case numberValue1, numberValue2, numberValue3, numberValue4, numberValue5, numberValue6
     case shortCode, keyword, interaction, url, landingPage, reason, detail
     case mcc, mnc, name, description, data, version, componentId
-    case method, route, contentType, contentEncoding, recovered, query, queryBase64, body, bodyBase64
+    case method, route, contentType, contentEncoding, recovered, imported, query, queryBase64, body, bodyBase64
 
     /// Made once: a case's own name is found by reflection.
     private static let texts = allCases.map { "\($0)" }
@@ -170,6 +170,7 @@ private struct ReaderState: ~Copyable {
         guard try open(.raw) else { throw EventDecodingError(.missingField, field: "raw") }
         let raw = try callback()
         let isRecovered = try inner.boolean(.recovered) ?? false
+        let isImported = try inner.boolean(.imported) ?? false
         var network: Envelope.Network?
         if try open(.network) {
             network = Envelope.Network(mcc: try inner.optional(.mcc), mnc: try inner.optional(.mnc))
@@ -179,7 +180,7 @@ private struct ReaderState: ~Copyable {
             occurredAt: try top.time(.occurredAt), msisdn: try top.optional(.msisdn),
             batchID: try top.optional(.batchId), messageID: try top.optional(.messageId),
             reference: try top.optional(.reference), network: network, raw: raw, isRecovered: isRecovered,
-            traceparent: traceparent, tracestate: tracestate)
+            isImported: isImported, traceparent: traceparent, tracestate: tracestate)
     }
 
     /// Reads an object of the value into `inner`; false when there is none.

@@ -16,11 +16,12 @@ enum HelpTopics {
           1    failed, and why is on standard error. serve: it could not serve; check: a promise does not hold;
                simulate: a callback was given up, rejected for good or abandoned
           2    usage: the command line or the settings are wrong; every problem is named at once, nothing was started
-          3    a part of the input is damaged or malformed; the rest was processed (spool)
-          4    interrupted, or records remain: run it again to resume (spool drain, replay, dlt, quarantine);
+          3    a part of the input is damaged or malformed; the rest was processed (spool, import)
+          4    interrupted, or records remain: run it again to resume (spool drain, replay, import, dlt,
+               quarantine);
                parked rows go with spool drain --parked or spool discard
-          5    events lie behind an open transaction: run it again when it has ended (replay, dlt, quarantine)
-          6    a part of what was asked for has been deleted; what is left was processed (replay)
+          5    events lie behind an open transaction: run it again when it has ended (replay, import, dlt, quarantine)
+          6    a part of what was asked for has been deleted; what is left was processed (replay, import)
           130  ended at once by Ctrl-C, 143 by SIGTERM. What runs for long ends in order at the first of them, and so at
                the second; serve with 0
           141  the reader of standard output has gone (| head)

@@ -3,7 +3,7 @@ import PackageDescription
 
 /// Modules of C libraries under plain names; `Tests/Outside/run` writes all but CSQLite.
 let plainNames = [
-    "CCurl", "CFaultyDisk", "CIconv", "COpenSSL", "CRDKafka", "CSQLite", "CSystem", "CUV", "CYAML", "CZlib",
+    "CCurl", "CExpat", "CFaultyDisk", "CIconv", "COpenSSL", "CRDKafka", "CSQLite", "CSystem", "CUV", "CYAML", "CZlib",
 ]
 
 let package = Package(
