@@ -504,7 +504,7 @@ def redrive_kills(stand, check):
 
 
 class Vendor(http.server.BaseHTTPRequestHandler):
-    """The polling interface, as far as docs/import.md uses it: rows behind a counter, at most 100 an answer."""
+    """The polling interface, as far as docs/reprocess.md uses it: rows behind a counter, at most 100 an answer."""
 
     replies = []
 
@@ -527,7 +527,7 @@ class Vendor(http.server.BaseHTTPRequestHandler):
 
 
 def pulling(stand, check):
-    """The loop of docs/import.md as printed, against a vendor of the test's own."""
+    """The loop of docs/reprocess.md as printed, against a vendor of the test's own."""
     area = Prefix(stand, "pulling")
     start = int(time.time()) - 12 * 3_600
     Vendor.replies = [{"replyid": 600_000_000 + n, "eventid": 1, "numfrom": f"2782{n:07d}", "receiveddata": f"Antwort & {n}",
@@ -545,7 +545,7 @@ def pulling(stand, check):
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Vendor)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
-        page = (ROOT / "docs/import.md").read_text()
+        page = (ROOT / "docs/reprocess.md").read_text()
         script = re.search(r"```sh\n(# Pull.*?)```", page, re.S).group(1)
         folder = area.folder / "pulled"
         folder.mkdir()
