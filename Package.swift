@@ -64,6 +64,8 @@ let package = Package(
     ],
     traits: [
         // Off by default: what only a trait uses is neither resolved nor fetched.
+        .trait(
+            name: "DistributedTracing", description: "Handlers run in spans of swift-distributed-tracing."),
         .trait(name: "ServiceLifecycle", description: "EventConsumer is a Service of swift-service-lifecycle."),
         .trait(name: "SwiftLog", description: "EventLog writes to a Logger of swift-log."),
         .trait(name: "SwiftMetrics", description: "EventMetrics counts in a MetricsFactory of swift-metrics, too."),
@@ -72,6 +74,7 @@ let package = Package(
         .package(url: "https://github.com/swift-server/swift-service-lifecycle.git", from: "2.6.0"),
         .package(url: "https://github.com/apple/swift-log.git", from: "1.5.0"),
         .package(url: "https://github.com/apple/swift-metrics.git", from: "2.7.0"),
+        .package(url: "https://github.com/apple/swift-distributed-tracing.git", from: "1.1.0"),
     ],
     targets: [
         // C libraries of the system, one module map each.
@@ -122,6 +125,9 @@ let package = Package(
                     condition: .when(traits: ["ServiceLifecycle"])),
                 .product(name: "Logging", package: "swift-log", condition: .when(traits: ["SwiftLog"])),
                 .product(name: "CoreMetrics", package: "swift-metrics", condition: .when(traits: ["SwiftMetrics"])),
+                .product(
+                    name: "Tracing", package: "swift-distributed-tracing",
+                    condition: .when(traits: ["DistributedTracing"])),
             ]),
         module("SMSPortalTesting", in: .library, uses: ["Kafka", "SMSPortalConsumer", "SMSPortalEvents", "Threads"]),
         module(

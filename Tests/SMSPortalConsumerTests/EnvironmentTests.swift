@@ -30,7 +30,9 @@ struct EnvironmentTests {
         #expect(configuration([:]).problems().contains { $0.contains("KAFKA_BOOTSTRAP_SERVERS") })
         let problems = configuration(["KAFKA_BOOTSTRAP_SERVERS": "k:1", "KAFKA_PROPERTIES_FILE": file.path]).problems()
         #expect(problems.contains { $0.contains("line 2: expected name=value") && !$0.contains("hush") }, "\(problems)")
-        let missing = configuration(["KAFKA_BOOTSTRAP_SERVERS": "k:1", "KAFKA_PROPERTIES_FILE": "/nonexistent"])
-        #expect(missing.problems().contains { $0.contains("/nonexistent") && $0.contains("No such file") })
+        let missing = configuration(["KAFKA_BOOTSTRAP_SERVERS": "k:1", "KAFKA_PROPERTIES_FILE": "/nonexistent/k"])
+        #expect(
+            missing.problems().contains { $0.contains("/nonexistent/k") && $0.contains("No such file") },
+            "\(missing.problems())")
     }
 }

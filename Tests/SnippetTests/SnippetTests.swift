@@ -7,7 +7,7 @@ import Testing
 /// SIGTERM. The process then exits with code 0, and what it has handled is committed.
 struct SnippetTests {
     private static let types = ["SMSBridgeSnippetMainFile", "SMSBridgeSnippetMainType"]
-    private static let parts = ["handlers", "signals", "failure", "idempotency", "loop"]
+    private static let parts = ["handlers", "signals", "failure", "idempotency", "loop", "middleware", "batches"]
     private static let examples = [
         "CallBacks", "CustomerRecords", "FollowUps", "OptOuts", "PositiveReplies", "CampaignStatistics",
     ].map { "SMSBridge\($0)" }

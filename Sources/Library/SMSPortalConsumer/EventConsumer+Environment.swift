@@ -30,9 +30,12 @@ extension EventConsumer.Configuration {
             bootstrapServers: value("KAFKA_BOOTSTRAP_SERVERS") ?? "", group: value("KAFKA_GROUP") ?? group)
         if let prefix = value("KAFKA_TOPIC_PREFIX") { configuration.topicPrefix = prefix }
         guard let path = value("KAFKA_PROPERTIES_FILE") else { return configuration }
-        guard let text = contents(of: path) else {
+        let text: String
+        switch contents(of: path) {
+        case .read(let contents): text = contents
+        case .failed(let error):
             configuration.environmentProblems.append(
-                "KAFKA_PROPERTIES_FILE: '\(path)' cannot be read: \(String(cString: strerror(errno)))")
+                "KAFKA_PROPERTIES_FILE: '\(path)' cannot be read: \(String(cString: strerror(error)))")
             return configuration
         }
         for (index, line) in text.split(omittingEmptySubsequences: false, whereSeparator: \.isNewline).enumerated() {
@@ -56,18 +59,24 @@ extension EventConsumer.Configuration {
         return text
     }
 
-    /// nil, and errno, when the file cannot be read.
-    private static func contents(of path: String) -> String? {
-        guard let file = fopen(path, "r") else { return nil }
+    private enum FileContents {
+        case read(String)
+        /// With the system's error number.
+        case failed(Int32)
+    }
+
+    private static func contents(of path: String) -> FileContents {
+        guard let file = fopen(path, "r") else { return .failed(errno) }
         defer { fclose(file) }
         var bytes: [UInt8] = []
         return withUnsafeTemporaryAllocation(byteCount: 4_096, alignment: 1) { buffer in
             while true {
                 let count = fread(buffer.baseAddress, 1, buffer.count, file)
-                guard count > 0 else { break }
-                bytes.append(contentsOf: buffer[..<count])
+                let error = errno
+                if count > 0 { bytes.append(contentsOf: buffer[..<count]) }
+                if ferror(file) != 0 { return .failed(error) }
+                if count == 0 { return .read(String(decoding: bytes, as: UTF8.self)) }
             }
-            return ferror(file) == 0 ? String(decoding: bytes, as: UTF8.self) : nil
         }
     }
 }

@@ -138,7 +138,8 @@ public final class EventConsumer: Sendable {
         withHandlers { $0.set(type, startAt, handler) }
     }
 
-    private func withHandlers(_ body: (inout EventHandlers) -> Void) -> Self {
+    @discardableResult
+    func withHandlers(_ body: (inout EventHandlers) -> Void) -> Self {
         let isTooLate = state.withLock { state in
             if !state.hasBegun { body(&state.handlers) }
             return state.hasBegun
@@ -197,7 +198,8 @@ public final class EventConsumer: Sendable {
         guard problems.isEmpty else { throw EventConsumerError(problems: problems) }
         let observers = PartitionObservers(assigned: begun.onAssigned, revoked: begun.onRevoked, lost: begun.onLost)
         let run = ConsumerRun(
-            configuration.reporting(to: monitor), handlers: begun.handlers, observers: observers, control: control,
+            configuration.reporting(to: monitor), handlers: begun.handlers.wrapped(), observers: observers,
+            control: control,
             monitor: monitor)
         monitor.update { $0.state = .starting }
         defer { monitor.ended() }
@@ -215,7 +217,8 @@ public final class EventConsumer: Sendable {
         if handlers.isEmpty { problems.append("no handler is registered") }
         guard problems.isEmpty else { throw EventConsumerError(problems: problems) }
         let run = ConsumerRun(
-            configuration, handlers: handlers, observers: PartitionObservers(), control: control, replay: task)
+            configuration, handlers: handlers.wrapped(), observers: PartitionObservers(), control: control, replay: task
+        )
         try await withTaskCancellationHandler {
             try await run.untilEnd()
         } onCancel: {

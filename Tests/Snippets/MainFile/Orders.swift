@@ -10,10 +10,14 @@ struct MalformedOrder: Error {}
 
 protocol Orders: Sendable {
     func markDelivered(_ reference: String) async throws
+    func markDelivered(_ references: [String]) async throws
 }
 
 struct PrintedOrders: Orders {
     func markDelivered(_ reference: String) async throws { print("delivered", reference) }
+    func markDelivered(_ references: [String]) async throws {
+        for reference in references { print("delivered", reference) }
+    }
 }
 
 func makeConsumer(_ configuration: EventConsumer.Configuration, _ orders: some Orders) -> EventConsumer {

@@ -63,6 +63,25 @@ if part == "replay" {
     print("handled again: \(result.handled)")
 }
 
+if part == "middleware" {
+    let consumer = makeConsumer(.fromEnvironment(group: "orders"), orders)
+    consumer.use { event, context, next in
+        let start = ContinuousClock.now
+        try await next()
+        context.log.info("handled", ["type": event.type.rawValue, "took": "\(ContinuousClock.now - start)"])
+    }
+    await consumer.runOrExit()
+}
+
+if part == "batches" {
+    let consumer = EventConsumer(configuration: .fromEnvironment(group: "orders"))
+        .onDeliveryStatuses(maxCount: 500, maxDelay: .milliseconds(50)) { batch in
+            let delivered = batch.filter { $0.event.state == .delivered }
+            try await orders.markDelivered(delivered.compactMap(\.event.reference))
+        }
+    await consumer.runOrExit()
+}
+
 if part == "decoding" {
     let callback = Callback(
         method: .post, route: .reply, contentType: "application/json",

@@ -16,14 +16,16 @@ let package = Package(
     dependencies: [
         .package(
             url: "https://git.example.com/smsbridge.git", branch: "main",
-            traits: ["ServiceLifecycle", "SwiftLog", "SwiftMetrics"]),
+            traits: ["DistributedTracing", "ServiceLifecycle", "SwiftLog", "SwiftMetrics"]),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle.git", from: "2.6.0"),
         .package(url: "https://github.com/apple/swift-log.git", from: "1.5.0"),
         .package(url: "https://github.com/apple/swift-metrics.git", from: "2.7.0"),
+        .package(url: "https://github.com/apple/swift-distributed-tracing.git", from: "1.1.0"),
     ],
     targets: [
         program("TraitLifecycle", .product(name: "ServiceLifecycle", package: "swift-service-lifecycle")),
         program("TraitLog", .product(name: "Logging", package: "swift-log")),
+        program("TraitTracing", .product(name: "Tracing", package: "swift-distributed-tracing")),
         program("TraitMetrics", .product(name: "CoreMetrics", package: "swift-metrics")),
     ]
 )

@@ -47,6 +47,35 @@ struct EventHandlers: Sendable {
         return named
     }
 
+    mutating func add(problem: String) { problems.append(problem) }
+
+    // MARK: Middleware
+
+    private var middleware: [EventMiddleware] = []
+
+    mutating func use(_ one: EventMiddleware) { middleware.append(one) }
+
+    /// The same handlers, with the middleware around each.
+    func wrapped() -> EventHandlers {
+        guard !middleware.isEmpty else { return self }
+        var wrapped = self
+        wrapped.middleware = []
+        wrapped.ofType = ofType.map { $0.map(wrap) }
+        wrapped.ofOptOut = ofOptOut.map(wrap)
+        return wrapped
+    }
+
+    private func wrap(_ entry: Entry) -> Entry {
+        var handler = entry.handler
+        for one in middleware.reversed() {
+            let inner = handler
+            handler = { event, context in
+                try await one.body(event, context) { try await inner(event, context) }
+            }
+        }
+        return Entry(handler: handler)
+    }
+
     var isEmpty: Bool { ofOptOut == nil && !ofType.contains { $0 != nil } }
 
     /// Who handles an event; nil when nobody does.
