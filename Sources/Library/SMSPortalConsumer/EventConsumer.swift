@@ -258,7 +258,7 @@ public struct EventPartition: Sendable, Hashable, CustomStringConvertible {
 }
 
 /// A reply or a message to a short code that is an opt-out phrase.
-public struct OptOut: Sendable, Hashable {
+public struct OptOut: Sendable, Hashable, CustomStringConvertible, CustomReflectable {
     /// What it came as: a reply or a message to a short code.
     public let event: Event
     /// What the subscriber wrote.
@@ -273,6 +273,12 @@ public struct OptOut: Sendable, Hashable {
         }
         self.event = event
     }
+
+    /// What identifies the event, and nothing of the subscriber.
+    public var description: String { "opt-out, \(event)" }
+
+    /// What ``description`` shows.
+    public var customMirror: Mirror { Mirror(self, children: ["event": event]) }
 
     /// The number of the subscriber; nil when the callback named none.
     public var msisdn: String? { event.msisdn }

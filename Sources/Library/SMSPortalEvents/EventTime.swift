@@ -1,7 +1,7 @@
 /// A moment, in whole milliseconds since 1970-01-01T00:00:00Z.
 ///
 /// It spans the years 0000 to 9999, which RFC 3339 can write; anything beyond becomes the nearest moment within.
-/// For Foundation: `Date(timeIntervalSince1970: Double(time.millisecondsSinceEpoch) / 1000)`.
+/// `SMSPortalConsumer` converts it to and from Foundation's `Date`.
 public struct EventTime: Sendable, Hashable, Comparable, CustomStringConvertible {
     /// Milliseconds since 1970-01-01T00:00:00Z, without leap seconds.
     public let millisecondsSinceEpoch: Int64

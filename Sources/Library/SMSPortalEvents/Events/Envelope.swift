@@ -212,11 +212,6 @@ extension EventPayload {
     public var topic: EventTopic { isTest ? .test : type.topic }
 }
 
-extension Envelope: CustomReflectable {
-    /// What is printed and dumped: the fields.
-    public var customMirror: Mirror { Mirror(reflecting: fields.values) }
-}
-
 extension Envelope {
     /// The digits of ``msisdn``, which are the key of the record; nil where it is no number.
     public var key: String? {
