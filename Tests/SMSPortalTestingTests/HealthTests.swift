@@ -24,12 +24,15 @@ struct HealthTests {
         #expect(consumer.health.httpStatus == 503 && consumer.health.reasons == ["the consumer is not-started"])
         try await bridge.publish((0..<5).map { .reply(.sample(msisdn: "2782123456\($0)")) })
         try await bridge.run(consumer) {
-            try await bridge.until("ready, with a lag") { consumer.health.isReady && consumer.health.lag == 5 }
+            try await bridge.until("ready, with a lag") {
+                let health = consumer.health
+                return health.isReady && health.lag == 5 && health.runningHandlers == 5 && health.bufferedEvents == 5
+            }
             let health = consumer.health
             #expect(health.isJoined && health.isKafkaReachable && health.waitingPartitions == 0)
             // The redrive topic is read, too.
             #expect(Set(health.partitions.map(\.topic)) == ["smsportal.reply", "health-redrive"])
-            #expect(health.partitions.count == 3 && health.runningHandlers == 5 && health.bufferedEvents == 5)
+            #expect(health.partitions.count == 3)
             #expect(health.pausedPartitions == 0 && health.blockedHandlers.isEmpty && health.httpStatus == 200)
             gate.open()
             try await bridge.until("no lag") { consumer.health.lag == 0 }
@@ -64,7 +67,6 @@ struct HealthTests {
         try await bridge.publish(.reply(.sample()))
         try await bridge.run(consumer) {
             try await bridge.until("ready") { consumer.health.isReady }
-            #expect(consumer.health.lastError == nil)
             try bridge.stopBroker()
             try await bridge.until("not ready") { !consumer.health.isReady }
             #expect(consumer.health.reasons == ["Kafka does not answer"])
@@ -88,8 +90,10 @@ struct HealthTests {
         try await bridge.publish(
             .reply(.sample(text: "fail \"quoted\"", msisdn: "27830000001")), .reply(.sample(msisdn: "27821234567")))
         try await bridge.run(consumer) {
+            let deadLettered = "event dead-lettered: Secret"
             try await bridge.until("everything to show") {
-                !consumer.health.blockedHandlers.isEmpty && consumer.health.lastError != nil
+                let health = consumer.health
+                return health.isReady && !health.blockedHandlers.isEmpty && health.lastError?.message == deadLettered
             }
             let json = consumer.health.json
             let object = try #require(try JSONSerialization.jsonObject(with: Data(json.utf8)) as? [String: Any])
@@ -98,7 +102,7 @@ struct HealthTests {
             #expect((object["blockedHandlers"] as? [[String: Any]])?.first?["topic"] as? String == "smsportal.reply")
             #expect((object["partitions"] as? [[String: Any]])?.count == 2)
             let last = try #require(object["lastError"] as? [String: Any])
-            #expect(last["message"] as? String == "event dead-lettered: Secret" && last["time"] is String)
+            #expect(last["message"] as? String == deadLettered && last["time"] is String)
             #expect(!json.contains("quoted") && !json.contains("2782") && !json.contains("\n"))
             gate.open()
         }
