@@ -7,7 +7,9 @@ import Testing
 /// SIGTERM. The process then exits with code 0, and what it has handled is committed.
 struct SnippetTests {
     private static let types = ["SMSBridgeSnippetMainFile", "SMSBridgeSnippetMainType"]
-    private static let parts = ["handlers", "signals", "failure", "idempotency", "loop", "middleware", "batches"]
+    private static let parts = [
+        "handlers", "signals", "failure", "idempotency", "loop", "middleware", "batches", "production",
+    ]
     private static let examples = [
         "CallBacks", "CustomerRecords", "FollowUps", "OptOuts", "PositiveReplies", "CampaignStatistics",
     ].map { "SMSBridge\($0)" }
@@ -66,6 +68,10 @@ struct SnippetTests {
                 words.reduce(0) { $0 + output.components(separatedBy: $1).count - 1 } >= count
             }
             try #require(isHandled, "\(program.output)")
+        }
+        if one.part == "production" {
+            let isReady = try await program.wait { $0.contains(#"200 {"ready":true"#) }
+            try #require(isReady, "\(program.output)")
         }
         program.send(SIGTERM)
         let code = try #require(try await program.untilExit(), "still running: \(program.output)")

@@ -10,12 +10,11 @@ internal import Synchronization
 /// ```swift
 /// @Test func aYesIsCalledBack() async throws {
 ///     let bridge = try await TestBridge()
-///     let desk = RecordedDesk()
-///     try await bridge.publish(
-///         .reply(.sample(text: "Yes please", msisdn: "27821234567")),
-///         .reply(.sample(text: "No thanks", msisdn: "27830123456")))
-///     try await bridge.run(makeConsumer(bridge.configuration(group: "call-backs"), desk: desk))
-///     #expect(await desk.called == ["27821234567"])
+///     let called = Mutex<[String]>([])
+///     try await bridge.publish(.reply(.sample(text: "Yes please", msisdn: "27821234567")), .reply(.sample(text: "No")))
+///     try await bridge.run(
+///         makeConsumer(bridge.configuration(group: "call-backs")) { msisdn in called.withLock { $0.append(msisdn) } })
+///     #expect(called.withLock { $0 } == ["27821234567"])
 /// }
 /// ```
 ///

@@ -82,6 +82,29 @@ if part == "batches" {
     await consumer.runOrExit()
 }
 
+if part == "production" {
+    var configuration = EventConsumer.Configuration.fromEnvironment(group: "orders")
+    configuration.failure.maxAttempts = 8
+    configuration.processedEvents = InMemoryProcessedEvents()
+    let consumer = EventConsumer(configuration: configuration)
+        .use(.logging)
+        .onDeliveryStatus { status, _ in
+            guard let reference = status.reference else { return }
+            try await orders.markDelivered(reference)
+        }
+        .onURLClick(startAt: .latest) { click, context in
+            context.log.info("clicked", ["type": click.type.rawValue])
+        }
+    let readiness = Task {
+        while !Task.isCancelled {
+            print(consumer.health.httpStatus, consumer.health.json)
+            try await Task.sleep(for: .seconds(1))
+        }
+    }
+    await consumer.runOrExit()
+    readiness.cancel()
+}
+
 if part == "decoding" {
     let callback = Callback(
         method: .post, route: .reply, contentType: "application/json",

@@ -1,13 +1,11 @@
 import SMSPortalConsumer
 
-protocol Desk: Sendable {
-    func callBack(_ msisdn: String) async throws
-}
-
-func makeConsumer(_ configuration: EventConsumer.Configuration, desk: some Desk) -> EventConsumer {
-    EventConsumer(configuration: configuration)
-        .onReply { reply, context in
-            guard reply.text.lowercased().hasPrefix("yes"), let msisdn = reply.msisdn else { return }
-            try await desk.callBack(msisdn)
-        }
+/// Calls back everyone who answers yes.
+func makeConsumer(
+    _ configuration: EventConsumer.Configuration, callBack: @escaping @Sendable (String) async throws -> Void
+) -> EventConsumer {
+    EventConsumer(configuration: configuration).onReply { reply, _ in
+        guard reply.text.lowercased().hasPrefix("yes"), let msisdn = reply.msisdn else { return }
+        try await callBack(msisdn)
+    }
 }

@@ -1,8 +1,4 @@
 import SMSPortalConsumer
 
-struct PrintingDesk: Desk {
-    func callBack(_ msisdn: String) async throws { print("call back …\(msisdn.suffix(3))") }
-}
-
-let consumer = makeConsumer(.fromEnvironment(group: "call-backs"), desk: PrintingDesk())
+let consumer = makeConsumer(.fromEnvironment(group: "call-backs")) { print("call back …\($0.suffix(3))") }
 await consumer.runOrExit()
