@@ -90,6 +90,8 @@ let package = Package(
         // The vendor's polling interface answers in XML; Foundation's parser would bring libxml2 and all of Foundation.
         system("CExpat", pkgConfig: "expat", apt: "libexpat1-dev", brew: "expat"),
         system("CSystem"),
+        // The one target in C: a constructor keeps the arguments of the process.
+        .target(name: unique("CArguments"), path: "Sources/System/CArguments"),
 
         module("Addresses", in: .system),
         module("Files", in: .system),
@@ -140,7 +142,8 @@ let package = Package(
         executable(
             "smsbridge", at: "Sources/Tools/smsbridge",
             uses: [
-                "Addresses", "CExpat", "CIconv", "CZlib", "Certificates", "EventLoop", "Files", "HTTPServer", "Ingress",
+                "Addresses", "CArguments", "CExpat", "CIconv", "CZlib", "Certificates", "EventLoop", "Files",
+                "HTTPServer", "Ingress",
                 "Kafka", "Operations",
                 "Publisher",
                 "Replaying", "Settings", "SMSPortalEvents", "SMSPortalSimulator", "Spool", "Telemetry", "Threads",

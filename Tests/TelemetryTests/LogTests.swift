@@ -304,7 +304,7 @@ private func systemRead(_ descriptor: Int32, _ bytes: UnsafeMutableRawPointer, _
     }
 
     @Test func aReaderWhoLeavesIsSurvived() throws {
-        ignoreSIGPIPE()
+        ignoreWriteSignals()
         let pipe = try TestPipe()
         let sink = LogSink(descriptor: pipe.writing, format: .text)
         close(pipe.writing)
@@ -366,7 +366,7 @@ private func systemRead(_ descriptor: Int32, _ bytes: UnsafeMutableRawPointer, _
 
     @Test func aProcessWithoutStandardErrorSurvives() async {
         await #expect(processExitsWith: .exitCode(7)) {
-            ignoreSIGPIPE()
+            ignoreWriteSignals()
             close(2)
             openStandardDescriptors()
             let sink = LogSink()

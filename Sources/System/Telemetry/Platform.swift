@@ -6,9 +6,13 @@ internal import Musl
 internal import Darwin
 #endif
 
-/// Lets a write to a closed pipe or socket fail with EPIPE instead of ending the process. Call it first in `main`.
-package func ignoreSIGPIPE() {
-    signal(SIGPIPE, SIG_IGN)
+/// Lets a write to a closed pipe or socket fail with EPIPE, and one beyond the limit of a file's size (`ulimit -f`) with EFBIG,
+/// instead of ending the process. Call it first in `main`.
+package func ignoreWriteSignals() { ignoreSignals([SIGPIPE, SIGXFSZ]) }
+
+/// Ignores signals whose own effect is to end the process.
+package func ignoreSignals(_ signals: [Int32]) {
+    for number in signals { signal(number, SIG_IGN) }
 }
 
 /// Lets this thread receive signals that its parent may have blocked: a mask is inherited, and a process that was started

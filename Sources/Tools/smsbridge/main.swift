@@ -1,3 +1,4 @@
+import CSMSBridgeArguments
 import FoundationEssentials
 import SMSBridgeSettings
 import SMSBridgeTelemetry
@@ -8,7 +9,7 @@ import Glibc
 import Darwin
 #endif
 
-ignoreSIGPIPE()
+ignoreWriteSignals()
 openStandardDescriptors()
 unblockSignals([SIGTERM, SIGINT])
 
@@ -21,7 +22,13 @@ let tool = CommandLineTool(
         QuarantineCommand.command, SpoolCommands.command, TemplatesCommand.command,
     ], topics: HelpTopics.all)
 
-switch tool.parse(Array(CommandLine.arguments.dropFirst()), environment: ProcessInfo.processInfo.environment) {
+/// The arguments, the program's name first. The Swift runtime reads them from /proc, which a chroot may lack.
+var arguments = CommandLine.arguments
+if arguments.isEmpty {
+    arguments = (0..<csmsbridge_argument_count()).compactMap { csmsbridge_argument($0).map { String(cString: $0) } }
+}
+
+switch tool.parse(Array(arguments.dropFirst()), environment: ProcessInfo.processInfo.environment) {
 case .print(let text):
     Output.text(text)
 case .fail(let text, let exitCode):

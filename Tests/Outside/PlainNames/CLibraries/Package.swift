@@ -3,7 +3,9 @@ import PackageDescription
 
 /// Modules of C libraries under plain names; `Tests/Outside/run` writes all but CSQLite.
 let plainNames = [
-    "CCurl", "CExpat", "CFaultyDisk", "CIconv", "COpenSSL", "CRDKafka", "CSQLite", "CSystem", "CUV", "CYAML", "CZlib",
+    "CArguments", "CCurl", "CExpat", "CFaultyDisk", "CIconv", "COpenSSL", "CRDKafka", "CSQLite", "CSystem", "CUV",
+    "CYAML",
+    "CZlib",
 ]
 
 let package = Package(
