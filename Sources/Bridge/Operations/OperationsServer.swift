@@ -1,5 +1,5 @@
 internal import SMSBridgeEventLoop
-internal import SMSBridgeHTTPServer
+package import SMSBridgeHTTPServer
 package import SMSBridgeTelemetry
 internal import SMSBridgeThreads
 internal import Synchronization
@@ -44,6 +44,7 @@ package final class OperationsServer: Sendable {
         var mailbox: Mailbox<Bool>
         var thread: NamedThread
         var port: UInt16
+        var skippedAddresses: [SkippedAddress]
     }
 
     private let configuration: OperationsConfiguration
@@ -84,6 +85,9 @@ package final class OperationsServer: Sendable {
         return try result.get()
     }
 
+    /// Addresses of the configured name that are not listened on; none unless it serves.
+    package var skippedAddresses: [SkippedAddress] { running.withLock { $0?.skippedAddresses ?? [] } }
+
     /// Stops serving and waits for the thread to end. Harmless when repeated.
     package func stop() {
         let stopped = running.withLock { running in
@@ -122,7 +126,9 @@ package final class OperationsServer: Sendable {
         var byte: UInt8 = 0
         while read(reading, &byte, 1) < 0, errno == EINTR {}
         switch outcome.value.withLock({ $0 }) {
-        case .success(let (mailbox, port))?: return Running(mailbox: mailbox, thread: thread, port: port)
+        case .success(let started)?:
+            return Running(
+                mailbox: started.mailbox, thread: thread, port: started.port, skippedAddresses: started.skipped)
         case .failure(let error)?:
             thread.join()
             throw error
@@ -132,7 +138,9 @@ package final class OperationsServer: Sendable {
         }
     }
 
-    private typealias Started = Result<(mailbox: Mailbox<Bool>, port: UInt16), OperationsError>
+    private typealias Started = Result<
+        (mailbox: Mailbox<Bool>, port: UInt16, skipped: [SkippedAddress]), OperationsError
+    >
 
     private final class Outcome: Sendable {
         let value = Mutex<Started?>(nil)
@@ -175,7 +183,7 @@ package final class OperationsServer: Sendable {
                 loop.destroy()
                 return tell(.failure(OperationsError(description: "\(error)")))
             }
-            tell(.success((mailbox, port)))
+            tell(.success((mailbox, port, server.skippedAddresses)))
             loop.run()
             mailbox.close()
         } catch {

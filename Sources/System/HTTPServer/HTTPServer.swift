@@ -87,6 +87,8 @@ package final class HTTPServer {
     package var openHandshakes: Int { handshakeCount }
     /// Connections that are open, those that are being closed orderly included.
     package var openConnections: Int { openCount }
+    /// Addresses of the configured name that are not listened on.
+    package private(set) var skippedAddresses: [SkippedAddress] = []
     /// Whether connections are still accepted.
     package var isListening: Bool { !listeners.isEmpty }
     /// Requests that the handler has not answered.
@@ -123,7 +125,7 @@ package final class HTTPServer {
         guard listeners.isEmpty, !isClosed else {
             throw HTTPServerError(operation: "listen", reason: "already listening, or closed")
         }
-        let opened = try Listener.listen(
+        let (opened, skipped) = try Listener.listen(
             host: configuration.host, port: configuration.port, backlog: configuration.backlog)
         do throws(EventLoopError) {
             ringTimer = try loop.pausedTimer { [unowned self] in ringTimerFired() }
@@ -140,7 +142,18 @@ package final class HTTPServer {
             throw HTTPServerError(operation: error.operation, reason: "\(error)")
         }
         listeners = opened
+        skippedAddresses = skipped
         return opened.first?.port ?? 0
+    }
+
+    /// Listens as `listen()` would, and ends it at once.
+    ///
+    /// - Returns: the addresses of the name that were skipped.
+    /// - Throws: what `listen()` would.
+    package static func tryListening(host: String, port: UInt16) throws(HTTPServerError) -> [SkippedAddress] {
+        let (listeners, skipped) = try Listener.listen(host: host, port: port, backlog: 1)
+        for listener in listeners { listener.close() }
+        return skipped
     }
 
     /// From now on every answer is the last of its connection, and says so. New connections are taken and served all the

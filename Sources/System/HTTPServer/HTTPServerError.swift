@@ -4,10 +4,13 @@ package struct HTTPServerError: Error, Sendable, CustomStringConvertible {
     package let operation: String
     /// The system's reason.
     package let reason: String
+    /// The system's error number; nil where there is none.
+    package let code: Int32?
 
-    package init(operation: String, reason: String) {
+    package init(operation: String, reason: String, code: Int32? = nil) {
         self.operation = operation
         self.reason = reason
+        self.code = code
     }
 
     package var description: String { "\(operation): \(reason)" }

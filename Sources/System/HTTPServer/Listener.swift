@@ -8,6 +8,14 @@ internal import Glibc
 internal import Darwin
 #endif
 
+/// An address of a name that is not listened on, because this machine does not have it.
+package struct SkippedAddress: Sendable, Equatable {
+    /// In numbers.
+    package let address: String
+    /// The system's reason.
+    package let reason: String
+}
+
 /// A socket that accepts connections.
 final class Listener {
     let descriptor: Int32
@@ -29,8 +37,14 @@ final class Listener {
         self.port = port
     }
 
-    /// Listens on every address that `host` means, all with one port.
-    static func listen(host: String, port: UInt16, backlog: Int32) throws(HTTPServerError) -> [Listener] {
+    /// Listens on every address of `host`, all with one port. Of a name, addresses that this machine does not have are
+    /// skipped if there is another.
+    ///
+    /// - Returns: the listeners, and the addresses that were skipped.
+    /// - Throws: when no address is left, or listening on one of them fails for another reason, such as a port that is taken.
+    static func listen(
+        host: String, port: UInt16, backlog: Int32
+    ) throws(HTTPServerError) -> (listeners: [Listener], skipped: [SkippedAddress]) {
         var hints = addrinfo()
         hints.ai_flags = AI_PASSIVE
         hints.ai_family = AF_UNSPEC
@@ -46,29 +60,49 @@ final class Listener {
         }
         defer { freeaddrinfo(found) }
         var listeners: [Listener] = []
+        var skipped: [SkippedAddress] = []
+        var seen: Set<String> = []
+        var lastFailure: HTTPServerError?
         var next: UnsafeMutablePointer<addrinfo>? = found
         // With IPv4 addresses beside it, an IPv6 socket must not take theirs.
         let isAlone = found.pointee.ai_next == nil
         while let info = next?.pointee {
             next = info.ai_next
+            let address = text(of: info) ?? host
+            // A name that the hosts file has twice.
+            guard seen.insert(address).inserted else { continue }
             do throws(HTTPServerError) {
                 let chosen = listeners.first?.port ?? port
                 listeners.append(
-                    try listen(on: info, host: host, port: chosen, backlog: backlog, takesIPv4: isAlone))
+                    try listen(on: info, address: address, port: chosen, backlog: backlog, takesIPv4: isAlone))
             } catch {
-                for listener in listeners { listener.close() }
-                throw error
+                guard let code = error.code, [EADDRNOTAVAIL, EAFNOSUPPORT, EPROTONOSUPPORT].contains(code) else {
+                    for listener in listeners { listener.close() }
+                    throw error
+                }
+                skipped.append(SkippedAddress(address: address, reason: error.reason))
+                lastFailure = error
             }
         }
-        return listeners
+        if listeners.isEmpty, let lastFailure { throw lastFailure }
+        return (listeners, skipped)
+    }
+
+    /// The address in numbers.
+    private static func text(of info: addrinfo) -> String? {
+        var text = [CChar](repeating: 0, count: Int(NI_MAXHOST))
+        guard getnameinfo(info.ai_addr, info.ai_addrlen, &text, socklen_t(text.count), nil, 0, NI_NUMERICHOST) == 0
+        else { return nil }
+        return String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }
 
     private static func listen(
-        on info: addrinfo, host: String, port: UInt16, backlog: Int32, takesIPv4: Bool
+        on info: addrinfo, address text: String, port: UInt16, backlog: Int32, takesIPv4: Bool
     ) throws(HTTPServerError) -> Listener {
-        let operation = "listen on \(info.ai_family == AF_INET6 ? "[\(host)]" : host):\(port)"
+        let operation = "listen on \(info.ai_family == AF_INET6 ? "[\(text)]" : text):\(port)"
         func failure() -> HTTPServerError {
-            HTTPServerError(operation: operation, reason: String(cString: strerror(errno)))
+            let code = errno
+            return HTTPServerError(operation: operation, reason: String(cString: strerror(code)), code: code)
         }
         var storage = sockaddr_storage()
         guard let address = info.ai_addr, Int(info.ai_addrlen) <= MemoryLayout<sockaddr_storage>.size else {

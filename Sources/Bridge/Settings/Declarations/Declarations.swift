@@ -23,7 +23,7 @@ extension Declaration {
     private static let http: [Declaration] = [
         .single(
             "http.host", \.http.host, .address, also: ["http.address", "http.listen", "http.bind"],
-            "Listen address. `0.0.0.0` is every IPv4 address, `::` every address. A name is resolved once, at start, and all its addresses are used."
+            "Listen address. `0.0.0.0` is every IPv4 address, `::` every address. A name is resolved once, at start, and all its addresses are used; those that the machine lacks are skipped with a warning."
         ),
         .single("http.port", \.http.port, .port, also: ["port"], "Port of the public side."),
         .single(

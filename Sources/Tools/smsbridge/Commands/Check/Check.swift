@@ -1,5 +1,6 @@
 import SMSBridgeCertificates
 import SMSBridgeFiles
+import SMSBridgeHTTPServer
 import SMSBridgeKafka
 import SMSBridgePublisher
 import SMSBridgeSettings
@@ -96,15 +97,22 @@ struct Check {
             ("http.port", settings.http.host, settings.http.port),
             ("admin.port", settings.admin.host, settings.admin.port),
         ] where port != 0 {
-            switch Port.trouble(host, port) {
-            case nil: continue
-            case EADDRINUSE?:
-                tell(
-                    .warning, "ports", "\(key): \(host):\(port) is taken: by a bridge that runs, or by another program")
-            case let code?:
-                tell(
-                    .failed, "ports",
-                    "\(key): \(host):\(port) cannot be listened on: \(String(cString: strerror(code)))")
+            do throws(HTTPServerError) {
+                for skipped in try HTTPServer.tryListening(host: host, port: port) {
+                    let name = key.replacing(".port", with: ".host")
+                    tell(
+                        .warning, "ports",
+                        "\(name): \(skipped.address) (\(host)) is skipped, this machine does not have it: \(skipped.reason)"
+                    )
+                }
+            } catch {
+                if error.code == EADDRINUSE {
+                    tell(
+                        .warning, "ports",
+                        "\(key): \(host):\(port) is taken: by a bridge that runs, or by another program")
+                } else {
+                    tell(.failed, "ports", "\(key): cannot \(error)")
+                }
             }
         }
     }
