@@ -49,7 +49,7 @@ import Testing
         #expect(try served.bridge.wait { try served.status(Self.old) == "401" }, "\(served.bridge.logged)")
         #expect(try served.status(Self.new) == "200")
         #expect(try served.bridge.wait { try served.metric("smsbridge_secret_reloads_total") == "2" })
-        #expect(served.bridge.logged.contains("secrets have changed and are in force"))
+        #expect(served.bridge.logged.contains("secrets reloaded"))
         #expect(!served.bridge.logged.contains("0123456789"), "no secret is logged")
     }
 
@@ -65,7 +65,7 @@ import Testing
             try served.bridge.wait { try served.bridge.admin("/readyz").contains("\"SmsbridgeSecretsNotTaken\":") },
             "\(served.bridge.logged)")
         let ready = try served.bridge.admin("/readyz")
-        #expect(ready.hasPrefix("HTTP/1.1 200") && ready.contains("those read before are in force"))
+        #expect(ready.hasPrefix("HTTP/1.1 200") && ready.contains("keeping the current secrets"))
         #expect(try served.metric("smsbridge_secret_files_unusable") == "1")
         #expect(
             try served.status(Self.old) == "200" && served.status("one-0123456789") == "401"
@@ -75,6 +75,47 @@ import Testing
         #expect(try served.metric("smsbridge_secret_files_unusable") == "0")
         #expect(try !served.bridge.admin("/readyz").contains("\"SmsbridgeSecretsNotTaken\":"))
         #expect(!served.bridge.logged.contains("0123456789"), "no secret is logged")
+    }
+
+    /// A file that never ends, or gives nothing, is reported as well, and the bridge does not wait for it.
+    @Test(arguments: ["directory", "FIFO", "device", "socket"]) func whatIsNoFileKeepsWhatWasThere(kind: String) throws
+    {
+        let served = try Served(["--shutdown-delay", "0s", "--shutdown-deadline", "5s"])
+        let path = served.folder.path + "/secrets"
+        try FileManager.default.removeItem(atPath: path)
+        var held: Int32 = -1
+        defer { if held >= 0 { close(held) } }
+        switch kind {
+        case "directory": #expect(mkdir(path, 0o700) == 0)
+        case "FIFO":
+            #expect(mkfifo(path, 0o600) == 0)
+            // Its other end is open and gives nothing.
+            held = open(path, O_RDWR)
+        case "device": try FileManager.default.createSymbolicLink(atPath: path, withDestinationPath: "/dev/zero")
+        default:
+            held = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
+            var address = sockaddr_un()
+            address.sun_family = sa_family_t(AF_UNIX)
+            withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
+            let bound = withUnsafePointer(to: &address) {
+                $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                    bind(held, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
+                }
+            }
+            #expect(bound == 0)
+        }
+        #expect(
+            try served.bridge.wait {
+                try served.bridge.admin("/readyz").contains("cannot read \(path): it is a \(kind), not a file")
+            }, "\(served.bridge.logged)")
+        #expect(try served.metric("smsbridge_secret_files_unusable") == "1")
+        #expect(try served.status(Self.old) == "200" && served.status(Self.new) == "401")
+        unlink(path)
+        rmdir(path)
+        try served.write(Self.new)
+        #expect(try served.bridge.wait { try served.status(Self.new) == "200" }, "\(served.bridge.logged)")
+        served.bridge.terminate()
+        #expect(served.bridge.exitCode(within: 60) == 0, "\(served.bridge.logged)")
     }
 
     @Test func logModeLetsInAndIsLoud() throws {

@@ -48,11 +48,28 @@ import Testing
     }
 
     @Test func aFileThatCannotBeReadIsNamed() throws {
-        let missing = files(["ssl.ca.location": "/nowhere/ca.pem"]).unreadable
+        let missing = files(["ssl.ca.location": "/nowhere/ca.pem"]).unreadable.first
         #expect(missing?.property == "ssl.ca.location")
         #expect(missing?.path == "/nowhere/ca.pem")
         #expect(missing?.reason == "No such file or directory")
-        #expect(files([:]).unreadable == nil)
+        #expect(files([:]).unreadable.isEmpty)
+    }
+
+    /// librdkafka opens each file when a client is made, and would wait for the other end of a FIFO.
+    @Test func whatIsNoFileIsNamed() throws {
+        let folder = try folder()
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let fifo = folder.appendingPathComponent("fifo").path
+        #expect(mkfifo(fifo, 0o600) == 0)
+        let unreadable = files([
+            "ssl.ca.location": folder.path, "ssl.certificate.location": folder.path, "ssl.key.location": fifo,
+            "ssl.crl.location": "/dev/zero",
+        ]).unreadable
+        #expect(
+            unreadable.map { "\($0.property): \($0.reason)" } == [
+                "ssl.certificate.location: it is a directory, not a file",
+                "ssl.crl.location: it is a device, not a file", "ssl.key.location: it is a FIFO, not a file",
+            ])
     }
 
     @Test func changedFilesAreReadOnceTheyHaveSettledAndUntilTheyAreUsed() throws {

@@ -22,18 +22,27 @@ final class ServedBridge: Sendable {
     ///   - limit: what `ulimit` is given, such as `-n 64`.
     ///   - environment: all that is in it.
     ///   - adminPort: of one that is not waited for, as it will not serve.
+    ///   - host: of both ports.
+    ///   - mounts: a shell's commands in a mount namespace of its own: see `MountNamespace`.
     init(
         _ arguments: [String], limit: String? = nil, environment: [String: String] = ["SMSBRIDGE_AUTH_NONE": "true"],
-        notServingBut adminPort: UInt16? = nil
+        notServingBut adminPort: UInt16? = nil, httpPort: UInt16 = 0, host: String = "127.0.0.1",
+        mounts: String? = nil
     ) throws {
         process = Process()
         let program = URL(fileURLWithPath: ProcessInfo.processInfo.arguments[0]).resolvingSymlinksInPath()
             .deletingLastPathComponent().appendingPathComponent("smsbridge").path
-        let ports = ["--http-port", "0", "--admin-port", "\(adminPort ?? 0)"]
-        let all = ["serve", "--http-host", "127.0.0.1"] + ports + arguments
+        let ports = ["--http-port", "\(httpPort)", "--admin-port", "\(adminPort ?? 0)"]
+        let all = ["serve", "--http-host", host, "--admin-host", host] + ports + arguments
         process.executableURL = URL(fileURLWithPath: "/bin/sh")
         let limiting = limit.map { "ulimit \($0) && " } ?? ""
-        process.arguments = ["-c", limiting + "exec \"$0\" \"$@\"", program] + all
+        let start = limiting + "exec \"$0\" \"$@\""
+        process.arguments =
+            if let mounts {
+                ["-c", "exec \(MountNamespace.command) sh -c '\(mounts) && \(start)' \"$0\" \"$@\"", program] + all
+            } else {
+                ["-c", start, program] + all
+            }
         process.environment = environment
         process.standardInput = FileHandle.nullDevice
         process.standardOutput = FileHandle.nullDevice
@@ -191,6 +200,20 @@ final class ServedBridge: Sendable {
             }
         }
     }
+}
+
+/// Mounts of a test's own, where the system grants them.
+enum MountNamespace {
+    static let command = "unshare --mount --map-root-user"
+
+    static let isGranted: Bool = {
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: "/bin/sh")
+        process.arguments = ["-c", "\(command) sh -c 'mount -t tmpfs none /mnt' 2>/dev/null"]
+        guard (try? process.run()) != nil else { return false }
+        process.waitUntilExit()
+        return process.terminationStatus == 0
+    }()
 }
 
 /// A folder that goes with the test.

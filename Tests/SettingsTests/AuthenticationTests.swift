@@ -190,9 +190,12 @@ import Testing
         let contents = files.mapValues { Array($0.utf8) }
         do throws(SettingsFailure) {
             return .success(
-                try settings.withSecretsReadAgain { path in
-                    contents[path].map { .success($0) } ?? .failure(FileFailure(reason: "No such file or directory"))
-                })
+                try SecretFiles(settings).read(
+                    into: settings,
+                    readFile: { path in
+                        contents[path].map { .success($0) }
+                            ?? .failure(FileFailure(reason: "No such file or directory"))
+                    }))
         } catch {
             return .failure(error)
         }
@@ -204,7 +207,7 @@ import Testing
             auth: {header: {secretsFile: /a}, path: {secrets: [path-secret-0123456789]}, signature: {secretsFile: /b, header: S, timestampHeader: T, baseUrl: 'https://a.b'}}
             """
         let settings = try Given(yaml: yaml, files: Self.files, needs: .serve).load().get().settings
-        #expect(settings.hasSecretFiles)
+        #expect(!SecretFiles(settings).isEmpty)
         #expect(try Self.again(settings, Self.files).get() == settings)
         var files = Self.files
         files["/a"] = "changed-0123456789\nsecret-of-a-0123456789\n"
@@ -216,8 +219,10 @@ import Testing
         expected.auth.header.secrets = read.auth.header.secrets
         expected.kafka.properties[name: "sasl.password"] = Secret("new password")
         #expect(read == expected)
-        // The key of a certificate is used at the next start only, and is not asked for before.
-        files["/b"] = "secret-of-b-0123456789"
+        // The file of a signature's secret, and of the password of a certificate's key.
+        files["/b"] = "changed-b-0123456789"
+        expected.auth.signature.secrets = [Secret("changed-b-0123456789")]
+        expected.kafka.properties[name: "ssl.key.password"] = Secret("changed-b-0123456789")
         #expect(try Self.again(settings, files).get() == expected)
     }
 
@@ -246,15 +251,15 @@ import Testing
     @Test func aPipeIsNotReadAgain() {
         var settings = BridgeSettings()
         settings.auth.header.secretsFile = "/dev/null"
-        #expect(!settings.hasSecretFiles)
+        #expect(SecretFiles(settings).isEmpty)
         settings.auth.header.secretsFile = #filePath
-        #expect(settings.hasSecretFiles)
+        #expect(!SecretFiles(settings).isEmpty)
     }
 
     @Test func whoHasNoFilesReadsNone() throws {
-        #expect(!BridgeSettings().hasSecretFiles)
+        #expect(SecretFiles(BridgeSettings()).isEmpty)
         let settings = try Self.auth("header: {secrets: [header-secret-0123456789]}").load().get().settings
-        #expect(!settings.hasSecretFiles)
+        #expect(SecretFiles(settings).isEmpty)
         #expect(try Self.again(settings, [:]).get() == settings)
     }
 }

@@ -162,7 +162,7 @@ import Testing
             if case .failure(let failure) = readWholeFile(path) { failure.reason } else { nil }
         }
         #expect(reason("/no/such/file") == "No such file or directory")
-        #expect(reason("/tmp") == "Is a directory")
+        #expect(reason("/tmp") == "it is a directory, not a file")
         #expect(reason("/dev/zero") == "it has more than 1 MiB")
         #expect(try readWholeFile("/dev/null").get().isEmpty)
         #expect(try readWholeFile(#filePath).get().starts(with: "import".utf8))

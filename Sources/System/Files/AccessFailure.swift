@@ -1,9 +1,9 @@
 #if canImport(Glibc)
-internal import Glibc
+package import Glibc
 #elseif canImport(Musl)
-internal import Musl
+package import Musl
 #else
-internal import Darwin
+package import Darwin
 #endif
 
 /// The system's reason why a file or folder could not be used.
@@ -28,4 +28,21 @@ package func accessFailure(_ path: String, _ code: Int32) -> String {
     let subject = nearest == path ? "owner" : "owner of \(nearest)"
     let mode = String(status.st_mode & 0o7777, radix: 8)
     return "\(reason) (\(process); \(subject) is uid \(status.st_uid), gid \(status.st_gid), mode \(mode))"
+}
+
+/// What a path that exists is instead of a regular file; nil for a regular file, and where nothing can be looked at.
+package func notRegular(_ path: String) -> String? {
+    var status = stat()
+    return stat(path, &status) == 0 ? notRegular(status) : nil
+}
+
+/// What a file is instead of a regular file; nil for a regular file.
+package func notRegular(_ status: stat) -> String? {
+    switch status.st_mode & S_IFMT {
+    case S_IFREG: nil
+    case S_IFDIR: "it is a directory, not a file"
+    case S_IFIFO: "it is a FIFO, not a file"
+    case S_IFSOCK: "it is a socket, not a file"
+    default: "it is a device, not a file"
+    }
 }

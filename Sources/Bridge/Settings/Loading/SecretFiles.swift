@@ -1,43 +1,40 @@
-extension BridgeSettings {
-    /// The properties of librdkafka that a client takes while it is at work.
-    private static let changeableProperties = ["sasl.password", "sasl.username"]
+/// The files that hold secrets, for reading them again: those of callers, and the values of Kafka's properties.
+///
+/// Which files these are is decided when it is made: a pipe there gave its secret at the start and is not read again. A file
+/// that becomes something else later is an error.
+package struct SecretFiles: Sendable {
+    private let singleFiles: [String: String]
+    private let accountFiles: [String: [String: String]]
+    private let propertyFiles: [String: String]
 
-    /// Whether there are files that `withSecretsReadAgain` reads.
-    package var hasSecretFiles: Bool {
-        !singleFiles.isEmpty || !accountFiles.isEmpty || !propertyFiles.isEmpty
-    }
-
-    /// The files of each kind of secret, by its key. A pipe is read at the start only.
-    private var singleFiles: [String: String] {
-        [
+    package init(_ settings: BridgeSettings) {
+        let auth = settings.auth
+        singleFiles = [
             "auth.header": auth.header.secretsFile, "auth.path": auth.path.secretsFile,
             "auth.query": auth.query.secretsFile, "auth.signature": auth.signature.secretsFile,
         ].compactMapValues { $0 }.filter { !isStream($0.value) }
-    }
-
-    private var accountFiles: [String: [String: String]] {
-        [
+        accountFiles = [
             "auth.header": auth.header.accounts, "auth.path": auth.path.accounts, "auth.query": auth.query.accounts,
             "auth.signature": auth.signature.accounts,
         ].filter { !$0.value.isEmpty && !$0.value.values.contains(where: isStream) }
+        propertyFiles = settings.kafka.propertyFiles.filter { !isStream($0.value) }
     }
 
-    private var propertyFiles: [String: String] {
-        kafka.propertyFiles.filter { Self.changeableProperties.contains($0.key) && !isStream($0.value) }
-    }
+    package var isEmpty: Bool { singleFiles.isEmpty && accountFiles.isEmpty && propertyFiles.isEmpty }
 
-    /// These settings, with the secrets that files hold read again: those of callers, and Kafka's user name and password.
+    /// Reads the files again. Never waits for a file that gives nothing.
     ///
+    /// - Returns: the settings with the secrets that the files hold now.
     /// - Throws: everything that is wrong with them; no part of them is to be used then. No text holds a secret.
-    package func withSecretsReadAgain() throws(SettingsFailure) -> BridgeSettings {
-        try withSecretsReadAgain(readFile: readWholeFile)
+    package func read(into settings: BridgeSettings) throws(SettingsFailure) -> BridgeSettings {
+        try read(into: settings, readFile: readRegularFile)
     }
 
-    func withSecretsReadAgain(
-        readFile: @escaping @Sendable (String) -> Result<[UInt8], FileFailure>
+    func read(
+        into settings: BridgeSettings, readFile: @escaping @Sendable (String) -> Result<[UInt8], FileFailure>
     ) throws(SettingsFailure) -> BridgeSettings {
         var loader = SettingsLoader(environment: [:], flags: [], needs: [])
-        loader.draft.settings = self
+        loader.draft.settings = settings
         loader.draft.readFile = readFile
         func located(_ text: String) -> Located { Located(text: text, place: .standard) }
         func map(_ files: [String: String]) -> SettingInput {

@@ -42,6 +42,7 @@ final class Bridge {
     private let logger: Logger
     private let registry: MetricRegistry
     private let preparesTopics: Bool
+    private let reloadsOnHangup: Bool
     private let notifier: ServiceNotifier?
 
     // Made by `run`, in the order of the path, on the loop's thread.
@@ -52,13 +53,16 @@ final class Bridge {
     private let readiness = ServiceReadiness()
     private var monitor: KafkaMonitor?
     private var topics: BackgroundTask?
-    private var secrets: BackgroundTask?
+    private var secrets: SecretWatch?
+    private var secretChanges: Mailbox<SecretChange>?
     private var certificates: CertificateWatch?
     private var kafkaCertificates: KafkaCertificateWatch?
     /// What the clients of Kafka were last made from, with the credentials that they use now.
     private var kafkaClient: ClientConfiguration
     private var operations: OperationsServer?
     private var isListening = false
+    /// Whether a reload was requested before the files were watched.
+    private var isReloadPending = false
     private var shutdown = Shutdown.serving
     /// When the process is to have ended; nil before anyone has asked for its end.
     private var endsBy: ContinuousClock.Instant?
@@ -66,6 +70,14 @@ final class Bridge {
     /// Whether threads of librdkafka's were still at work when `run` returned or threw: the process is then to end without
     /// its exit handlers, which take away what those threads use.
     private(set) var leavesThreads = false
+
+    /// What the thread that watches the files of secrets tells, in order.
+    private enum SecretChange: Sendable {
+        /// The settings with the secrets that are to be used.
+        case settings(BridgeSettings)
+        /// A requested reload has read the secrets.
+        case reloaded(ReloadResult, Reload)
+    }
 
     private enum Shutdown {
         case serving
@@ -79,15 +91,17 @@ final class Bridge {
 
     /// - Parameter preparesTopics: whether the topics are looked at, and made, before the bridge serves; a mock cluster
     ///   can do neither.
+    /// - Parameter reloadsOnHangup: whether SIGHUP reloads files, as in a service; else it has its own effect.
     /// - Parameter notifier: tells the service manager how the bridge is.
     init(
         _ settings: BridgeSettings, logger: Logger, registry: MetricRegistry, preparesTopics: Bool = true,
-        notifier: ServiceNotifier? = nil
+        reloadsOnHangup: Bool = false, notifier: ServiceNotifier? = nil
     ) {
         self.settings = settings
         self.logger = logger
         self.registry = registry
         self.preparesTopics = preparesTopics
+        self.reloadsOnHangup = reloadsOnHangup
         self.notifier = notifier
         kafkaClient = settings.kafkaClient
     }
@@ -143,16 +157,20 @@ final class Bridge {
             configuration: operationsConfiguration, registry: registry, readiness: readiness, heartbeat: heartbeat)
         let adminPort = try operations.start()
         self.operations = operations
+        warn(of: operations.skippedAddresses, setting: "admin.host")
 
         let signals = try loop.makeMailbox(of: Void.self) { [unowned self] _ in stopRequested() }
         for signal in [SIGTERM, SIGINT] { _ = try loop.onSignal(signal) { [unowned self] in stopRequested() } }
+        if reloadsOnHangup { _ = try loop.onSignal(SIGHUP) { [unowned self] in reload() } }
 
         guard try openSpool() else { return }
         if let topicWatch { topics = try watchTopics(topicWatch, after: said) }
         try watchKafkaCertificates(topicWatch)
         try watchSecrets(topicWatch)
         let port = try server.listen()
+        warn(of: server.skippedAddresses, setting: "http.host")
         isListening = true
+        if isReloadPending { reload() }
         let httpMetrics = HTTPMetrics(registry)
         let repeats = RepeatGuard(interval: .seconds(10))
         let clock = ClockWatch(registry, logger: logger)
@@ -189,6 +207,14 @@ final class Bridge {
         notifier.ready()
         let interval = (notifier.watchdogInterval ?? .seconds(1)).nanoseconds
         _ = try loop.timer(after: interval, repeating: interval) { notifier.tick() }
+    }
+
+    private func warn(of addresses: [SkippedAddress], setting: String) {
+        for address in addresses {
+            logger.warning(
+                "address skipped: not available on this machine",
+                ["setting": setting, "address": address.address, "reason": address.reason])
+        }
     }
 
     /// Connections get what librdkafka and the spool can spare.
@@ -297,7 +323,29 @@ final class Bridge {
         return try watch.start(after: said) { verdicts.post($0) }
     }
 
-    /// Begins to read files of secrets again. What is new takes effect in one step of the loop.
+    /// Reads the files of secrets and certificates now, in the order in which they depend on each other, and logs the results.
+    private func reload() {
+        guard isListening else {
+            isReloadPending = true
+            return
+        }
+        isReloadPending = false
+        var kinds: [Reload.Kind] = []
+        if secrets != nil { kinds.append(.secrets) }
+        if certificates != nil { kinds.append(.httpCertificate) }
+        if kafkaCertificates?.hasFiles == true { kinds.append(.kafkaCertificates) }
+        let reload = Reload(kinds, logger: logger)
+        guard let secrets else { return reloadCertificates(reload) }
+        secrets.reload { [secretChanges] in _ = secretChanges?.post(.reloaded($0, reload)) }
+    }
+
+    /// Passwords of keys are among the secrets: those are read first.
+    private func reloadCertificates(_ reload: Reload) {
+        certificates?.reload { reload.set($0, of: .httpCertificate) }
+        if kafkaCertificates?.hasFiles == true { kafkaCertificates?.reload { reload.set($0, of: .kafkaCertificates) } }
+    }
+
+    /// Begins to watch the files of secrets. What is new takes effect in one step of the loop.
     private func watchSecrets(_ topicWatch: TopicWatch?) throws {
         if settings.auth.mode == .log, settings.auth.isConfigured {
             readiness.alert("authentication", "auth.mode is log: everybody is let in, refusals are only counted")
@@ -307,17 +355,28 @@ final class Bridge {
         if settings.http.trustAllProxies {
             readiness.alert("proxies", "http.trustAllProxies is true: every caller may claim any address")
         }
-        guard settings.hasSecretFiles else { return }
+        let files = SecretFiles(settings)
+        guard !files.isEmpty else { return }
         var kafka = settings.kafka
-        let changes = try loop.makeMailbox(of: BridgeSettings.self) { [unowned self] batch in
-            guard let new = batch.last else { return }
-            ingress.replace(Authenticator(new.ingress))
-            guard new.kafka != kafka else { return }
-            kafka = new.kafka
-            updateKafka(new.kafkaClient, topicWatch)
+        let changes = try loop.makeMailbox(of: SecretChange.self) { [unowned self] batch in
+            for change in batch {
+                switch change {
+                case .settings(let new):
+                    ingress.replace(Authenticator(new.ingress))
+                    guard new.kafka != kafka else { continue }
+                    kafka = new.kafka
+                    updateKafka(new.kafkaClient, topicWatch)
+                case .reloaded(let result, let reload):
+                    reload.set(result, of: .secrets)
+                    reloadCertificates(reload)
+                }
+            }
         }
-        secrets = try SecretWatch(settings, logger: logger, registry: registry).start(
-            alert: { [readiness] in readiness.alert("secrets", $0) }, apply: { changes.post($0) })
+        let watch = SecretWatch(settings, files, logger: logger, registry: registry)
+        try watch.start(
+            alert: { [readiness] in readiness.alert("secrets", $0) }, apply: { _ = changes.post(.settings($0)) })
+        secrets = watch
+        secretChanges = changes
     }
 
     /// Begins to watch the files that Kafka's properties name. Changed ones take effect in one step of the loop.

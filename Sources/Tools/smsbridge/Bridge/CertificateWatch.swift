@@ -14,18 +14,27 @@ final class CertificateWatch {
     private let logger: Logger
     private let metrics: CertificateMetrics
     private let alert: (String?) -> Void
+    private let requests = ReloadRequests()
     private var task: BackgroundTask?
+    /// Whether what was read last could not be used.
+    private var isFailed = false
 
-    /// Two looks that agree: a file that is just being written is left alone.
+    /// Two looks that agree: a file that is just being written is left alone. In milliseconds.
     private static let interval: Int32 = 1_000
 
     /// What the thread has found.
-    private enum Found: Sendable {
-        case material(TLSMaterial)
+    private enum Finding: Sendable {
+        /// What the files hold, and whether they are others than those in use.
+        case material(TLSMaterial, isChanged: Bool)
         /// The files cannot be read, now at least.
         case problem(String)
         /// The files are those in use again.
         case resolved
+    }
+
+    private struct Found: Sendable {
+        let finding: Finding
+        var requested: [ReloadRequests.Answer] = []
     }
 
     /// Gives the server its certificate, and begins to look at the files if there are any.
@@ -45,8 +54,8 @@ final class CertificateWatch {
         let found = try loop.makeMailbox(of: Found.self) { [watch] batch in
             for each in batch { watch.take(each) }
         }
-        watch.task = try BackgroundTask("certificates") { stop in
-            Self.look(files, since: identities, until: stop) { _ = found.post($0) }
+        watch.task = try BackgroundTask("certificates") { [requests = watch.requests] stop in
+            Self.look(files, since: identities, until: stop, requests) { _ = found.post($0) }
         }
         return watch
     }
@@ -62,35 +71,46 @@ final class CertificateWatch {
         self.metrics = metrics
     }
 
+    /// Reads the files now.
+    ///
+    /// - Parameter answer: called on the loop with the result.
+    func reload(_ answer: @escaping ReloadRequests.Answer) {
+        requests.add(answer)
+        task?.wake()
+    }
+
     /// Blocks until the thread has ended.
     func stop() { task?.stop() }
 
     private static func look(
-        _ files: TLSFiles, since: [FileIdentity?], until stop: StopSignal, tell: (Found) -> Void
+        _ files: TLSFiles, since: [FileIdentity?], until stop: StopSignal, _ requests: ReloadRequests,
+        tell: (Found) -> Void
     ) {
         var changes = FileChanges(inUse: since)
         var reported: String?
         while !stop.wait(milliseconds: interval) {
+            let requested = requests.take()
             let now = files.identities
-            guard changes.isDue(now) else {
-                if reported != nil, changes.areInUse(now) {
+            let isChanged = !changes.areInUse(now)
+            guard changes.isDue(now, isRequested: !requested.isEmpty) || !requested.isEmpty else {
+                if reported != nil, !isChanged {
                     reported = nil
-                    tell(.resolved)
+                    tell(Found(finding: .resolved))
                 }
                 continue
             }
             do throws(TLSFiles.Problem) {
                 let material = try files.read()
-                // Changed while they were read: another look.
-                guard files.identities == now else { continue }
+                // Changed while they were read: another look. Who has requested a reload gets what there is.
+                guard files.identities == now || !requested.isEmpty else { continue }
                 changes.use(now)
                 reported = nil
-                tell(.material(material))
+                tell(Found(finding: .material(material, isChanged: isChanged), requested: requested))
             } catch {
                 // The reason may pass without a change of the files (no descriptors left), so they are read at each look.
-                guard error.description != reported else { continue }
+                guard error.description != reported || !requested.isEmpty else { continue }
                 reported = error.description
-                tell(.problem(error.description))
+                tell(Found(finding: .problem(error.description), requested: requested))
             }
         }
     }
@@ -98,20 +118,28 @@ final class CertificateWatch {
     // MARK: On the loop
 
     private func take(_ found: Found) {
+        var result = ReloadResult.unchanged
         do throws(TLSFiles.Problem) {
-            switch found {
-            case .material(let material):
-                try use(material)
-                metrics.loaded()
+            switch found.finding {
+            case .material(let material, let isChanged):
+                if isChanged || isFailed {
+                    try use(material)
+                    metrics.loaded()
+                    result = .reloaded
+                }
             case .problem(let text): throw TLSFiles.Problem(description: text)
             case .resolved: metrics.resolved()
             }
+            isFailed = false
             alert(nil)
         } catch {
+            isFailed = true
+            result = .failed
             metrics.failed()
             alert("the certificate's files have changed and cannot be used: \(error.description)")
             logger.error("certificate reload failed, keeping the current certificate", ["reason": "\(error)"])
         }
+        for answer in found.requested { answer(result) }
     }
 
     private func use(_ material: TLSMaterial) throws(TLSFiles.Problem) {

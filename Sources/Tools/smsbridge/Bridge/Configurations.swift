@@ -34,12 +34,11 @@ extension BridgeSettings {
             }
     }
 
-    /// Properties that name a file which cannot be read: librdkafka says only that OpenSSL could not.
+    /// Properties that name a file which cannot be read.
     private func unreadableFiles(_ sources: [String: SettingPlace]) -> [String] {
-        KafkaFiles(kafkaClient).paths.compactMap { name, path in
-            guard access(path, R_OK) != 0 else { return nil }
+        KafkaFiles(kafkaClient).unreadable.map { name, path, reason in
             let place = sources["kafka.properties.\(name)"].map { " (\($0))" } ?? ""
-            return "kafka.properties.\(name)\(place): cannot read \(path): \(accessFailure(path, errno))"
+            return "kafka.properties.\(name)\(place): cannot read \(path): \(reason)"
         }
     }
 

@@ -38,10 +38,12 @@ struct FileChanges {
 
     /// Whether the files are to be read now.
     ///
-    /// - Parameter isChanged: whether they are to be read though they are the same, because what is made of them has changed.
-    mutating func isDue(_ now: [FileIdentity?], isChanged: Bool = false) -> Bool {
+    /// - Parameters:
+    ///   - isChanged: whether they are to be read though they are the same, because what is made of them has changed.
+    ///   - isRequested: whether a reload was requested: then changed files are read at once.
+    mutating func isDue(_ now: [FileIdentity?], isChanged: Bool = false, isRequested: Bool = false) -> Bool {
         defer { last = now }
-        return (now != inUse || isChanged) && now == last
+        return (now != inUse || isChanged) && (now == last || isRequested)
     }
 
     /// Whether these are the files in use.

@@ -20,6 +20,7 @@ final class KafkaCertificateWatch: Sendable {
     private let recreate: @Sendable (ClientConfiguration) -> Void
     /// What the clients are to be made from.
     private let wanted: Mutex<ClientConfiguration>
+    private let requests = ReloadRequests()
     private let task: Mutex<BackgroundTask?>
 
     /// Two looks that agree: a file that is being written is left alone. In milliseconds.
@@ -61,8 +62,19 @@ final class KafkaCertificateWatch: Sendable {
         task.withLock { $0 = started }
     }
 
+    /// Whether there are files to watch.
+    var hasFiles: Bool { !KafkaFiles(wanted.withLock(\.self)).paths.isEmpty }
+
     /// The clients are to be made from this, once it differs in more than what they log in with.
     func update(_ client: ClientConfiguration) { wanted.withLock { $0 = client } }
+
+    /// Reads the files now, and tries changed ones.
+    ///
+    /// - Parameter answer: called on the thread with the result.
+    func reload(_ answer: @escaping ReloadRequests.Answer) {
+        requests.add(answer)
+        task.withLock(\.self)?.wake()
+    }
 
     /// Blocks until the thread has ended.
     func stop() { task.withLock(\.self)?.stop() }
@@ -75,11 +87,14 @@ final class KafkaCertificateWatch: Sendable {
         var pause = Self.interval
         while !stop.wait(milliseconds: pause) {
             pause = Self.interval
+            var requested = requests.take()
+            var result = ReloadResult.unchanged
+            defer { for answer in requested { answer(result) } }
             let client = wanted.withLock(\.self)
             let files = KafkaFiles(client)
             let now = files.identities
             let isReconfigured = !client.makesSameClients(as: inUse)
-            guard changes.isDue(now, isChanged: isReconfigured) else {
+            guard changes.isDue(now, isChanged: isReconfigured, isRequested: !requested.isEmpty) else {
                 if reported != nil, changes.areInUse(now), !isReconfigured {
                     reported = nil
                     metrics.resolved()
@@ -88,7 +103,12 @@ final class KafkaCertificateWatch: Sendable {
                 continue
             }
             do throws(Problem) {
-                guard try areAccepted(client, files, stop), files.identities == now else { continue }
+                guard try areAccepted(client, files, stop), files.identities == now else {
+                    // Changed once more: a request is answered by the next look.
+                    for answer in requested { requests.add(answer) }
+                    requested = []
+                    continue
+                }
                 changes.use(now)
                 updateExpiry(of: client, before: inUse)
                 inUse = client
@@ -96,10 +116,12 @@ final class KafkaCertificateWatch: Sendable {
                 recreate(client)
                 metrics.loaded()
                 alert(nil)
+                result = .reloaded
                 logger.info("Kafka certificates reloaded", ["properties": files.paths.map(\.property)])
             } catch {
                 pause = Self.retry
-                guard error.description != reported else { continue }
+                result = .failed
+                guard error.description != reported || !requested.isEmpty else { continue }
                 reported = error.description
                 metrics.failed()
                 alert("Kafka's certificate files have changed and cannot be used: \(error.description)")
@@ -115,7 +137,7 @@ final class KafkaCertificateWatch: Sendable {
     private func areAccepted(
         _ client: ClientConfiguration, _ files: KafkaFiles, _ stop: StopSignal
     ) throws(Problem) -> Bool {
-        if let (property, path, reason) = files.unreadable {
+        if let (property, path, reason) = files.unreadable.first {
             throw Problem(description: "kafka.properties.\(property): cannot read \(path): \(reason)")
         }
         let access = KafkaAccess(client)

@@ -34,17 +34,26 @@ struct KafkaFiles: Sendable {
         paths.flatMap { _, path in [FileIdentity(path)] + Self.entries(of: path).map { FileIdentity($0) } }
     }
 
-    /// A file that cannot be read; nil where all can.
-    var unreadable: (property: String, path: String, reason: String)? {
-        for (property, path) in paths {
-            // Opened, not only asked for: descriptors may have run out.
-            let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
-            guard descriptor >= 0 else {
-                return (property: property, path: path, reason: accessFailure(path, errno))
-            }
-            close(descriptor)
+    /// The files that cannot be read, and why. librdkafka would only say that OpenSSL could not, and would wait for a FIFO.
+    var unreadable: [(property: String, path: String, reason: String)] {
+        paths.compactMap { property, path in
+            Self.unreadable(property, path).map { (property: property, path: path, reason: $0) }
         }
-        return nil
+    }
+
+    private static func unreadable(_ property: String, _ path: String) -> String? {
+        // Opened, not only asked for: descriptors may have run out.
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+        guard descriptor >= 0 else {
+            let code = errno
+            return (code == ENXIO ? notRegular(path) : nil) ?? accessFailure(path, code)
+        }
+        defer { close(descriptor) }
+        var status = stat()
+        guard fstat(descriptor, &status) == 0 else { return String(cString: strerror(errno)) }
+        // Authorities may be a folder of files.
+        if property.hasSuffix("ca.location"), status.st_mode & S_IFMT == S_IFDIR { return nil }
+        return notRegular(status)
     }
 
     // MARK: - Expiry
@@ -83,7 +92,7 @@ struct KafkaFiles: Sendable {
     }
 
     private static func content(_ value: String, _ isPath: Bool) -> [UInt8]? {
-        isPath ? try? readWholeFile(value).get() : Array(value.utf8)
+        isPath ? try? readRegularFile(value).get() : Array(value.utf8)
     }
 
     /// The most files of a folder that are looked at.

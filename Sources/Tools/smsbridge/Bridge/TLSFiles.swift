@@ -39,7 +39,7 @@ struct TLSFiles: Sendable {
     func read() throws(Problem) -> TLSMaterial {
         var contents: [[UInt8]] = []
         for (key, path) in paths {
-            switch readWholeFile(path) {
+            switch readRegularFile(path) {
             case .success(let bytes): contents.append(bytes)
             case .failure(let failure): throw Problem(description: "\(key): cannot read \(path): \(failure.reason)")
             }

@@ -146,6 +146,9 @@ final class BackgroundTask: Sendable {
         thread = try NamedThread(name) { body(signal) }
     }
 
+    /// Ends the current or the next wait of the work early.
+    func wake() { signal.wake() }
+
     /// Blocks until the work has ended.
     func stop() {
         signal.set()

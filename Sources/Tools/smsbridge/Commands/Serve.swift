@@ -17,7 +17,7 @@ enum Serve {
         discussion: """
             Callbacks come to /webhooks/<type> (delivery-status, reply, short-code, url-preview, url-click) or to
             /webhooks, where the fields tell the type. Each is answered 200 once its event is in Kafka or synced in the
-            spool. SIGTERM ends it in order, a second one at once.
+            spool. SIGTERM ends it in order, a second one at once. SIGHUP reloads the files of secrets and certificates.
             """,
         settings: .init(needs: .serve),
         examples: [
@@ -28,7 +28,19 @@ enum Serve {
             .init("from a file", "smsbridge serve --config /etc/smsbridge.yaml"),
         ])
 
+    /// Signals whose default action would end the process with callers waiting, and which are no request to end it. SIGHUP
+    /// is ignored until the bridge handles it. SIGQUIT and SIGABRT end it with a core dump.
+    private static var ignoredSignals: [Int32] {
+        var signals = [SIGHUP, SIGUSR1, SIGUSR2, SIGALRM, SIGVTALRM, SIGPROF, SIGIO]
+        #if os(Linux)
+        signals += [SIGPWR, SIGSTKFLT] + Array(__libc_current_sigrtmin()...__libc_current_sigrtmax())
+        #endif
+        return signals
+    }
+
     static func run(_ loaded: LoadedSettings) -> Int32 {
+        ignoreSignals(Self.ignoredSignals)
+        unblockSignals(Self.ignoredSignals)
         let registry = MetricRegistry()
         let logger = Output.logger(loaded.settings.log, registry: registry)
         defer { _ = logger.sink.flush(timeout: .seconds(2)) }
@@ -47,7 +59,8 @@ enum Serve {
         } catch {
             logger.warning("the service manager cannot be told anything", ["reason": "\(error)"])
         }
-        let bridge = Bridge(loaded.settings, logger: logger, registry: registry, notifier: notifier)
+        let bridge = Bridge(
+            loaded.settings, logger: logger, registry: registry, reloadsOnHangup: true, notifier: notifier)
         var exitCode = ExitCode.success
         do {
             try bridge.run()
