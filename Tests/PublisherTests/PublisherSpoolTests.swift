@@ -123,7 +123,7 @@ import Testing
             try rig.run { rig.publisher.filesSetAside == 1 }
             #expect(rig.publisher.filesSetAside == 1)
             let names = try FileManager.default.contentsOfDirectory(atPath: folder)
-            for name in names where name.hasPrefix("spool-damaged") {
+            for name in names where name.hasPrefix("spool-quarantined") {
                 try FileManager.default.removeItem(atPath: "\(folder)/\(name)")
             }
             try rig.run { rig.publisher.filesSetAside == 0 }

@@ -132,12 +132,12 @@ import Testing
         let file = try SpoolFile(copy.file)
         #expect(try file.status().rows == 50)
         #expect(try all(file, .lane(file.lanes[0].id)).count == 50)
-        #expect(file.damage.isEmpty && file.isSound)
+        #expect(file.corruption.isEmpty && file.isSound)
         file.close()
         #expect(try contents(of: copy.path) == before)
     }
 
-    @Test func whatDamageDoesNotTouchIsReadAndTheRestIsNamed() throws {
+    @Test func whatIsNotCorruptIsReadAndTheRestIsNamed() throws {
         let scratch = Scratch()
         let (spool, _) = try running(scratch, rows: 1_000)
         spool.stop()
@@ -154,10 +154,10 @@ import Testing
         #expect(rows.count >= 980 && rows.count < 1_000, "\(rows.count) rows")
         #expect(rows.map(\.number) == rows.map(\.number).sorted())
         #expect(Set(rows.map(\.number)).count == rows.count)
-        #expect(file.damage.count == 2, "\(file.damage)")
+        #expect(file.corruption.count == 2, "\(file.corruption)")
 
         let folder = scratch.path + "/copy"
-        let outcome = try SpoolSalvage.copy(file, to: folder, lanes: ["b", "a"]) { _ in }
+        let outcome = try SpoolCopy.copy(file, to: folder, lanes: ["b", "a"]) { _ in }
         #expect(outcome.rows == Int64(rows.count))
         let copied = try SpoolFile(folder + "/spool.db")
         let lane = try #require(copied.lanes.first { $0.name == "a" })
@@ -176,6 +176,6 @@ import Testing
         do throws(SpoolError) {
             _ = try SpoolFile(other)
             Issue.record("opened")
-        } catch { #expect(error.code == .damaged) }
+        } catch { #expect(error.code == .corrupt) }
     }
 }

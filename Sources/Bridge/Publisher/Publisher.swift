@@ -160,7 +160,11 @@ package final class Publisher {
             spoolSettled()
         case .writesFailing(let error): log.spoolWritesFailing(error)
         case .writesRecovered: log.spoolWritesRecovered()
-        case .setAside(let file): log.setAside(file)
+        case .quarantined(let file): log.setAside(file)
+        case .filesRemoved(let folder):
+            metrics.spoolRemovals.increment()
+            log.spoolFilesRemoved(folder)
+        case .filesRestored(let folder, let rows): log.spoolFilesRestored(folder, rows: rows)
         case .inContainerLayer(let path): log.inContainerLayer(path)
         case .notInspectable(let error): log.notInspectable(error)
         }

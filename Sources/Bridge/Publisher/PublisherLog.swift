@@ -120,7 +120,17 @@ struct PublisherLog {
 
     func spoolWritesRecovered() { logger.info("spool writes recovered") }
 
-    func setAside(_ file: SetAsideFile) {
+    func spoolFilesRemoved(_ folder: String) {
+        logger.error(
+            "spool files removed while open: rows are read from the open file and copied into a new one",
+            ["folder": folder])
+    }
+
+    func spoolFilesRestored(_ folder: String, rows: Int64) {
+        logger.warning("spool files restored from the open file", ["folder": folder, "rows": rows])
+    }
+
+    func setAside(_ file: QuarantinedFile) {
         var fields: LogFields = ["file": file.path, "reason": file.reason.message]
         if let copied = file.copied { fields.append(["recovered": copied]) }
         if !file.left.isEmpty { fields.append(["lost": file.left.prefix(5).joined(separator: "; ")]) }

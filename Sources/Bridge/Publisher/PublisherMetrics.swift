@@ -29,6 +29,7 @@ package struct PublisherMetrics: Sendable {
     private let laneInFlight: [Gauge]
     let maxSpoolBytes: Gauge
     let spoolOpen: Gauge
+    let spoolRemovals: Counter
     let filesSetAside: Gauge
     private let inFlight: Gauge
     private let inFlightBytes: Gauge
@@ -128,6 +129,8 @@ package struct PublisherMetrics: Sendable {
             "smsbridge_spool_open",
             help: "1 while the spool's file is open; at 0 the other figures of the spool are those of when it last was."
         )
+        spoolRemovals = registry.counter(
+            "smsbridge_spool_removals_total", help: "Times that the spool's files were removed while they were open.")
         filesSetAside = registry.gauge(
             "smsbridge_spool_set_aside_files",
             help: "Damaged files in the spool's folder that were set aside; what is in them is not published.")
@@ -221,7 +224,7 @@ package struct PublisherMetrics: Sendable {
         for (code, gauge) in zip(SpoolError.Code.allCases, writeErrors) {
             gauge.set(disk.writeError?.code == code ? 1 : 0)
         }
-        filesSetAside.set(Double(disk.setAsideFiles))
+        filesSetAside.set(Double(disk.quarantinedFiles))
     }
 
     /// The core counts in plain integers on the loop; they are carried over from time to time.

@@ -144,11 +144,11 @@ final class Database {
     static func kind(_ code: Int32, errno number: Int32) -> SpoolError.Code {
         switch code & 0xff {
         case SQLITE_FULL: .full
-        case SQLITE_CORRUPT, SQLITE_NOTADB: .damaged
+        case SQLITE_CORRUPT, SQLITE_NOTADB: .corrupt
         case SQLITE_BUSY, SQLITE_LOCKED: .locked
         case SQLITE_CONSTRAINT: .conflict
         // What a disk cannot give back is lost.
-        case SQLITE_IOERR where code == csqlite_ioerr_short_read || code == csqlite_ioerr_corruptfs: .damaged
+        case SQLITE_IOERR where code == csqlite_ioerr_short_read || code == csqlite_ioerr_corruptfs: .corrupt
         // SQLite knows ENOSPC of a write alone; a quota and the largest size of a file are no different.
         case SQLITE_IOERR where [ENOSPC, EDQUOT, EFBIG].contains(number): .full
         default: .io

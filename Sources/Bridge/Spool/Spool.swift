@@ -13,14 +13,10 @@ package struct SpoolConfiguration: Sendable {
     package var reserveBytes: Int64 = 128 << 20
     /// At most so many bytes of records wait for the writer.
     package var maxQueuedBytes = 32 << 20
-    /// A file of at most so many bytes is looked at whole before it is used: so much is read in a moment from any disk.
-    package var checkedFileBytes = 16 << 20
-    /// What can be read of a damaged file goes on by itself when the file is no larger: so much is copied in a few seconds.
-    package var mendedFileBytes = 256 << 20
-    /// How long damage must be met in a larger file before all of it is left to a person.
-    package var damagePatience = Duration.seconds(10)
-    /// How long what can be read of a damaged file is copied before all of it is left to a person.
-    package var copyPatience = Duration.seconds(20)
+    /// A file of at most so many bytes is read whole before it is used: so much is read in a moment from any disk.
+    var verifiedFileBytes = 16 << 20
+    /// How long the sound rows of a corrupt file are copied before all of it is left to a person: nothing is stored meanwhile.
+    var recoveryLimit = Duration.seconds(60)
 
     package init(path: String, lanes: [String]) {
         self.path = path
@@ -50,13 +46,13 @@ package struct SpoolInquiry: Sendable {
     let reply: @Sendable (SpoolProtocol.Answer) -> Void
 }
 
-/// A file that was damaged.
-package struct SetAsideFile: Sendable {
+/// A corrupt file that was renamed.
+package struct QuarantinedFile: Sendable {
     /// Its new name.
     package let path: String
     /// What is wrong with it.
     package let reason: SpoolError
-    /// How many of its rows go on in the new file; nil when all of it is left to a person.
+    /// How many of its rows are in the new file; nil when all of it is left to a person.
     package let copied: Int64?
     /// What is not among them, in words; or why there are none.
     package let left: [String]
@@ -68,8 +64,8 @@ package struct SpoolDisk: Sendable {
     package let freeBytes: Int64
     /// Whether that is above what is reserved for deleting rows, and the folder can be written: else nothing is stored.
     package let hasRoom: Bool
-    /// Files in the folder that were set aside as damaged.
-    package let setAsideFiles: Int
+    /// Files in the folder that are quarantined.
+    package let quarantinedFiles: Int
     /// Rows that were delivered and are still in the file, because their delete cannot be committed. They are in no total.
     package let pendingDeletes: Int64
     /// Why changes cannot be committed; nil while they can.
@@ -85,7 +81,8 @@ package enum SpoolEvent: Sendable {
     /// These could not be stored.
     case rejected(tokens: [UInt64], SpoolError)
     case rows(lane: Int, [SpoolRow])
-    /// The rows that were asked for could not be read; the queue must not go on as if there were none.
+    /// The rows that were asked for could not be read: this says nothing of whether there are any. `opened` follows when it is
+    /// worth another attempt at once.
     case readFailed(lane: Int, SpoolError)
     /// The figures after a batch.
     case totals([SpoolTotals], oldest: [Int64?], parked: Int64, disk: SpoolDisk)
@@ -95,8 +92,13 @@ package enum SpoolEvent: Sendable {
     case writesFailing(SpoolError)
     /// Changes are committed again.
     case writesRecovered
-    /// The file was damaged, and a new one has taken its place.
-    case setAside(SetAsideFile)
+    /// The file was corrupt, and a new one has taken its place.
+    case quarantined(QuarantinedFile)
+    /// The files were removed from this folder while they were open. Rows are read from the open file, and copied into a
+    /// new one; nothing is stored until that is complete.
+    case filesRemoved(folder: String)
+    /// The copy is complete, with so many rows.
+    case filesRestored(folder: String, rows: Int64)
     /// This folder goes when its container does: told once, when it is taken.
     case inContainerLayer(String)
     /// Other processes cannot ask about the spool.

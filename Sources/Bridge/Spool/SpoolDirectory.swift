@@ -11,10 +11,12 @@ internal import Darwin
 final class SpoolDirectory: Sendable {
     let path: String
     private let lock: Int32
+    /// Mode and owner: a folder that was removed is made again with them.
+    private let attributes: (mode: mode_t, owner: uid_t, group: gid_t)?
 
     var file: String { path + "/spool.db" }
     private var ballast: String { path + "/ballast" }
-    /// What is sound of a damaged file, complete and synced, about to take that one's place.
+    /// The sound rows of a corrupt file, complete and synced, about to take that one's place.
     private var copy: String { Self.copy(in: path) }
     static func copy(in path: String) -> String { path + "/spool-copied.db" }
     /// The same before it is complete.
@@ -24,13 +26,24 @@ final class SpoolDirectory: Sendable {
     /// on a small disk.
     static let ballastBytes: Int64 = 16 << 20
 
-    /// - Parameter allowsAnyFileSystem: whether memory and network file systems are taken.
+    /// - Parameters:
+    ///   - allowsAnyFileSystem: whether memory and network file systems are taken.
+    ///   - removed: what was there before it was removed.
     /// - Throws: `SpoolError`, `.locked` when another process has the folder.
-    init(_ path: String, allowsAnyFileSystem: Bool) throws(SpoolError) {
+    init(_ path: String, allowsAnyFileSystem: Bool, like removed: SpoolDirectory? = nil) throws(SpoolError) {
         self.path = path
-        if mkdir(path, 0o700) != 0, errno != EEXIST {
-            throw SpoolError(.directory, "spool.path: cannot make \(path): \(accessFailure(path, errno))")
+        if mkdir(path, 0o700) != 0 {
+            guard errno == EEXIST else {
+                throw SpoolError(.directory, "spool.path: cannot make \(path): \(accessFailure(path, errno))")
+            }
+        } else if let before = removed?.attributes {
+            // What another user made can only be given back to that user by root.
+            _ = chown(path, before.owner, before.group)
+            _ = chmod(path, before.mode)
         }
+        var status = stat()
+        attributes =
+            stat(path, &status) == 0 ? (status.st_mode & 0o7777, status.st_uid, status.st_gid) : removed?.attributes
         if !allowsAnyFileSystem, let name = Self.unsafeFileSystem(of: path) {
             throw SpoolError(
                 .fileSystem,
@@ -48,7 +61,22 @@ final class SpoolDirectory: Sendable {
         // From here on the end of this object closes it.
         lock = descriptor
         discard(unfinishedCopy)
-        if access(copy, F_OK) != 0 { try makeFile() }
+        if !hasCopy { try makeFile() }
+    }
+
+    /// Whether the lock is still that of the folder at the path: it may have been removed, and made again.
+    var holdsLock: Bool {
+        var (own, there) = (stat(), stat())
+        return fstat(lock, &own) == 0 && stat(path + "/lock", &there) == 0 && own.st_dev == there.st_dev
+            && own.st_ino == there.st_ino
+    }
+
+    /// Whether a complete copy waits to take the place of the file.
+    var hasCopy: Bool { Self.exists(copy) }
+
+    private static func exists(_ path: String) -> Bool {
+        var status = stat()
+        return stat(path, &status) == 0
     }
 
     /// Events are still published while Kafka answers, so the text says how to repair it before Kafka's next outage.
@@ -66,20 +94,20 @@ final class SpoolDirectory: Sendable {
         close(descriptor)
     }
 
-    /// A copy is complete: from now on it, and not the damaged file, is the spool, whenever this process ends.
+    /// A copy is complete: from now on it, and not the corrupt file, is the spool, whenever this process ends.
     func finishCopy() throws(SpoolError) {
         try move(unfinishedCopy, to: copy)
     }
 
-    /// Puts the copy, if there is one, in the place of the spool's own file, which is set aside. May be called again after it
+    /// Puts the copy, if there is one, in the place of the spool's own file, which is quarantined. May be called again after it
     /// has failed, or after the process has ended in the middle of it.
     ///
-    /// - Returns: the new name of the file; nil when there was nothing to set aside.
+    /// - Returns: the new name of the file; nil when there was nothing to quarantine.
     func takeCopy() throws(SpoolError) -> String? {
-        guard access(copy, F_OK) == 0 else { return nil }
-        let aside = try setAside()
+        guard hasCopy else { return nil }
+        let quarantined = try quarantine()
         try move(copy, to: file)
-        return aside
+        return quarantined
     }
 
     private func move(_ old: String, to new: String) throws(SpoolError) {
@@ -141,7 +169,7 @@ final class SpoolDirectory: Sendable {
     /// - Parameter room: bytes that must be free beside it; at least as many as it takes.
     /// - Returns: whether it is there.
     func reserveSpace(leaving room: Int64) -> Bool {
-        if access(ballast, F_OK) == 0 { return true }
+        if Self.exists(ballast) { return true }
         let space = space
         let bytes = min(Self.ballastBytes, space.total / 32)
         guard space.free > max(room, bytes) + bytes else { return false }
@@ -162,8 +190,8 @@ final class SpoolDirectory: Sendable {
     private static let suffixes = ["", "-wal", "-shm", "-journal"]
 
     /// Removes a file that is not needed, and what belongs to it.
-    func discard(_ aside: String) {
-        for suffix in Self.suffixes { unlink(aside + suffix) }
+    func discard(_ path: String) {
+        for suffix in Self.suffixes { unlink(path + suffix) }
     }
 
     /// Whether there certainly is nothing in it.
@@ -172,32 +200,32 @@ final class SpoolDirectory: Sendable {
         return stat(path, &status) == 0 ? status.st_size == 0 : errno == ENOENT
     }
 
-    /// Renames a damaged file and its log, so that a new one can take their place. What has been set aside before is
-    /// never overwritten: the folder's lock keeps everybody else from choosing the same name. Nothing may have the file open.
+    /// Renames a corrupt file and its log, so that a new one can take their place. What was quarantined before is never
+    /// overwritten: the folder's lock keeps other processes from choosing the same name.
     ///
     /// - Returns: the new name, nil when there was nothing to rename.
     /// - Throws: `SpoolError`, `.io` when it cannot be renamed.
-    func setAside() throws(SpoolError) -> String? {
+    func quarantine() throws(SpoolError) -> String? {
         if Self.isEmpty(file), Self.isEmpty(file + "-wal") {
             discard(file)
             return nil
         }
-        let base = "\(path)/spool-damaged-\(time(nil))-\(getpid())"
-        var aside = base + ".db"
+        let base = "\(path)/spool-quarantined-\(time(nil))-\(getpid())"
+        var name = base + ".db"
         var count = 1
-        while Self.suffixes.contains(where: { Self.isTaken(aside + $0) }) {
+        while Self.suffixes.contains(where: { Self.isTaken(name + $0) }) {
             count += 1
-            aside = "\(base)-\(count).db"
+            name = "\(base)-\(count).db"
         }
         var isAny = false
         for suffix in Self.suffixes {
-            if rename(file + suffix, aside + suffix) == 0 {
+            if rename(file + suffix, name + suffix) == 0 {
                 isAny = true
             } else if errno != ENOENT {
                 throw SpoolError(.io, "cannot rename \(file + suffix): \(Self.reason)")
             }
         }
-        return isAny ? aside : nil
+        return isAny ? name : nil
     }
 
     /// Anything counts but the certainty that there is nothing.

@@ -10,8 +10,8 @@ package struct SpoolError: Error, Sendable, Equatable, CustomStringConvertible {
         case locked
         /// The file is of another version of the format.
         case version
-        /// The file is damaged.
-        case damaged
+        /// The file is corrupt.
+        case corrupt
         /// The disk, or the quota of the process, is full.
         case full
         /// Another row has the number.

@@ -76,7 +76,7 @@ final class SpoolStore {
     /// Opens the file or makes it.
     ///
     /// - Parameter laneNames: names that last: a lane keeps its rows by its name from one start to the next.
-    /// - Throws: `SpoolError` when the file is damaged, of another version, or cannot be made durable.
+    /// - Throws: `SpoolError` when the file is corrupt, of another version, or cannot be made durable.
     init(path: String, laneNames: [String]) throws(SpoolError) {
         self.path = path
         try Self.refuseEmptyFileWithLog(path)
@@ -135,7 +135,7 @@ final class SpoolStore {
             try add.run()
             let find = try database.prepare("SELECT id, rows, bytes FROM lane WHERE name = ?")
             find.bind(1, name)
-            guard try find.step() else { throw SpoolError(.damaged, "\(path): the lane \(name) cannot be made") }
+            guard try find.step() else { throw SpoolError(.corrupt, "\(path): the lane \(name) cannot be made") }
             let id = find.integer(0)
             let total = SpoolTotals(rows: find.integer(1), bytes: find.integer(2))
             find.reset()
@@ -149,7 +149,7 @@ final class SpoolStore {
             guard (last > 0) == (total.rows > 0), 0..<Self.endOfNumbers ~= total.rows,
                 0..<Self.endOfNumbers ~= total.bytes
             else {
-                throw SpoolError(.damaged, "\(path): \(table) has other sums than are kept of it")
+                throw SpoolError(.corrupt, "\(path): \(table) has other sums than are kept of it")
             }
             totals.append(total)
             lanes.append(
@@ -196,7 +196,7 @@ final class SpoolStore {
     /// Beside an empty file SQLite takes a log for another one's and deletes it, whatever it holds.
     static func refuseEmptyFileWithLog(_ path: String) throws(SpoolError) {
         guard size(of: path) == 0, size(of: path + "-wal") > 0 else { return }
-        throw SpoolError(.damaged, "\(path): the file is empty, and its log is not")
+        throw SpoolError(.corrupt, "\(path): the file is empty, and its log is not")
     }
 
     private static func tables(_ database: Database) throws(SpoolError) -> [String] {
@@ -224,12 +224,12 @@ final class SpoolStore {
     /// A look at the whole file. Reads all of it, so only when there is reason to.
     func verify() throws(SpoolError) {
         let result = try database.text("PRAGMA integrity_check(1)")
-        if result != "ok" { throw SpoolError(.damaged, "\(path): \(result ?? "no answer to integrity_check")") }
+        if result != "ok" { throw SpoolError(.corrupt, "\(path): \(result ?? "no answer to integrity_check")") }
         try inspection.verifyRows()
     }
 
     static func changed(_ table: String, _ number: Int64, _ path: String) -> SpoolError {
-        SpoolError(.damaged, "\(path): row \(number) of \(table) is not what was stored")
+        SpoolError(.corrupt, "\(path): row \(number) of \(table) is not what was stored")
     }
 
     // MARK: - One transaction
@@ -338,7 +338,7 @@ final class SpoolStore {
         return SpoolTotals(rows: statement.integer(0), bytes: statement.integer(1))
     }
 
-    /// Puts a record aside that Kafka will never take.
+    /// Parks a record that Kafka rejects for good.
     func park(_ record: SpoolRecord, number: Int64, reason: String) throws(SpoolError) {
         park.bind(1, number)
         park.bind(2, lanes[record.lane].id)
@@ -425,6 +425,9 @@ final class SpoolStore {
     /// Ends the use of the file. Nothing else may be called afterwards.
     func close() { database.close() }
 
+    /// Whether the file at the path is another one, or there is none.
+    var hasMoved: Bool { database.hasMoved }
+
     /// Forgets the transaction that has begun, whether or not it has failed. Rows can be read as before.
     func rollback() {
         database.rollback()
@@ -441,7 +444,7 @@ final class SpoolStore {
 
     /// The rows of a lane behind a number, in order.
     ///
-    /// - Throws: `SpoolError`, `.damaged` also for a row that is not what was stored.
+    /// - Throws: `SpoolError`, `.corrupt` also for a row that is not what was stored.
     /// - Parameters:
     ///   - count: at most so many.
     ///   - bytes: no further row once these are reached, but always one.
@@ -477,7 +480,7 @@ final class SpoolStore {
         // From the beginning on there are as many as are counted.
         if rows.isEmpty, after <= 0, last <= 0, totals[lane].rows > 0 {
             throw SpoolError(
-                .damaged, "\(path): lane_\(lanes[lane].id) has \(totals[lane].rows) rows, and none is there")
+                .corrupt, "\(path): lane_\(lanes[lane].id) has \(totals[lane].rows) rows, and none is there")
         }
         return rows
     }

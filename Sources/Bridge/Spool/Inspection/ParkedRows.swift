@@ -21,7 +21,7 @@ package enum ParkedRows {
         var count: Int64 = 0
         while true {
             let rows = try reader.rows(
-                of: .parked, after: last, count: SpoolSalvage.batchRows, bytes: SpoolSalvage.batchBytes)
+                of: .parked, after: last, count: RowCopy.partRows, bytes: RowCopy.partBytes)
             guard let end = rows.last else { return count }
             last = end.number
             try store.beginTransaction()
@@ -39,7 +39,7 @@ package enum ParkedRows {
         }
     }
 
-    /// Deletes them, those that are damaged or of topics of another version as well.
+    /// Deletes them, those that are corrupt or of topics of another version as well.
     ///
     /// - Returns: how many there were.
     package static func discard(in folder: String, lanes: [String]) throws(SpoolError) -> Int64 {

@@ -4,13 +4,13 @@ internal import Glibc
 internal import Darwin
 #endif
 
-/// The file of a spool that no bridge has open: of a stopped one, of an orphaned volume, or one that was set aside.
+/// The file of a spool that no bridge has open: of a stopped one, of an orphaned volume, or a quarantined one.
 ///
 /// Nothing is written to it. SQLite's exclusive lock keeps everybody else out while it is open; rows that are still in the
-/// write-ahead log are seen and stay there. What cannot be read because of damage is skipped and counted.
+/// write-ahead log are seen and stay there. What cannot be read because it is corrupt is skipped and counted.
 package final class SpoolFile: SpoolSource {
     package let path: String
-    /// Whether what is not read here is gone: then only damage that is met again and again is passed over.
+    /// Whether what is not read here is lost: then only corruption that is found several times is skipped.
     private let isOnlyCopy: Bool
     private let database: Database
     private let reader: SpoolReader
@@ -23,14 +23,14 @@ package final class SpoolFile: SpoolSource {
     private var changed: [SpoolTable: Set<Int64>] = [:]
 
     /// What could not be read.
-    package var damage: [String] {
+    package var corruption: [String] {
         faults
             + changed.map { table, numbers in
                 "\(name(of: table)): \(numbers.count) rows are not what was stored, the first is row \(numbers.min() ?? 0)"
             }.sorted()
     }
 
-    /// - Throws: `SpoolError`, `.damaged` when not even the list of tables can be read.
+    /// - Throws: `SpoolError`, `.corrupt` when not even the list of tables can be read.
     package init(_ path: String) throws(SpoolError) {
         isOnlyCopy = false
         self.path = path
@@ -57,7 +57,7 @@ package final class SpoolFile: SpoolSource {
             )
         }
         names = try laneNames()
-        if let error = try LogCheck.damage(of: path) { faults.append(error.message) }
+        if let error = try WriteAheadLog.corruption(of: path) { faults.append(error.message) }
     }
 
     /// What can be read of a store that is open, whose file may have no name any more.
@@ -109,7 +109,7 @@ package final class SpoolFile: SpoolSource {
     /// Whether the whole file is sound. Reads all of it.
     package var isSound: Bool {
         guard (try? database.text("PRAGMA integrity_check(1)")) == "ok" else { return false }
-        return damage.isEmpty && (try? reader.verifyRows()) != nil
+        return corruption.isEmpty && (try? reader.verifyRows()) != nil
     }
 
     package func close() { database.close() }
@@ -123,7 +123,7 @@ package final class SpoolFile: SpoolSource {
         }
     }
 
-    /// The status by what can be read, and with it all of the damage. Reads the whole file.
+    /// The status by what can be read, and with it all of the corruption. Reads the whole file.
     package func countedStatus() throws(SpoolError) -> SpoolStatus {
         var status = SpoolStatus(formatVersion: try reader.formatVersion(), lanes: [], parked: [:])
         for (id, name) in names {
@@ -158,7 +158,7 @@ package final class SpoolFile: SpoolSource {
         }
     }
 
-    /// The rows behind a number; rows that damage hides are left out, and `damage` says where.
+    /// The rows behind a number; rows that are corrupt or cannot be reached are left out, and `corruption` says where.
     package func rows(of table: SpoolTable, after number: Int64, count: Int) throws(SpoolError) -> [InspectedRow] {
         var attempt = 1
         while true {
@@ -167,7 +167,7 @@ package final class SpoolFile: SpoolSource {
                 try read(table, after: number, count: count, into: &rows)
                 return rows
             } catch {
-                guard error.code == .damaged || error.code == .io && !isOnlyCopy else { throw error }
+                guard error.code == .corrupt || error.code == .io && !isOnlyCopy else { throw error }
                 // What came before the fault first; the next call meets it again.
                 guard rows.isEmpty else { return rows }
                 guard isOnlyCopy, attempt < 3 else { return try skip(table, after: number, count: count) }
@@ -267,7 +267,7 @@ package final class SpoolFile: SpoolSource {
 
     private func note(_ table: SpoolTable, from lower: Int64, to upper: Int64?) {
         let start = lower == .min ? "from the first row on" : "behind row \(lower)"
-        note(name(of: table), "damaged \(start), " + (upper.map { "until row \($0)" } ?? "to the end"))
+        note(name(of: table), "corrupt \(start), " + (upper.map { "until row \($0)" } ?? "to the end"))
     }
 
     /// The topic's name, where the file tells it.

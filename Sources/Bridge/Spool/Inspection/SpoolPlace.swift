@@ -8,7 +8,7 @@ internal import Darwin
 package final class SpoolPlace {
     /// The folder, or the file where another than `spool.db` is named.
     package let path: String
-    /// Whether a set-aside file, or any other than a spool's own, is named.
+    /// Whether a quarantined file, or any other than a spool's own, is named.
     package let isLoneFile: Bool
     /// Whether a bridge holds the folder.
     package let isHeld: Bool
@@ -58,11 +58,11 @@ package final class SpoolPlace {
         lock = -1
     }
 
-    /// The files of the folder that were set aside as damaged, by name.
-    package var setAside: [String] { isLoneFile ? [] : Self.setAside(in: path) }
+    /// The quarantined files of the folder, by name.
+    package var quarantined: [String] { isLoneFile ? [] : Self.quarantined(in: path) }
 
-    /// The files of a folder that were set aside as damaged, by name.
-    static func setAside(in path: String) -> [String] {
+    /// The quarantined files of a folder, by name.
+    static func quarantined(in path: String) -> [String] {
         guard let folder = opendir(path) else { return [] }
         defer { closedir(folder) }
         var all: Set<String> = []
@@ -70,7 +70,7 @@ package final class SpoolPlace {
             let name = withUnsafePointer(to: &entry.pointee.d_name) {
                 $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
             }
-            if name.hasPrefix("spool-damaged-") { all.insert(name) }
+            if name.hasPrefix("spool-quarantined-") { all.insert(name) }
         }
         // A log alone is what a crash between two renames has left.
         return all.filter { $0.hasSuffix(".db") || $0.hasSuffix(".db-wal") && !all.contains(String($0.dropLast(4))) }

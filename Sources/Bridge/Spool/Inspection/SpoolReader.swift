@@ -96,7 +96,7 @@ struct SpoolReader {
 
     /// Reads every row of every table, and holds their sums against those that are kept.
     ///
-    /// - Throws: `SpoolError`, `.damaged` for the first that is not what was stored.
+    /// - Throws: `SpoolError`, `.corrupt` for the first that is not what was stored.
     func verifyRows() throws(SpoolError) {
         var kept = Dictionary(
             try status().lanes.map { (SpoolTable.lane($0.id), $0.totals) }, uniquingKeysWith: { first, _ in first })
@@ -114,10 +114,10 @@ struct SpoolReader {
                 totals.bytes += Int64(row.record.size)
             }
             guard table == .parked || kept.removeValue(forKey: table) == totals else {
-                throw SpoolError(.damaged, "\(path): \(table.name) has other sums than are kept of it")
+                throw SpoolError(.corrupt, "\(path): \(table.name) has other sums than are kept of it")
             }
         }
-        guard kept.isEmpty else { throw SpoolError(.damaged, "\(path): a lane has no table") }
+        guard kept.isEmpty else { throw SpoolError(.corrupt, "\(path): a lane has no table") }
     }
 
     /// Those that are not what was stored are left out: who looks must not be what brings the file down.

@@ -35,7 +35,7 @@ enum SpoolCommands {
             }
         } catch {
             Output.error("\(name): \(error.message)\n")
-            if error.code == .damaged {
+            if error.code == .corrupt {
                 Output.error("\(name): nothing of it can be read; 'sqlite3 FILE .recover' may find more\n")
                 return ExitCode.damaged
             }
@@ -52,8 +52,8 @@ enum SpoolCommands {
     ///
     /// - Returns: the exit code.
     static func finish(_ invocation: Invocation, _ source: any SpoolSource) -> Int32 {
-        guard let file = source as? SpoolFile, !file.damage.isEmpty else { return ExitCode.success }
-        for part in file.damage { Output.error("smsbridge \(invocation.command): cannot be read: \(part)\n") }
+        guard let file = source as? SpoolFile, !file.corruption.isEmpty else { return ExitCode.success }
+        for part in file.corruption { Output.error("smsbridge \(invocation.command): cannot be read: \(part)\n") }
         return ExitCode.damaged
     }
 

@@ -57,9 +57,9 @@ enum SpoolDrain {
         let file = try SpoolFile(place.file)
         if invocation.isOn(dryRun) {
             let status = try place.isLoneFile ? file.countedStatus() : file.status()
-            let result = Result(left: status.rows, parked: status.parkedRows, damage: file.damage)
+            let result = Result(left: status.rows, parked: status.parkedRows, damage: file.corruption)
             report(result, invocation, verb: "would be published")
-            return file.damage.isEmpty ? ExitCode.success : ExitCode.damaged
+            return file.corruption.isEmpty ? ExitCode.success : ExitCode.damaged
         }
         let patience = invocation.value(of: patience) ?? .seconds(60)
         try judgeTopics(settings, patience)
@@ -70,7 +70,7 @@ enum SpoolDrain {
         } else if !file.isSound {
             file.close()
             place.release()
-            let aside = try SpoolSalvage.setAside(in: place.folder)
+            let aside = try SpoolCopy.quarantine(in: place.folder)
             Output.error("smsbridge spool drain: \(place.file) is damaged and is set aside as \(aside)\n")
             folder = try salvage(SpoolFile(aside), to: aside + ".drain", &result)
         }
@@ -138,11 +138,11 @@ enum SpoolDrain {
             return folder
         }
         var progress = Progress("copied", total: (try? file.status()).map { $0.rows + $0.parkedRows } ?? 0)
-        let outcome = try SpoolSalvage.copy(file, to: folder, lanes: EventTopic.allCases.map(\.suffix)) {
+        let outcome = try SpoolCopy.copy(file, to: folder, lanes: EventTopic.allCases.map(\.suffix)) {
             progress.update($0)
         }
         progress.end()
-        result.damage = file.damage
+        result.damage = file.corruption
         for (name, rows) in outcome.unknown.sorted(by: { $0.key < $1.key }) {
             result.left += rows
             Output.error(

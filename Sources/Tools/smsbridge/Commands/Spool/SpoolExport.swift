@@ -24,7 +24,7 @@ enum SpoolExport {
         examples: [
             .init(
                 "a file that was set aside",
-                "smsbridge spool export --path /var/lib/smsbridge/spool-damaged-1764000000-1.db --to rows.ndjson")
+                "smsbridge spool export --path /var/lib/smsbridge/spool-quarantined-1764000000-1.db --to rows.ndjson")
         ])
 
     static func run(

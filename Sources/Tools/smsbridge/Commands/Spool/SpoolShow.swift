@@ -48,7 +48,7 @@ enum SpoolShow {
                 "{\"path\":\(JSONText.string(place.path)),\"format\":\(status.formatVersion),\"running\":\(place.isHeld),"
                     + "\"rows\":\(status.rows),\"topics\":[\(lanes.joined(separator: ","))],"
                     + "\"parked\":[\(parked.joined(separator: ","))],"
-                    + "\"setAside\":[\(place.setAside.map(JSONText.string).joined(separator: ","))]}")
+                    + "\"setAside\":[\(place.quarantined.map(JSONText.string).joined(separator: ","))]}")
             return SpoolCommands.finish(invocation, source)
         }
         Output.line("\(place.path)  format \(status.formatVersion)")
@@ -60,7 +60,7 @@ enum SpoolShow {
         for (reason, rows) in status.parked.sorted(by: { $0.key < $1.key }) {
             Output.line("parked  \(rows) rows: \(reason)")
         }
-        for name in place.setAside { Output.line("set aside  \(place.folder)/\(name)") }
+        for name in place.quarantined { Output.line("set aside  \(place.folder)/\(name)") }
         return SpoolCommands.finish(invocation, source)
     }
 

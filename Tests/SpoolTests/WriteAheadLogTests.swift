@@ -5,7 +5,7 @@ import Testing
 @testable import SMSBridgeSpool
 
 /// Damage within the write-ahead log, which SQLite takes for the log's end, against what a crash leaves.
-@Suite struct LogCheckTests {
+@Suite struct WriteAheadLogTests {
     private static let header = 32
     private static let frame = 24 + 4_096
 
@@ -51,12 +51,12 @@ import Testing
             file: try Data(contentsOf: URL(fileURLWithPath: scratch.file)), log: log, commits: commits)
     }
 
-    private func finding(_ log: Data) throws -> LogCheck.Finding {
+    private func finding(_ log: Data) throws -> WriteAheadLog.Finding {
         let scratch = Scratch()
         try FileManager.default.createDirectory(atPath: scratch.path, withIntermediateDirectories: true)
         let path = scratch.path + "/log"
         try log.write(to: URL(fileURLWithPath: path))
-        return try LogCheck.look(at: path)
+        return try WriteAheadLog.check(path)
     }
 
     private func damaged(_ log: Data, at offset: Int, _ count: Int = 1) -> Data {
@@ -69,10 +69,10 @@ import Testing
         let crashed = try crashed(rows: 20)
         #expect(try finding(crashed.log) == .sound)
         #expect(try finding(Data()) == .sound)
-        #expect(try LogCheck.look(at: "/nowhere/log") == .sound)
+        #expect(try WriteAheadLog.check("/nowhere/log") == .sound)
     }
 
-    @Test func aLogThatIsCutAnywhereIsNoDamage() throws {
+    @Test func aLogThatIsCutAnywhereIsSound() throws {
         let crashed = try crashed(rows: 6)
         for index in 0...crashed.frames {
             let boundary = Self.header + index * Self.frame
@@ -90,7 +90,7 @@ import Testing
     }
 
     /// Frames of the log before this one have other salts.
-    @Test func aLogThatBeganAnewIsNoDamage() throws {
+    @Test func aLogThatBeganAgainIsSound() throws {
         let crashed = try crashed(rows: 3, earlier: 30)
         #expect(crashed.commits.count == 3)
         #expect(crashed.frames > crashed.commits[2] + 20, "there are old frames behind the end")
@@ -99,11 +99,11 @@ import Testing
         let last = Self.header + crashed.commits[2] * Self.frame
         #expect(try finding(damaged(crashed.log, at: last + 100)) == .sound)
         // Damage is found there, too.
-        #expect(try finding(damaged(crashed.log, at: Self.header + 100)) == .damaged(frame: 0))
+        #expect(try finding(damaged(crashed.log, at: Self.header + 100)) == .corrupt(frame: 0))
     }
 
     /// After a loss of power any sector of the transaction that was being written can be the one of an older log.
-    @Test(arguments: [0, 1_500, 3_000]) func aLastTransactionWrittenInAnyOrderIsNoDamage(padding: Int) throws {
+    @Test(arguments: [0, 1_500, 3_000]) func aLastTransactionWrittenInAnyOrderIsSound(padding: Int) throws {
         let older = try crashed(rows: 150, padding: padding)
         // Long enough for headers that lie in two sectors, as that of frame 41 does.
         let crashed = try crashed(rows: 2, earlier: 150, earlierPadding: padding, padding: 250_000)
@@ -140,25 +140,25 @@ import Testing
         }
     }
 
-    @Test func damageBeforeTheLastTransactionsIsFoundWhereverItIs() throws {
+    @Test func corruptionBeforeTheLastTransactionsIsFoundWhereverItIs() throws {
         let crashed = try crashed(rows: 12, padding: 5_000)
         // What hits the end of the last transaction but one cannot be told from its successor's beginning.
         for index in 0...crashed.commits[crashed.commits.count - 3] {
             let start = Self.header + index * Self.frame
             for (offset, count) in [(0, Self.frame), (0, 4), (4, 4), (8, 8), (16, 8), (24, 512), (2_000, 1)] {
                 #expect(
-                    try finding(damaged(crashed.log, at: start + offset, count)) == .damaged(frame: index),
+                    try finding(damaged(crashed.log, at: start + offset, count)) == .corrupt(frame: index),
                     "\(index) \(offset)")
             }
         }
-        #expect(try finding(damaged(crashed.log, at: Self.header + 4_000, 16_384)) == .damaged(frame: 0))
+        #expect(try finding(damaged(crashed.log, at: Self.header + 4_000, 16_384)) == .corrupt(frame: 0))
         // Without its header SQLite sees no log at all.
-        #expect(try finding(damaged(crashed.log, at: 0, 4)) == .damaged(frame: 0))
-        #expect(try finding(damaged(crashed.log, at: 16, 8)) == .damaged(frame: 0))
-        #expect(try finding(damaged(crashed.log, at: 0, 4_096)) == .damaged(frame: 0))
+        #expect(try finding(damaged(crashed.log, at: 0, 4)) == .corrupt(frame: 0))
+        #expect(try finding(damaged(crashed.log, at: 16, 8)) == .corrupt(frame: 0))
+        #expect(try finding(damaged(crashed.log, at: 0, 4_096)) == .corrupt(frame: 0))
     }
 
-    @Test func aSpoolWithADamagedLogIsSetAsideAndWhatIsReadableGoesOn() throws {
+    @Test func aSpoolWithACorruptLogIsQuarantinedAndWhatIsReadableGoesOn() throws {
         let crashed = try crashed(rows: 40)
         let scratch = Scratch()
         try FileManager.default.createDirectory(atPath: scratch.path, withIntermediateDirectories: true)
@@ -169,20 +169,18 @@ import Testing
 
         let desk = Desk()
         let spool = try desk.spool(scratch)
-        #expect(spool.submit([.insert(record("new"), number: 1_000, token: 1)]))
-        #expect(spool.submit([.read(lane: 0, after: 0, count: 100, bytes: .max)]))
-        #expect(desk.wait { $0.durable == [1] && $0.answers == 1 })
-        let aside = try #require(desk.told.withLock { $0.aside.first })
-        #expect(desk.told.withLock { $0.aside.count } == 1)
-        #expect(FileManager.default.contents(atPath: aside + "-wal") == log, "the evidence stays as it was")
-        let numbers = desk.told.withLock { $0.rows[0] ?? [] }.map(\.number)
+        desk.insert(spool, record("new"), number: 1_000)
+        let quarantined = try #require(desk.told.withLock { $0.quarantined.first })
+        #expect(desk.told.withLock { $0.quarantined.count } == 1)
+        #expect(FileManager.default.contents(atPath: quarantined + "-wal") == log, "the evidence stays as it was")
+        let numbers = desk.read(spool, count: 100).map(\.number)
         #expect(numbers.last == 1_000)
         #expect(numbers.dropLast() == Array(1...Int64(numbers.count - 1))[...], "from the first row to the damage")
         #expect((15...25).contains(numbers.count))
         spool.stop()
-        let file = try SpoolFile(aside)
+        let file = try SpoolFile(quarantined)
         defer { file.close() }
-        #expect(file.damage.contains { $0.contains("log") })
+        #expect(file.corruption.contains { $0.contains("log") })
     }
 
     @Test func aSpoolWithATornLogIsOpenedAsItIs() throws {
@@ -194,7 +192,7 @@ import Testing
         let desk = Desk()
         let spool = try desk.spool(scratch)
         #expect(desk.wait { !$0.opened.isEmpty })
-        #expect(desk.told.withLock { $0.aside.isEmpty && $0.opened[0].next == 40 })
+        #expect(desk.told.withLock { $0.quarantined.isEmpty && $0.opened[0].next == 40 })
         spool.stop()
     }
 }

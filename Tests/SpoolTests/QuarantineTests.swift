@@ -4,14 +4,14 @@ import Testing
 
 @testable import SMSBridgeSpool
 
-/// What becomes of the rows when the file is lost under a running spool, or is set aside.
-@Suite struct RescueTests {
+/// What becomes of the rows when the file is lost under a running spool, or is moved aside.
+@Suite struct QuarantineTests {
     private func names(_ scratch: Scratch, _ prefix: String) throws -> [String] {
         try FileManager.default.contentsOfDirectory(atPath: scratch.path).filter { $0.hasPrefix(prefix) }.sorted()
     }
 
     /// Rows that wait for nobody (parked), and rows of a topic that this version does not know, are data all the same.
-    @Test func aDeletedFileIsRescuedWithParkedRowsAndLanesOfOtherVersions() throws {
+    @Test func aRemovedFileIsRestoredWithParkedRowsAndTopicsOfOtherVersions() throws {
         let scratch = Scratch()
         let old = Desk()
         // The lanes get other numbers in the new file than they have here.
@@ -35,8 +35,7 @@ import Testing
         }
         #expect(spool.submit([.insert(record("late"), number: 5, token: 5)]))
         #expect(desk.wait { $0.rejected[5]?.code == .moved })
-        #expect(spool.submit([.insert(record("after"), number: 6, token: 6)]))
-        #expect(desk.wait { $0.durable.contains(6) })
+        desk.insert(spool, record("after"), number: 6)
         spool.stop()
 
         let file = try SpoolFile(scratch.file)
@@ -50,13 +49,13 @@ import Testing
         #expect(try file.rows(of: .lane(gone.id), after: 0, count: 10).map(\.number) == [1])
         let lane = try #require(file.lanes.first { $0.name == "a" })
         #expect(try Set(file.rows(of: .lane(lane.id), after: 0, count: 10).map(\.number)).isSuperset(of: [2, 4, 6]))
-        #expect(try names(scratch, "spool-damaged-").isEmpty)
+        #expect(try names(scratch, "spool-quarantined-").isEmpty)
         let mode = try FileManager.default.attributesOfItem(atPath: scratch.file)[.posixPermissions] as? Int
         #expect(mode == 0o600, "the new file is the owner's alone, too")
     }
 
     /// The only copy is a file without a name: what is damaged in it must not keep the rest from a new one.
-    @Test func aDeletedFileWithDamageIsRescuedWithoutIt() throws {
+    @Test func aRemovedFileThatIsCorruptIsRestoredWithoutTheCorruptRows() throws {
         let scratch = Scratch()
         let desk = Desk()
         let spool = try desk.spool(scratch)
@@ -73,15 +72,14 @@ import Testing
         let again = Desk()
         for (text, other) in [("<20>", "<21>"), ("<10>", "<12>")] { try change(scratch, text, to: other, last: true) }
         try overwritePage(scratch, holding: "<200>")
-        let damaged = try again.spool(scratch) { $0.checkedFileBytes = 0 }
+        let damaged = try again.spool(scratch) { $0.verifiedFileBytes = 0 }
         #expect(again.wait { !$0.opened.isEmpty })
         for name in try names(scratch, "spool.db") {
             try FileManager.default.removeItem(atPath: scratch.path + "/" + name)
         }
         #expect(damaged.submit([.insert(record("late"), number: 501, token: 3)]))
         #expect(again.wait { $0.rejected[3]?.code == .moved })
-        #expect(damaged.submit([.insert(record("after"), number: 502, token: 4)]))
-        #expect(again.wait { $0.durable.contains(4) })
+        again.insert(damaged, record("after"), number: 502)
         damaged.stop()
         let file = try SpoolFile(scratch.file)
         defer { file.close() }
@@ -91,24 +89,24 @@ import Testing
         #expect(file.isSound)
     }
 
-    @Test func whatIsSetAsideIsNeverOverwritten() throws {
+    @Test func whatIsQuarantinedIsNeverOverwritten() throws {
         let scratch = Scratch()
         let directory = try SpoolDirectory(scratch.path, allowsAnyFileSystem: true)
         var names: Set<String> = []
         for number in 1...20 {
             try Data("file \(number)".utf8).write(to: URL(fileURLWithPath: scratch.file))
             try Data("log \(number)".utf8).write(to: URL(fileURLWithPath: scratch.file + "-wal"))
-            let name = try #require(try directory.setAside())
+            let name = try #require(try directory.quarantine())
             names.insert(name)
             #expect(FileManager.default.contents(atPath: name) == Data("file \(number)".utf8))
             #expect(FileManager.default.contents(atPath: name + "-wal") == Data("log \(number)".utf8))
         }
         #expect(names.count == 20)
-        #expect(try directory.setAside() == nil, "there is nothing left to rename")
+        #expect(try directory.quarantine() == nil, "there is nothing left to rename")
     }
 
     /// SQLite deletes the log by its old name when it closes a file: that would be the log of the new one.
-    @Test func aFileThatFailsItsCheckIsClosedBeforeItIsSetAside() throws {
+    @Test func aFileThatIsCorruptIsClosedBeforeItIsQuarantined() throws {
         let scratch = Scratch()
         let first = Desk()
         let spool = try first.spool(scratch)
@@ -121,14 +119,13 @@ import Testing
 
         let desk = Desk()
         let again = try desk.spool(scratch)
-        #expect(again.submit([.insert(record("x"), number: 1_000, token: 2)]))
-        #expect(desk.wait { $0.durable == [2] })
-        let aside = try #require(desk.told.withLock { $0.aside.first })
+        desk.insert(again, record("x"), number: 1_000)
+        let quarantined = try #require(desk.told.withLock { $0.quarantined.first })
         let open = try FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd").compactMap {
             try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/fd/\($0)")
         }
-        #expect(!open.contains { $0.hasPrefix(aside) })
-        #expect(FileManager.default.contents(atPath: aside)?.count == bytes.count)
+        #expect(!open.contains { $0.hasPrefix(quarantined) })
+        #expect(FileManager.default.contents(atPath: quarantined)?.count == bytes.count)
         #expect(FileManager.default.fileExists(atPath: scratch.file + "-wal"))
         again.stop()
     }

@@ -1,0 +1,219 @@
+/// Decides what is done with the spool's file when it cannot be opened, is corrupt, or was removed: a pure state machine.
+///
+/// The writer carries out what `next` returns, one action at a time, and passes the outcome in. Nothing in here touches a
+/// file, so that it can be tested by tables and by random runs.
+///
+/// ```
+///            open               corrupt twice, or once at opening
+///   closed ─────────▶ serving ──────────────────────────────────▶ recovering ──▶ closed
+///     ▲  ◀──────────    │ ▲         (also from closed)              copy the sound rows, replace the file;
+///     │ failed, retried │ │                                         or quarantine all of it
+///     └── corrupt once ─┤ │ rows copied
+///                       ▼ │
+///                    restoring: the files were removed; rows are read from the open file and copied into a new one
+/// ```
+struct SpoolRecovery {
+    typealias Instant = ContinuousClock.Instant
+
+    /// What was being done when corruption was found. A disk may fail once: the same must find it again.
+    enum Work: Hashable {
+        case reading(lane: Int)
+        case writing
+    }
+
+    enum Step: Equatable {
+        case begin
+        case copy
+        case finish
+    }
+
+    enum State: Equatable {
+        /// No file is open. It is opened at this time.
+        case closed(until: Instant)
+        /// The file is open.
+        case serving
+        /// The file is corrupt: its sound rows are copied into a new one, which takes its place.
+        case recovering(Step, deadline: Instant)
+        /// All of the corrupt file is left to a person, for this reason; a new one takes its place.
+        case quarantining(reason: SpoolError)
+        /// The files were removed. The open one is read, and copied into a new one.
+        case restoring(Step, at: Instant)
+        case stopped
+    }
+
+    enum Action: Equatable {
+        /// Closes the file, if one is open, and opens it; with `verifies`, all of it is read.
+        case open(verifies: Bool)
+        /// Closes the file, if one is open, and begins a copy.
+        case beginRecovery(of: SpoolError)
+        /// Copies a part; `more` as long as there is one.
+        case copyRows
+        /// Completes the copy and puts it in the place of the corrupt file.
+        case finishRecovery(of: SpoolError)
+        /// Renames the corrupt file; `reason` says why no row of it is copied.
+        case quarantine(SpoolError, reason: SpoolError)
+        /// Makes the folder and a new file again, and begins a copy of the open one.
+        case beginRestoring
+        /// Goes on with the new file.
+        case finishRestoring
+    }
+
+    enum Outcome: Equatable {
+        case done
+        case more
+        case failed(SpoolError)
+    }
+
+    private(set) var state: State
+    /// Why nothing can be stored now; nil while the file is open.
+    private(set) var failure: SpoolError?
+    /// Where corruption was found once, and not found not to be there since.
+    private var suspects: Set<Work> = []
+    /// What is wrong with the file that is recovered.
+    private var corruption = SpoolError(.corrupt, "")
+    /// Whether the file could not be opened because the disk failed, and was not read since.
+    private var isDoubtful = false
+    private var lastRecovery: Instant?
+    private var attempts = 0
+    private let recoveryLimit: Duration
+
+    static let retryInterval = Duration.seconds(1)
+    /// A file that is corrupt so soon after a recovery shows that the disk is broken: files are not quarantined one by one.
+    static let calm = Duration.seconds(60)
+
+    /// - Parameter recoveryLimit: how long sound rows are copied before the whole file is left to a person: nothing is stored
+    ///   meanwhile.
+    init(recoveryLimit: Duration, now: Instant) {
+        self.recoveryLimit = recoveryLimit
+        state = .closed(until: now)
+    }
+
+    var isServing: Bool { state == .serving }
+    var isRestoring: Bool { if case .restoring = state { true } else { false } }
+
+    /// When something is tried again; nil where that is not a matter of time.
+    var nextTime: Instant? {
+        switch state {
+        case .closed(let time), .restoring(_, let time): time
+        case .serving, .recovering, .quarantining, .stopped: nil
+        }
+    }
+
+    /// What is to be done now; nil for nothing.
+    func next(now: Instant) -> Action? {
+        switch state {
+        case .serving, .stopped: return nil
+        case .closed(let until): return now >= until ? .open(verifies: isDoubtful) : nil
+        case .recovering(.begin, _): return .beginRecovery(of: corruption)
+        case .recovering(.copy, _): return .copyRows
+        case .recovering(.finish, _): return .finishRecovery(of: corruption)
+        case .quarantining(let reason): return .quarantine(corruption, reason: reason)
+        case .restoring(let step, let time):
+            guard now >= time else { return nil }
+            switch step {
+            case .begin: return .beginRestoring
+            case .copy: return .copyRows
+            case .finish: return .finishRestoring
+            }
+        }
+    }
+
+    /// The outcome of the action that `next` returned.
+    mutating func completed(_ outcome: Outcome, now: Instant) {
+        switch (state, outcome) {
+        case (.closed, .failed(let error)): openFailed(error, now)
+        case (.closed, _):
+            // A file that was read as a whole is sound.
+            if isDoubtful { suspects = [] }
+            isDoubtful = false
+            serve()
+
+        case (.recovering(.copy, let deadline), .more):
+            guard now >= deadline else { return }
+            state = .quarantining(reason: SpoolError(.io, "copying it takes longer than \(recoveryLimit)"))
+        case (.recovering(_, _), .failed(let error)): state = .quarantining(reason: error)
+        case (.recovering(.begin, let deadline), _): state = .recovering(.copy, deadline: deadline)
+        case (.recovering(.copy, let deadline), _): state = .recovering(.finish, deadline: deadline)
+        case (.recovering(.finish, _), _), (.quarantining, .done), (.quarantining, .more): recovered(now)
+        case (.quarantining, .failed(let error)): close(error, until: now + Self.retryInterval)
+
+        case (.restoring(let step, _), .failed(let error)): restoringFailed(step, error, now)
+        case (.restoring(.copy, _), .more): attempts = 0
+        case (.restoring(.begin, _), _): state = .restoring(.copy, at: now)
+        case (.restoring(.copy, _), _): state = .restoring(.finish, at: now)
+        case (.restoring(.finish, _), _): serve()
+
+        case (.serving, _), (.stopped, _): break
+        }
+    }
+
+    private mutating func openFailed(_ error: SpoolError, _ now: Instant) {
+        if error.code == .corrupt { return found(error, now) }
+        if error.code == .io { isDoubtful = true }
+        close(error, until: now + Self.retryInterval)
+    }
+
+    private mutating func serve() {
+        state = .serving
+        failure = nil
+    }
+
+    private mutating func close(_ error: SpoolError, until time: Instant) {
+        state = .closed(until: time)
+        failure = error
+    }
+
+    private mutating func recovered(_ now: Instant) {
+        lastRecovery = now
+        suspects = []
+        isDoubtful = false
+        state = .closed(until: now)
+    }
+
+    private mutating func restoringFailed(_ step: Step, _ error: SpoolError, _ now: Instant) {
+        attempts += 1
+        // What removes files may still be at it: at first it is tried again at once.
+        let wait = attempts < 10 ? Duration.milliseconds(20) : Self.retryInterval
+        // A new file that is gone, too, or is not what was written, is begun again; else the copy goes on where it was.
+        let isLost = error.code == .moved || error.code == .corrupt
+        state = .restoring(isLost ? .begin : step, at: now + wait)
+    }
+
+    // MARK: - What the writer finds
+
+    /// The file is corrupt.
+    mutating func foundCorruption(_ error: SpoolError, while work: Work, now: Instant) {
+        guard state == .serving else { return }
+        if suspects.insert(work).inserted {
+            close(error, until: now)
+        } else {
+            found(error, now)
+        }
+    }
+
+    private mutating func found(_ error: SpoolError, _ now: Instant) {
+        if let lastRecovery, lastRecovery.duration(to: now) < Self.calm {
+            let broken = SpoolError(
+                .io, "the disk does not return what was written a moment ago: \(error.message)")
+            isDoubtful = true
+            close(broken, until: now + Self.retryInterval)
+        } else {
+            corruption = error
+            failure = error
+            state = .recovering(.begin, deadline: now + recoveryLimit)
+        }
+    }
+
+    /// The same found nothing wrong.
+    mutating func foundSound(_ work: Work) { suspects.remove(work) }
+
+    /// The file, or its log, is not the one at its path any more.
+    mutating func foundRemoved(_ error: SpoolError, now: Instant) {
+        guard state == .serving else { return }
+        failure = error
+        attempts = 0
+        state = .restoring(.begin, at: now)
+    }
+
+    mutating func stop() { state = .stopped }
+}
