@@ -255,8 +255,10 @@ def folder_removed(suite):
             check(eventually(lambda: os.path.isdir(stand.spool), 5), "it is not")
         with stand.case("200 from the spool, Kafka still being away"):
             load.answered_more(600, 10)
-        stand.expect_log("spool folder")
-        stand.expect_alert("spool")
+        stand.expect_log("spool files removed", stand.spool)
+        stand.expect_log("spool files restored", "rows")
+        stand.expect_metric("smsbridge_spool_removals_total", most=1)
+        stand.expect_finding("removed")
         suite.cluster.resume()
         load.answered_more(600, 10)
         with stand.case("everything of the deleted file follows"):

@@ -343,7 +343,7 @@ def spool_damaged(suite):
             again.answered_more(300, 30)
             again.stop()
             time.sleep(1)
-            aside = sorted(name for name in os.listdir(stand.spool) if "damaged" in name)
+            aside = sorted(name for name in os.listdir(stand.spool) if "quarantined" in name)
             said = [line[:160] for line in stand.bridge.log().splitlines() if "moved aside" in line]
             if part != "the log":
                 with stand.case(f"{part} is damaged: the file is set aside, and the log says so"):

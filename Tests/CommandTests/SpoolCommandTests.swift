@@ -103,9 +103,9 @@ import Testing
                 bytes[page * 4_096] == 0x0D && bytes.range(of: marker, in: page * 4_096..<(page + 1) * 4_096) != nil
             })
         bytes.replaceSubrange(page * 4_096..<(page + 1) * 4_096, with: Data(repeating: 0xA5, count: 4_096))
-        let aside = folder.path + "/spool-damaged-1-1.db"
+        let aside = folder.path + "/spool-quarantined-1-1.db"
         try bytes.write(to: URL(fileURLWithPath: aside))
-        #expect(try smsbridge(["spool", "status", "--path", folder.path]).output.contains("spool-damaged-1-1.db"))
+        #expect(try smsbridge(["spool", "status", "--path", folder.path]).output.contains("spool-quarantined-1-1.db"))
         let run = try smsbridge(["spool", "export", "--path", aside])
         #expect(run.exitCode == 3, "\(run.errors)")
         #expect(run.errors.contains("cannot be read: "))

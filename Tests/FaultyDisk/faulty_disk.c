@@ -130,8 +130,10 @@ static int close_file(sqlite3_file *f) {
 static int read_file(sqlite3_file *f, void *bytes, int count, sqlite3_int64 offset) {
     pthread_mutex_lock(&lock);
     int fault = fails(of(f)->disk, SMSBRIDGE_DISK_READ);
+    int error = errno;
     pthread_mutex_unlock(&lock);
-    if (fault) return SQLITE_IOERR_READ;
+    // As the system's own VFS says it.
+    if (fault) return error == EIO || error == ENXIO || error == ERANGE ? SQLITE_IOERR_CORRUPTFS : SQLITE_IOERR_READ;
     return of(f)->real->pMethods->xRead(of(f)->real, bytes, count, offset);
 }
 

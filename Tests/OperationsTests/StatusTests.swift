@@ -81,7 +81,7 @@ extension StatusReport {
         "SmsbridgeLoopStalled", "SmsbridgeCertificateExpires", "SmsbridgeCertificateReloadFailed",
         "SmsbridgeEverybodyLetIn", "SmsbridgeSecretsNotTaken", "SmsbridgeKafkaClusterChanged", "SmsbridgeKafkaLogReset",
         "SmsbridgeTimestampsRejected", "SmsbridgeClockStepped", "SmsbridgeClockUnsynchronized",
-        "SmsbridgeSpoolBypassed", "SmsbridgeAuditMismatch",
+        "SmsbridgeSpoolBypassed", "SmsbridgeSpoolRemoved", "SmsbridgeAuditMismatch",
     ])
     func aFaultIsNamed(alert: String) {
         let figures = Figures()
@@ -102,6 +102,7 @@ extension StatusReport {
             case "SmsbridgeClockUnsynchronized":
                 figures.gauge("smsbridge_clock_synchronized").set(0)
                 figures.gauge("process_start_time_seconds").set(time - 3_601)
+            case "SmsbridgeSpoolRemoved": figures.counter("smsbridge_spool_removals_total").increment()
             case "SmsbridgeSpoolBypassed": readiness.alert("spoolDisk", "the disk does not answer")
             case "SmsbridgeKafkaDown": figures.gauge("smsbridge_kafka_up").set(0)
             case "SmsbridgeLaneClosed": figures.gauge("smsbridge_lane_state", "topic", "reply").set(1)

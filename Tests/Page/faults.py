@@ -430,7 +430,7 @@ def spool_faults(stand):
 
     def take_away():
         for name in os.listdir(spool):
-            if name.startswith("spool-damaged-"):
+            if name.startswith("spool-quarantined-"):
                 os.unlink(os.path.join(spool, name))
 
     stand.fault("the spool's file is damaged", "calm", {"SmsbridgeSpoolSetAside"}, damage, take_away, ready=True,

@@ -412,7 +412,7 @@ func change(_ scratch: Scratch, _ text: String, to other: String, last: Bool = f
         }
     }
 
-    /// A disk may fail once: the same read must find the corruption again. Meanwhile the queue is not told that there are no rows.
+    /// A disk may fail once: the same read must find the corruption again. Until then no read is answered with no rows.
     @Test func corruptionThatIsNotThereTheSecondTimeIsNotBelieved() throws {
         let scratch = Scratch()
         try filled(scratch)

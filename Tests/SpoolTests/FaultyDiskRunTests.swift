@@ -128,7 +128,7 @@ import Testing
             if !missing.isEmpty { complain("lane \(lane) after \(read.after): \(missing.sorted()) are missing") }
         }
 
-        // MARK: - What it is asked
+        // MARK: - Commands
 
         func inserts(_ count: Int) -> [SpoolCommand] {
             (0..<count).map { _ in

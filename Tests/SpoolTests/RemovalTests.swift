@@ -102,7 +102,7 @@ import Testing
         reopened.stop()
     }
 
-    /// Whoever put a backup there by hand finds it again.
+    /// A backup that was put there by hand is not lost.
     @Test func aFileInThePlaceOfTheRemovedOneIsKept() throws {
         let scratch = Scratch()
         let (spool, desk) = try filled(scratch, rows: 1...10)

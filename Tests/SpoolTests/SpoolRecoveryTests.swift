@@ -6,6 +6,7 @@ import Testing
 @Suite struct SpoolRecoveryTests {
     private static let corrupt = SpoolError(.corrupt, "row 7 is not what was stored")
     private static let io = SpoolError(.io, "disk I/O error")
+    private static let unreadable = SpoolError(.unreadable, "disk I/O error")
     private static let moved = SpoolError(.moved, "the files were removed")
 
     /// What happens, and what is to be done then.
@@ -14,6 +15,7 @@ import Testing
         case failed(SpoolError)
         case corruptRead(lane: Int)
         case soundRead(lane: Int)
+        case unreadableRead(lane: Int)
         case corruptWrite
         case removed
         case wait(Duration)
@@ -50,7 +52,7 @@ import Testing
             testDescription: "… not when another queue's was found",
             events: [.done, .corruptRead(lane: 1), .done, .corruptRead(lane: 0)], action: .open(verifies: false)),
         Row(
-            testDescription: "… also when another queue's rows were sound meanwhile",
+            testDescription: "… also when another queue's rows were sound in between",
             events: [.done, .corruptRead(lane: 1), .done, .soundRead(lane: 0), .corruptRead(lane: 1)],
             action: .beginRecovery(of: corrupt)),
         Row(
@@ -100,6 +102,41 @@ import Testing
             testDescription: "… for a minute",
             events: [.failed(corrupt), .done, .done, .done, .wait(.seconds(61)), .failed(corrupt)],
             action: .beginRecovery(of: corrupt)),
+        Row(
+            testDescription: "a disk that does not read is asked again",
+            events: [.done, .unreadableRead(lane: 0), .wait(.seconds(299)), .unreadableRead(lane: 0)], action: nil),
+        Row(
+            testDescription: "… for five minutes",
+            events: [.done, .unreadableRead(lane: 0), .wait(.seconds(300)), .unreadableRead(lane: 0)],
+            action: .beginRecovery(of: unreadable)),
+        Row(
+            testDescription: "… from when it has last read",
+            events: [
+                .done, .unreadableRead(lane: 0), .wait(.seconds(200)), .soundRead(lane: 0), .unreadableRead(lane: 0),
+                .wait(.seconds(200)), .unreadableRead(lane: 0),
+            ], action: nil),
+        Row(
+            testDescription: "… each queue by itself",
+            events: [.done, .unreadableRead(lane: 0), .wait(.seconds(300)), .unreadableRead(lane: 1)], action: nil),
+        Row(
+            testDescription: "a file that the disk does not read is opened again, and then verified",
+            events: [.failed(unreadable), .wait(.seconds(1))], action: .open(verifies: true)),
+        Row(
+            testDescription: "… for five minutes",
+            events: [.failed(unreadable), .wait(.seconds(300)), .failed(unreadable)],
+            action: .beginRecovery(of: unreadable)),
+        Row(
+            testDescription: "… and left to a person when nothing of it can be read then",
+            events: [.failed(unreadable), .wait(.seconds(300)), .failed(unreadable), .failed(unreadable)],
+            action: .quarantine(unreadable, reason: unreadable)),
+        Row(
+            testDescription: "a copy is not given up because the disk does not read",
+            events: [.failed(corrupt), .done, .more, .failed(unreadable), .wait(.seconds(1))],
+            action: .open(verifies: false)),
+        Row(
+            testDescription: "… but begun again",
+            events: [.failed(corrupt), .done, .more, .failed(unreadable), .wait(.seconds(1)), .failed(corrupt)],
+            action: .beginRecovery(of: corrupt)),
         Row(testDescription: "removed files are restored", events: [.done, .removed], action: .beginRestoring),
         Row(testDescription: "… by a copy", events: [.done, .removed, .done, .more], action: .copyRows),
         Row(
@@ -134,10 +171,28 @@ import Testing
         case .failed(let error): recovery.completed(.failed(error), now: now)
         case .corruptRead(let lane): recovery.foundCorruption(Self.corrupt, while: .reading(lane: lane), now: now)
         case .soundRead(let lane): recovery.foundSound(.reading(lane: lane))
+        case .unreadableRead(let lane):
+            recovery.foundUnreadable(Self.unreadable, while: .reading(lane: lane), now: now)
         case .corruptWrite: recovery.foundCorruption(Self.corrupt, while: .writing, now: now)
         case .removed: recovery.foundRemoved(Self.moved, now: now)
         case .wait(let time): now += time
         }
+    }
+
+    /// Sound rows are not left out of a copy for a failure that passes.
+    @Test func onlyWhatIsUnreadableForLongIsLeftOut() {
+        var now = ContinuousClock.now
+        var recovery = SpoolRecovery(recoveryLimit: .seconds(10), now: now)
+        var skips: [Bool] = []
+        for _ in 0..<3 {
+            recovery.completed(.failed(Self.corrupt), now: now)
+            #expect(recovery.next(now: now) == .beginRecovery(of: Self.corrupt))
+            skips.append(recovery.skipsUnreadable)
+            recovery.completed(.failed(Self.unreadable), now: now)
+            now += .seconds(150)
+        }
+        #expect(skips == [false, false, true])
+        #expect(recovery.state == .quarantining(reason: Self.unreadable))
     }
 
     @Test func whatFailsForALongTimeIsTriedEverySecond() {
@@ -195,6 +250,9 @@ import Testing
                             if !recovery.isServing { model.isOpen = false }
                         case 2 where !isCalm && Int.random(in: 0..<9, using: &random) == 0: model.isCorrupt = true
                         case 3: recovery.foundSound(.reading(lane: 1))
+                        case 4 where !isCalm:
+                            recovery.foundUnreadable(Self.unreadable, while: .reading(lane: 1), now: now)
+                            if !recovery.isServing { model.isOpen = false }
                         default: break
                         }
                     } else {
@@ -217,7 +275,7 @@ import Testing
         _ action: SpoolRecovery.Action, _ fails: Bool, _ model: inout Model, _ isCopying: inout Bool,
         _ random: inout SplitMix
     ) -> SpoolRecovery.Outcome {
-        let errors = [Self.io, SpoolError(.full, "full"), SpoolError(.locked, "locked")]
+        let errors = [Self.io, Self.unreadable, SpoolError(.full, "full"), SpoolError(.locked, "locked")]
         let error = errors.randomElement(using: &random) ?? Self.io
         switch action {
         case .open:

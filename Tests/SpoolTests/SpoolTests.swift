@@ -5,7 +5,7 @@ import Testing
 @testable import SMSBridgeSpool
 
 /// A folder that goes with the test.
-final class Scratch {
+final class Scratch: Sendable {
     let path: String
 
     init() {
@@ -60,10 +60,13 @@ final class Desk: Sendable {
     }
 
     let told = Mutex(Told())
+    /// The folders of its spools are there as long as it is.
+    private let scratches = Mutex<[Scratch]>([])
 
     func spool(_ scratch: Scratch, lanes: [String] = ["a", "b"], adjust: (inout SpoolConfiguration) -> Void = { _ in })
         throws -> Spool
     {
+        scratches.withLock { $0.append(scratch) }
         var configuration = SpoolConfiguration(path: scratch.path, lanes: lanes)
         configuration.allowsAnyFileSystem = true
         adjust(&configuration)

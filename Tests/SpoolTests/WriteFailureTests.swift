@@ -234,7 +234,7 @@ import Testing
         disk.fail([.read], with: EIO)
         #expect(spool.submit([.read(lane: 0, after: 0, count: 1_000, bytes: .max)]))
         #expect(desk.wait { $0.failedReads.count == 1 })
-        #expect(desk.told.withLock { $0.failedReads[0].code == .io && $0.answers == 0 && $0.opened.count == 1 })
+        #expect(desk.told.withLock { $0.failedReads[0].code == .unreadable && $0.answers == 0 && $0.opened.count == 1 })
         disk.work()
         #expect(desk.read(spool, count: 3).map(\.number) == [1, 2, 3])
         spool.stop()
@@ -273,6 +273,67 @@ import Testing
         #expect(try file.rows(of: .lane(1), after: 0, count: 20).map(\.number) == Array(4...10))
         #expect(try file.rows(of: .lane(2), after: 0, count: 20).map(\.number) == [12])
         #expect(try file.rows(of: .parked, after: 0, count: 20).map(\.number) == [3])
+    }
+
+    // MARK: - A disk that does not read
+
+    /// EIO says nothing of the bytes: the file stays where it is, and its rows follow in order.
+    @Test(arguments: [EIO, ENXIO, EAGAIN]) func anUnreadableFileIsNotTakenForACorruptOne(error: Int32) throws {
+        let scratch = Scratch()
+        let disk = try FaultyDisk(scratch)
+        let (spool, desk) = try filled(scratch, rows: 4_000, padding: 3_000)
+        disk.fail([.read], with: error)
+        for count in 1...5 {
+            #expect(spool.submit([.read(lane: 0, after: 0, count: 1_000, bytes: .max)]))
+            #expect(desk.wait { $0.failedReads.count == count })
+        }
+        #expect(desk.told.withLock { $0.failedReads.allSatisfy { $0.code == .unreadable } && $0.answers == 0 })
+        disk.work()
+        #expect(desk.read(spool, count: 5_000).map(\.number) == Array(1...4_000))
+        #expect(desk.told.withLock { $0.quarantined.isEmpty && $0.failed.isEmpty && $0.opened.count == 1 })
+        spool.stop()
+    }
+
+    /// The same at the start: it is opened as soon as it can be read, a file that is verified whole as well.
+    @Test(arguments: [0, 1, 3, 10, 30] as [Int64], [true, false])
+    func aFileThatCannotBeReadAtTheStartIsOpenedLater(after: Int64, isVerified: Bool) throws {
+        let scratch = Scratch()
+        let disk = try FaultyDisk(scratch)
+        let (spool, _) = try filled(scratch, rows: 400, padding: 3_000)
+        spool.stop()
+        disk.fail([.read], with: EIO, after: after)
+        let again = Desk()
+        let second = try again.spool(scratch) { $0.verifiedFileBytes = isVerified ? 64 << 20 : 0 }
+        _ = again.wait { !$0.failed.isEmpty || !$0.opened.isEmpty }
+        usleep(100_000)
+        disk.work()
+        #expect(again.read(second, count: 5_000).map(\.number) == Array(1...400))
+        #expect(again.told.withLock { $0.quarantined.isEmpty }, "\(again.told.withLock { $0.failed })")
+        #expect(
+            again.told.withLock { $0.failed.allSatisfy { $0.code == .unreadable } },
+            "\(again.told.withLock { $0.failed })")
+        second.stop()
+    }
+
+    /// A corrupt file on a disk that also fails to read for a while: only the corrupt row is left out.
+    @Test(arguments: [40, 60, 80, 120, 160] as [Int64]) func whatIsUnreadableForAWhileIsCopiedAllTheSame(after: Int64)
+        throws
+    {
+        let scratch = Scratch()
+        let disk = try FaultyDisk(scratch)
+        let (spool, _) = try filled(scratch, rows: 400, padding: 1_000)
+        spool.stop()
+        var bytes = try Data(contentsOf: URL(fileURLWithPath: scratch.file))
+        let value = try #require(bytes.range(of: Data("250....".utf8)))
+        bytes.replaceSubrange(value, with: Data("251....".utf8))
+        try bytes.write(to: URL(fileURLWithPath: scratch.file))
+        disk.fail([.read], with: EIO, after: after, times: 2)
+        let again = Desk()
+        let second = try again.spool(scratch)
+        #expect(again.read(second, count: 1_000).map(\.number) == (1...400).filter { $0 != 250 })
+        #expect(again.told.withLock { $0.quarantined.count } == 1)
+        #expect(again.told.withLock { $0.copied } == 399, "\(again.told.withLock { $0.left })")
+        second.stop()
     }
 }
 

@@ -94,8 +94,9 @@ final class Database {
 
     func prepare(_ sql: String) throws(SpoolError) -> Statement {
         var statement: OpaquePointer?
-        let code = sqlite3_prepare_v3(handle, sql, -1, UInt32(SQLITE_PREPARE_PERSISTENT), &statement, nil)
-        guard code == SQLITE_OK, let statement else { throw error(code, sql) }
+        var number: Int32 = 0
+        let code = csqlite_prepare(handle, sql, &statement, &number)
+        guard code == SQLITE_OK, let statement else { throw error(code, sql, errno: number) }
         return Statement(statement, self)
     }
 
@@ -119,6 +120,15 @@ final class Database {
         logPagesPlace.pointee = max(0, pages - copied)
     }
 
+    /// Reads every byte of the file and of its log, past SQLite's cache.
+    ///
+    /// - Throws: `SpoolError`, `.unreadable` when the disk fails to.
+    func readAll() throws(SpoolError) {
+        var number: Int32 = 0
+        let code = csqlite_read_all(handle, &number)
+        guard code == SQLITE_OK else { throw error(code, "read all", errno: number) }
+    }
+
     /// Ends every statement's use of the file, and the transaction.
     func rollback() {
         var statement = sqlite3_next_stmt(handle, nil)
@@ -133,7 +143,7 @@ final class Database {
 
     func error(_ code: Int32, _ what: String, errno number: Int32 = 0) -> SpoolError {
         let reason = handle.map { String(cString: sqlite3_errmsg($0)) } ?? String(cString: sqlite3_errstr(code))
-        let isOfSystem = code & 0xff == SQLITE_IOERR && number != 0
+        let isOfSystem = [SQLITE_IOERR, SQLITE_CORRUPT].contains(code & 0xff) && number != 0
         let cause = isOfSystem ? ", \(String(cString: strerror(number)))" : ""
         return SpoolError(
             Self.kind(code, errno: number), "\(path): \(reason) (SQLite \(code)\(cause)) in: \(what.prefix(60))",
@@ -144,11 +154,14 @@ final class Database {
     static func kind(_ code: Int32, errno number: Int32) -> SpoolError.Code {
         switch code & 0xff {
         case SQLITE_FULL: .full
+        // SQLite turns EIO, ENXIO and ERANGE of a read first into SQLITE_IOERR_CORRUPTFS, then into SQLITE_CORRUPT.
+        case SQLITE_CORRUPT where [EIO, ENXIO, ERANGE].contains(number): .unreadable
         case SQLITE_CORRUPT, SQLITE_NOTADB: .corrupt
         case SQLITE_BUSY, SQLITE_LOCKED: .locked
         case SQLITE_CONSTRAINT: .conflict
-        // What a disk cannot give back is lost.
-        case SQLITE_IOERR where code == csqlite_ioerr_short_read || code == csqlite_ioerr_corruptfs: .corrupt
+        // The file is shorter than it says.
+        case SQLITE_IOERR where code == csqlite_ioerr_short_read: .corrupt
+        case SQLITE_IOERR where code == csqlite_ioerr_corruptfs || code == csqlite_ioerr_read: .unreadable
         // SQLite knows ENOSPC of a write alone; a quota and the largest size of a file are no different.
         case SQLITE_IOERR where [ENOSPC, EDQUOT, EFBIG].contains(number): .full
         default: .io

@@ -15,7 +15,7 @@ package struct SpoolConfiguration: Sendable {
     package var maxQueuedBytes = 32 << 20
     /// A file of at most so many bytes is read whole before it is used: so much is read in a moment from any disk.
     var verifiedFileBytes = 16 << 20
-    /// How long the sound rows of a corrupt file are copied before all of it is left to a person: nothing is stored meanwhile.
+    /// How long the sound rows of a corrupt file are copied before all of it is left to a person; nothing is stored then.
     var recoveryLimit = Duration.seconds(60)
 
     package init(path: String, lanes: [String]) {

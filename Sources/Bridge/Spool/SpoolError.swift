@@ -12,6 +12,8 @@ package struct SpoolError: Error, Sendable, Equatable, CustomStringConvertible {
         case version
         /// The file is corrupt.
         case corrupt
+        /// The disk fails to read. That says nothing of the bytes, which may be read in a moment.
+        case unreadable
         /// The disk, or the quota of the process, is full.
         case full
         /// Another row has the number.

@@ -223,9 +223,17 @@ final class SpoolStore {
 
     /// A look at the whole file. Reads all of it, so only when there is reason to.
     func verify() throws(SpoolError) {
-        let result = try database.text("PRAGMA integrity_check(1)")
-        if result != "ok" { throw SpoolError(.corrupt, "\(path): \(result ?? "no answer to integrity_check")") }
+        // What SQLite cannot read it reports as it does what is corrupt: only what it finds in a readable file twice counts.
+        if try checkIntegrity() != nil {
+            try database.readAll()
+            if let fault = try checkIntegrity() { throw SpoolError(.corrupt, "\(path): \(fault)") }
+        }
         try inspection.verifyRows()
+    }
+
+    private func checkIntegrity() throws(SpoolError) -> String? {
+        let result = try database.text("PRAGMA integrity_check(1)")
+        return result == "ok" ? nil : result ?? "no answer to integrity_check"
     }
 
     static func changed(_ table: String, _ number: Int64, _ path: String) -> SpoolError {

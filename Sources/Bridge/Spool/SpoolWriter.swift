@@ -127,6 +127,7 @@ final class SpoolWriter {
             store.rollback()
             events.append(.readFailed(lane: lane, error))
             if error.code == .corrupt { foundCorruption(error, while: .reading(lane: lane)) }
+            if error.code == .unreadable { foundUnreadable(error, while: .reading(lane: lane)) }
         }
     }
 

@@ -31,6 +31,13 @@ static inline int csqlite_step(sqlite3_stmt *statement, int *system_error) {
     return code;
 }
 
+static inline int csqlite_prepare(sqlite3 *database, const char *sql, sqlite3_stmt **statement, int *system_error) {
+    errno = 0;
+    int code = sqlite3_prepare_v3(database, sql, -1, SQLITE_PREPARE_PERSISTENT, statement, 0);
+    *system_error = errno;
+    return code;
+}
+
 static inline int csqlite_exec(sqlite3 *database, const char *sql, int *system_error) {
     errno = 0;
     int code = sqlite3_exec(database, sql, 0, 0, 0);
@@ -45,8 +52,29 @@ static inline int csqlite_checkpoint(sqlite3 *database, int mode, int *pages, in
     return code;
 }
 
+/// Reads the database file and its log from the disk, without SQLite's cache.
+static inline int csqlite_read_all(sqlite3 *database, int *system_error) {
+    static const int operations[] = {SQLITE_FCNTL_FILE_POINTER, SQLITE_FCNTL_JOURNAL_POINTER};
+    char buffer[65536];
+    for (int index = 0; index < 2; index++) {
+        sqlite3_file *file = 0;
+        sqlite3_int64 size = 0;
+        int code = sqlite3_file_control(database, "main", operations[index], &file);
+        if (code == SQLITE_OK && file && file->pMethods) code = file->pMethods->xFileSize(file, &size);
+        for (sqlite3_int64 at = 0; code == SQLITE_OK && at < size; at += (sqlite3_int64)sizeof buffer) {
+            sqlite3_int64 left = size - at;
+            errno = 0;
+            code = file->pMethods->xRead(file, buffer, left < (sqlite3_int64)sizeof buffer ? (int)left : (int)sizeof buffer, at);
+            *system_error = errno;
+        }
+        if (code != SQLITE_OK) return code;
+    }
+    return SQLITE_OK;
+}
+
 // Macros of expressions do not import.
 static const int csqlite_ioerr_short_read = SQLITE_IOERR_SHORT_READ;
+static const int csqlite_ioerr_read = SQLITE_IOERR_READ;
 static const int csqlite_ioerr_corruptfs = SQLITE_IOERR_CORRUPTFS;
 static const int csqlite_ioerr_fsync = SQLITE_IOERR_FSYNC;
 static const int csqlite_ioerr_dir_fsync = SQLITE_IOERR_DIR_FSYNC;

@@ -40,6 +40,7 @@ struct StatusHistory {
         ("smsbridge_http_refused_for_memory_total", []), ("smsbridge_http_connections_refused_total", []),
         ("smsbridge_http_accept_pauses_total", []), ("smsbridge_authentication_failures_total", ["proof"]),
         ("smsbridge_log_dropped_total", []), ("smsbridge_kafka_log_resets_total", []),
+        ("smsbridge_spool_removals_total", []),
         ("smsbridge_audit_records_total", ["result"]),
         ("smsbridge_timestamps_rejected_total", []),
     ]

@@ -221,6 +221,12 @@ extension StatusReport {
                 "Kafka takes new events, and callers get 200. What the spool holds follows when its disk answers: look at the disk of "
                     + "spool.path (dmesg, df, quota). Order between the two is not kept.")
         }
+        if evidence.history.increase("smsbridge_spool_removals_total", over: 900) > 0 {
+            add(
+                .critical, "SmsbridgeSpoolRemoved", "The spool's files were removed while they were open",
+                "They were made again, and the events in the open file copied into a new one: the log says how many. Find what deletes "
+                    + "files in spool.path; deleted while the bridge is down, they are lost.")
+        }
         if spool.setAsideFiles > 0 {
             add(
                 .critical, "SmsbridgeSpoolSetAside",

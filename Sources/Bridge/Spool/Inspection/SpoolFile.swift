@@ -12,6 +12,8 @@ package final class SpoolFile: SpoolSource {
     package let path: String
     /// Whether what is not read here is lost: then only corruption that is found several times is skipped.
     private let isOnlyCopy: Bool
+    /// Whether rows that the disk fails to read are left out, like corrupt ones.
+    private let skipsUnreadable: Bool
     private let database: Database
     private let reader: SpoolReader
     private var names: [(id: Int64, name: String)] = []
@@ -30,9 +32,11 @@ package final class SpoolFile: SpoolSource {
             }.sorted()
     }
 
+    /// - Parameter skipsUnreadable: whether rows that the disk fails to read are left out, like corrupt ones.
     /// - Throws: `SpoolError`, `.corrupt` when not even the list of tables can be read.
-    package init(_ path: String) throws(SpoolError) {
+    package init(_ path: String, skipsUnreadable: Bool = true) throws(SpoolError) {
         isOnlyCopy = false
+        self.skipsUnreadable = skipsUnreadable
         self.path = path
         guard access(path, R_OK) == 0 else {
             throw SpoolError(.io, "cannot read \(path): \(String(cString: strerror(errno)))")
@@ -57,12 +61,18 @@ package final class SpoolFile: SpoolSource {
             )
         }
         names = try laneNames()
-        if let error = try WriteAheadLog.corruption(of: path) { faults.append(error.message) }
+        do throws(SpoolError) {
+            if let error = try WriteAheadLog.corruption(of: path) { faults.append(error.message) }
+        } catch {
+            guard skipsUnreadable else { throw error }
+            faults.append(error.message)
+        }
     }
 
     /// What can be read of a store that is open, whose file may have no name any more.
     init(_ store: SpoolStore) throws(SpoolError) {
         isOnlyCopy = true
+        skipsUnreadable = false
         path = store.path
         reader = store.inspection
         database = reader.database
@@ -98,6 +108,7 @@ package final class SpoolFile: SpoolSource {
             }
             return tables.map { id in known.first { $0.id == id } ?? (id, "lane_\(id)") }
         } catch {
+            guard error.code != .unreadable || skipsUnreadable else { throw error }
             hasNames = false
             faults.append("the names of the topics cannot be read, lane_N stands for them")
             return tables.map { ($0, "lane_\($0)") }
@@ -167,13 +178,22 @@ package final class SpoolFile: SpoolSource {
                 try read(table, after: number, count: count, into: &rows)
                 return rows
             } catch {
-                guard error.code == .corrupt || error.code == .io && !isOnlyCopy else { throw error }
+                guard isSkipped(error) else { throw error }
                 // What came before the fault first; the next call meets it again.
                 guard rows.isEmpty else { return rows }
                 guard isOnlyCopy, attempt < 3 else { return try skip(table, after: number, count: count) }
                 attempt += 1
                 usleep(100_000)
             }
+        }
+    }
+
+    private func isSkipped(_ error: SpoolError) -> Bool {
+        switch error.code {
+        case .corrupt: true
+        case .unreadable: skipsUnreadable
+        case .io: !isOnlyCopy
+        default: false
         }
     }
 
@@ -236,25 +256,29 @@ package final class SpoolFile: SpoolSource {
 
     /// Looks for the first readable row behind a fault: ever further on, and from there back to the fault.
     private func skip(_ table: SpoolTable, after number: Int64, count: Int) throws(SpoolError) -> [InspectedRow] {
-        func works(_ probe: Int64) -> Bool {
+        func works(_ probe: Int64) throws(SpoolError) -> Bool {
             var rows: [InspectedRow] = []
-            return (try? read(table, after: probe, count: 1, into: &rows)) != nil || !rows.isEmpty
+            do throws(SpoolError) { try read(table, after: probe, count: 1, into: &rows) } catch {
+                guard isSkipped(error) else { throw error }
+                return !rows.isEmpty
+            }
+            return true
         }
         var bad = max(number, 0)
         var step: Int64 = 1
-        while bad + step < SpoolStore.endOfNumbers, !works(bad + step) {
+        while bad + step < SpoolStore.endOfNumbers, try !works(bad + step) {
             bad += step
             step *= 2
         }
         var good = min(bad + step, SpoolStore.endOfNumbers)
         while good - bad > 1 {
             let middle = bad + (good - bad) / 2
-            if works(middle) { good = middle } else { bad = middle }
+            if try works(middle) { good = middle } else { bad = middle }
         }
         var rows: [InspectedRow] = []
         do throws(SpoolError) { try read(table, after: good, count: count, into: &rows) } catch {
             // The next fault, behind these.
-            if rows.isEmpty, good < SpoolStore.endOfNumbers { throw error }
+            if !isSkipped(error) || rows.isEmpty && good < SpoolStore.endOfNumbers { throw error }
         }
         note(table, from: number, to: rows.first?.number)
         return rows

@@ -6,8 +6,8 @@
 /// ```
 ///            open               corrupt twice, or once at opening
 ///   closed ─────────▶ serving ──────────────────────────────────▶ recovering ──▶ closed
-///     ▲  ◀──────────    │ ▲         (also from closed)              copy the sound rows, replace the file;
-///     │ failed, retried │ │                                         or quarantine all of it
+///     ▲  ◀──────────    │ ▲     or unreadable for 5 minutes         copy the sound rows, replace the file;
+///     │ failed, retried │ │     (also from closed)                  or quarantine all of it
 ///     └── corrupt once ─┤ │ rows copied
 ///                       ▼ │
 ///                    restoring: the files were removed; rows are read from the open file and copied into a new one
@@ -15,10 +15,12 @@
 struct SpoolRecovery {
     typealias Instant = ContinuousClock.Instant
 
-    /// What was being done when corruption was found. A disk may fail once: the same must find it again.
+    /// What was being done when corruption, or a failure to read, was found. A disk may fail once: the same must find it again.
     enum Work: Hashable {
+        case opening
         case reading(lane: Int)
         case writing
+        case copying
     }
 
     enum Step: Equatable {
@@ -69,20 +71,27 @@ struct SpoolRecovery {
     private(set) var failure: SpoolError?
     /// Where corruption was found once, and not found not to be there since.
     private var suspects: Set<Work> = []
+    /// What fails because the disk cannot read, and since when.
+    private var unreadable: [Work: Instant] = [:]
     /// What is wrong with the file that is recovered.
     private var corruption = SpoolError(.corrupt, "")
     /// Whether the file could not be opened because the disk failed, and was not read since.
     private var isDoubtful = false
     private var lastRecovery: Instant?
     private var attempts = 0
+    /// Whether rows that the disk cannot read are left out of the copy: they have been so for long.
+    private(set) var skipsUnreadable = false
     private let recoveryLimit: Duration
 
     static let retryInterval = Duration.seconds(1)
     /// A file that is corrupt so soon after a recovery shows that the disk is broken: files are not quarantined one by one.
     static let calm = Duration.seconds(60)
+    /// A disk that cannot read may read again soon, and nothing is lost then. A part of a file that it has not read for so long counts
+    /// as lost: its sound rows are copied, and the file is kept.
+    static let unreadableLimit = Duration.seconds(300)
 
-    /// - Parameter recoveryLimit: how long sound rows are copied before the whole file is left to a person: nothing is stored
-    ///   meanwhile.
+    /// - Parameter recoveryLimit: how long sound rows are copied before the whole file is left to a person; nothing is
+    ///   stored during the copy.
     init(recoveryLimit: Duration, now: Instant) {
         self.recoveryLimit = recoveryLimit
         state = .closed(until: now)
@@ -126,12 +135,13 @@ struct SpoolRecovery {
             // A file that was read as a whole is sound.
             if isDoubtful { suspects = [] }
             isDoubtful = false
+            unreadable[.opening] = nil
             serve()
 
         case (.recovering(.copy, let deadline), .more):
             guard now >= deadline else { return }
             state = .quarantining(reason: SpoolError(.io, "copying it takes longer than \(recoveryLimit)"))
-        case (.recovering(_, _), .failed(let error)): state = .quarantining(reason: error)
+        case (.recovering(_, _), .failed(let error)): recoveryFailed(error, now)
         case (.recovering(.begin, let deadline), _): state = .recovering(.copy, deadline: deadline)
         case (.recovering(.copy, let deadline), _): state = .recovering(.finish, deadline: deadline)
         case (.recovering(.finish, _), _), (.quarantining, .done), (.quarantining, .more): recovered(now)
@@ -149,8 +159,23 @@ struct SpoolRecovery {
 
     private mutating func openFailed(_ error: SpoolError, _ now: Instant) {
         if error.code == .corrupt { return found(error, now) }
-        if error.code == .io { isDoubtful = true }
+        if error.code == .unreadable, lasts(.opening, now) { return found(error, now) }
+        if error.code == .io || error.code == .unreadable { isDoubtful = true }
         close(error, until: now + Self.retryInterval)
+    }
+
+    /// Rows that cannot be read now are not given up.
+    private mutating func recoveryFailed(_ error: SpoolError, _ now: Instant) {
+        guard error.code == .unreadable, !skipsUnreadable else { return state = .quarantining(reason: error) }
+        _ = lasts(.copying, now)
+        close(error, until: now + Self.retryInterval)
+    }
+
+    /// Whether this has failed to read for long.
+    private mutating func lasts(_ work: Work, _ now: Instant) -> Bool {
+        let since = unreadable[work] ?? now
+        unreadable[work] = since
+        return since.duration(to: now) >= Self.unreadableLimit
     }
 
     private mutating func serve() {
@@ -166,6 +191,7 @@ struct SpoolRecovery {
     private mutating func recovered(_ now: Instant) {
         lastRecovery = now
         suspects = []
+        unreadable = [:]
         isDoubtful = false
         state = .closed(until: now)
     }
@@ -199,13 +225,23 @@ struct SpoolRecovery {
             close(broken, until: now + Self.retryInterval)
         } else {
             corruption = error
+            skipsUnreadable = error.code == .unreadable || unreadable[.copying] != nil && lasts(.copying, now)
             failure = error
             state = .recovering(.begin, deadline: now + recoveryLimit)
         }
     }
 
+    /// The disk failed to read. The file stays open: other rows may be read, and these in a moment.
+    mutating func foundUnreadable(_ error: SpoolError, while work: Work, now: Instant) {
+        guard state == .serving, lasts(work, now) else { return }
+        found(error, now)
+    }
+
     /// The same found nothing wrong.
-    mutating func foundSound(_ work: Work) { suspects.remove(work) }
+    mutating func foundSound(_ work: Work) {
+        suspects.remove(work)
+        unreadable[work] = nil
+    }
 
     /// The file, or its log, is not the one at its path any more.
     mutating func foundRemoved(_ error: SpoolError, now: Instant) {

@@ -52,6 +52,12 @@ extension SpoolWriter {
         reportFailure()
     }
 
+    func foundUnreadable(_ error: SpoolError, while work: SpoolRecovery.Work) {
+        recovery.foundUnreadable(error, while: work, now: clock())
+        if !recovery.isServing { closeStore() }
+        reportFailure()
+    }
+
     func foundRemoved() {
         guard recovery.isServing else { return }
         recovery.foundRemoved(
@@ -63,6 +69,12 @@ extension SpoolWriter {
     private func closeStore() {
         store?.close()
         store = nil
+    }
+
+    private func closeCopy() {
+        copy?.source.close()
+        copy?.target.close()
+        copy = nil
     }
 
     /// - Returns: whether there is more of the same to do.
@@ -83,6 +95,10 @@ extension SpoolWriter {
 
     private func open(verifies: Bool) throws(SpoolError) {
         closeStore()
+        if copy != nil {
+            closeCopy()
+            directory.map { $0.discard($0.unfinishedCopy) }
+        }
         let directory = try lockedDirectory()
         if let path = try directory.takeCopy() {
             let reason = SpoolError(.corrupt, "its sound rows had been copied when the process ended, or failed")
@@ -161,7 +177,7 @@ extension SpoolWriter {
         guard directory.space.free - size - size / 4 > reserve else {
             throw SpoolError(.full, "the disk has no room for a copy")
         }
-        let file = try SpoolFile(directory.file)
+        let file = try SpoolFile(directory.file, skipsUnreadable: recovery.skipsUnreadable)
         guard file.hasNames else { throw SpoolError(.corrupt, file.corruption.joined(separator: "; ")) }
         directory.discard(directory.unfinishedCopy)
         try directory.makeFile(directory.unfinishedCopy)
@@ -191,9 +207,7 @@ extension SpoolWriter {
     }
 
     private func quarantine(_ corruption: SpoolError, because reason: SpoolError) throws(SpoolError) {
-        copy?.source.close()
-        copy?.target.close()
-        copy = nil
+        closeCopy()
         let directory = try lockedDirectory()
         directory.discard(directory.unfinishedCopy)
         // Complete, and only its name is missing: the next opening gives it.

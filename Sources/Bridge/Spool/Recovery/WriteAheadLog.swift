@@ -29,7 +29,7 @@ enum WriteAheadLog {
     private static let magic: UInt32 = 0x377F_0682
     private static let version: UInt32 = 3_007_000
 
-    /// What is wrong with the log of a spool's file; nil when it is sound.
+    /// Why the log of a spool's file is corrupt; nil when it is sound.
     static func corruption(of file: String) throws(SpoolError) -> SpoolError? {
         guard case .corrupt(let frame) = try check("\(file)-wal") else { return nil }
         return SpoolError(
@@ -88,9 +88,7 @@ enum WriteAheadLog {
             }
             if part < 0, errno == EINTR { continue }
             guard part >= 0 else {
-                // What the disk cannot give back is lost.
-                let code: SpoolError.Code = errno == EIO || errno == ENXIO ? .corrupt : .io
-                throw SpoolError(code, "cannot read \(path): \(String(cString: strerror(errno)))")
+                throw SpoolError(.unreadable, "cannot read \(path): \(String(cString: strerror(errno)))")
             }
             if part == 0 { return false }
             count += part
