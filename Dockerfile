@@ -17,6 +17,7 @@ RUN apt-get update \
 WORKDIR /source
 COPY Package.swift ./
 COPY Sources Sources
+COPY docs/runbook.md docs/runbook.md
 COPY Tests Tests
 COPY Examples Examples
 COPY Benchmarks Benchmarks

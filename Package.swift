@@ -27,11 +27,11 @@ enum Group: String { case system = "System", bridge = "Bridge", library = "Libra
 
 func module(
     _ name: String, in group: Group, uses names: [String] = [], products: [Target.Dependency] = [],
-    linked: [LinkerSetting] = []
+    linked: [LinkerSetting] = [], embeds files: [String] = []
 ) -> Target {
     .target(
         name: unique(name), dependencies: targets(names) + products, path: "Sources/\(group.rawValue)/\(name)",
-        swiftSettings: settings, linkerSettings: linked)
+        resources: files.map { .embedInCode($0) }, swiftSettings: settings, linkerSettings: linked)
 }
 
 func executable(_ name: String, at path: String, uses names: [String]) -> Target {
@@ -136,7 +136,9 @@ let package = Package(
             "SMSPortalConsumerSQLite", in: .library, uses: ["CSQLite", "SMSPortalConsumer", "Telemetry", "Threads"]),
 
         // Beside the path.
-        module("Operations", in: .bridge, uses: ["Addresses", "EventLoop", "HTTPServer", "Telemetry", "Threads"]),
+        module(
+            "Operations", in: .bridge, uses: ["Addresses", "EventLoop", "HTTPServer", "Telemetry", "Threads"],
+            embeds: ["Runbook/runbook.md"]),
         module("Settings", in: .bridge, uses: ["Addresses", "CYAML", "Files"]),
         module("SMSPortalSimulator", in: .tools, uses: ["CCurl", "COpenSSL", "SMSPortalEvents", "Threads"]),
         executable(

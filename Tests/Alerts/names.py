@@ -77,8 +77,10 @@ def check_runbook(rules, alerts):
     if list(entries) != alerts and set(entries) == set(alerts):
         yield "the entries of docs/runbook.md are not in the order of the rules"
     for name, body in re.findall(r"^ +- alert: (\w+)$(.*?)(?=^ +- alert: |\Z)", rules, re.M | re.S):
-        target, severity = (re.search(rf"^ +{key}: (\S+)$", body, re.M) for key in ("runbook", "severity"))
-        if not target or target.group(1) != f"docs/runbook.md#{name.lower()}":
+        severity = re.search(r"^ +severity: (\S+)$", body, re.M)
+        target = re.search(r'^ +runbook_url: "{{ with \$externalLabels.smsbridge_runbook_url }}{{ . }}#(\w+){{ else }}(\S+|http://'
+                           r'{{ \$labels.instance }}/runbook/(\w+)){{ end }}"$', body, re.M)
+        if not target or target.group(1) != name.lower() or target.group(3) not in (name, None):
             yield f"{name} does not lead to its entry in docs/runbook.md"
         if name in entries and (not severity or not entries[name].startswith(f"{severity.group(1)}. ")):
             yield f"the entry of {name} does not begin with the rule's severity"
@@ -174,7 +176,7 @@ def main():
             problems.append(f"no test makes {alert} fire")
         if not any(f"`{alert}`" in line for line in rows):
             problems.append(f"{alert} is missing in the table of docs/operate.md")
-    for part in ("for", "severity", "summary", "description", "runbook"):
+    for part in ("for", "severity", "summary", "description", "runbook_url"):
         if len(re.findall(rf"^ +{part}: \S", rules, re.M)) != len(alerts):
             problems.append(f"not every rule has `{part}`")
     problems += check_runbook(rules, alerts)

@@ -10,6 +10,7 @@ import urllib.error
 import urllib.request
 from collections import Counter
 
+import loglines
 from bridge import Bridge, free_port
 from faults import Faults
 from ledger import ENDS, Load, percentile
@@ -245,6 +246,11 @@ class Stand:
                 rules = set(re.findall(r"alert: (\w+)", file.read()))
             check({one["alert"] for one in matching()} & rules, f"{[one['alert'] for one in matching()]} is no alert rule")
 
+    def check_log_lines(self):
+        with self.case("every line of the log is JSON or strict logfmt"):
+            wrong = loglines.complaints(self.bridge.log())
+            check(not wrong, f"{len(wrong)} lines: {wrong[:3]}")
+
     def check_log_rate(self, most):
         """That no message fills the log."""
         with self.case(f"no log message is repeated more than {most} times"):
@@ -272,6 +278,7 @@ class Stand:
         - strangers: how references begin that others than the load have sent.
         """
         suite, case = self.suite, self.case
+        self.check_log_lines()
         for load in self.loads:
             load.stop()
         entries = [entry for load in self.loads for entry in load.entries]

@@ -13,10 +13,11 @@ import checks_auth
 import checks_http
 import checks_payload
 import checks_records
+import loglines
 import wire
 from bridge import Bridge
 from records import Topics
-from report import Report
+from report import Report, check
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -155,6 +156,9 @@ def main():
                 code = suite.bridge.end()
                 if code != 0:
                     raise AssertionError(f"on SIGTERM it ended with {code}: {suite.bridge.log()[-500:]}")
+            with report.case("every line of every log is JSON or strict logfmt"):
+                wrong = [line for bridge in bridges for line in loglines.complaints(bridge.log())]
+                check(not wrong, f"{len(wrong)} lines: {wrong[:3]}")
     except Exception as error:  # before the checks: no bridge, no Kafka
         with report.case("the bridge and Kafka are there"):
             raise error

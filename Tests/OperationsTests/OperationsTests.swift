@@ -31,7 +31,7 @@ final class Subject {
         configuration.host = host
         configuration.port = 0
         configuration.livenessBound = bound
-        configuration.title = title
+        configuration.instance.title = title
         configuration.sampleInterval = sampleInterval
         server = OperationsServer(
             configuration: configuration, registry: registry, readiness: readiness, heartbeat: heartbeat)

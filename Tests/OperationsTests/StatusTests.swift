@@ -43,7 +43,7 @@ private struct Figures {
     /// What is told ten seconds after `change`, of a bridge that was calm for a while before.
     func report(
         _ readiness: ServiceReadiness = ServiceReadiness(unmet: [:]), silence: Double = 0, time: Double = 1_800_000_000,
-        title: String = "smsbridge 1.2.3", after change: () -> Void = {}
+        instance: InstanceDescription = .named("smsbridge 1.2.3"), after change: () -> Void = {}
     ) -> StatusReport {
         var history = StatusHistory()
         for second in stride(from: 0, through: 1_000, by: 10) {
@@ -52,8 +52,16 @@ private struct Figures {
         change()
         let snapshot = registry.snapshot(collecting: true)
         return StatusReport(
-            title: title, snapshot: snapshot, history: history.seen(with: snapshot, at: 1_010_000_000_000),
+            instance: instance, snapshot: snapshot, history: history.seen(with: snapshot, at: 1_010_000_000_000),
             readiness: readiness, silence: silence, time: time)
+    }
+}
+
+extension InstanceDescription {
+    fileprivate static func named(_ title: String) -> Self {
+        var instance = Self()
+        instance.title = title
+        return instance
     }
 }
 
@@ -280,7 +288,7 @@ extension StatusReport {
         let readiness = ServiceReadiness(unmet: ["durability": hostile])
         readiness.alert("kafka", hostile)
         let text = page(
-            figures.report(readiness, title: hostile) {
+            figures.report(readiness, instance: .named(hostile)) {
                 figures.counter("smsbridge_kafka_errors_total", [("kind", "delivery"), ("error", hostile)]).increment()
                 figures.gauge("smsbridge_lane_state", "topic", hostile).set(1)
             })
@@ -288,7 +296,7 @@ extension StatusReport {
         #expect(text.components(of: "&lt;script&gt;alert(1)&lt;/script&gt;&quot;&#39;&amp;") >= 5)
         #expect(!text.contains("\u{1}") && !text.contains("\u{7F}"))
         // The same in the machine form, which stays what JSON is.
-        let json = figures.report(readiness, title: hostile).json()
+        let json = figures.report(readiness, instance: .named(hostile)).json()
         let told = try? JSONDecoder().decode(Told.self, from: Data(json))
         #expect(told?.title == hostile && told?.findings.first?.title.contains(hostile) == true)
     }
@@ -326,12 +334,75 @@ extension StatusReport {
         #expect(try subject.ask("GET", "/?refresh=1").body.contains("content=\"5\""))
     }
 
+    @Test func thePageNamesHostAccountsAndBrokers() {
+        var instance = InstanceDescription.named("smsbridge 1.2.3")
+        instance.host = "bridge-<1>"
+        instance.accounts = ["north", "south"]
+        instance.brokers = ["kafka-1:9092", "kafka-2:9092"]
+        let report = Figures().report(instance: instance)
+        let text = page(report)
+        for part in ["<span>on bridge-&lt;1&gt;</span>", "<span>accounts north, south</span>", "kafka-1:9092, kafka-2:9092"] {
+            #expect(text.contains(part), "\(part)")
+        }
+        let json = String(decoding: report.json(), as: UTF8.self)
+        for part in [#""host":"bridge-<1>""#, #""accounts":["north","south"]"#, #""brokers":["kafka-1:9092","kafka-2:9092"]"#] {
+            #expect(json.contains(part), "\(part)")
+        }
+    }
+
+    @Test func lowRatesAreCountsOfTheLastMinute() {
+        let figures = Figures()
+        let accepted = figures.counter("smsbridge_events_acknowledged_total", [("topic", "reply")])
+        let low = page(figures.report { accepted.increment(by: 3) })
+        #expect(low.contains(">3 <small>answered 200, in the last minute</small>"))
+        #expect(low.contains("3 in the last hour"))
+        #expect(!low.contains("&lt; 0.1"))
+        let high = page(figures.report { accepted.increment(by: 200) })
+        #expect(high.contains(">20 <small>answered 200, per second</small>"))
+        #expect(high.contains("203 in the last hour"))
+    }
+
+    @Test func alertNamesLinkToTheRunbook() {
+        let figures = Figures()
+        figures.gauge("smsbridge_kafka_up").set(0)
+        #expect(page(figures.report()).contains("<a href=\"/runbook/SmsbridgeKafkaDown\"><code>SmsbridgeKafkaDown</code></a>"))
+        var instance = InstanceDescription()
+        instance.runbookURL = "https://wiki.example.com/smsbridge"
+        let report = figures.report(instance: instance)
+        let link = "https://wiki.example.com/smsbridge#smsbridgekafkadown"
+        #expect(page(report).contains("<a href=\"\(link)\">"))
+        #expect(String(decoding: report.json(), as: UTF8.self).contains("\"runbook\":\"\(link)\""))
+    }
+
+    @Test func theRunbookIsServed() throws {
+        let subject = try Subject()
+        let whole = try subject.ask("GET", "/runbook")
+        #expect(whole.status == 200 && whole.body.contains("\n## SmsbridgeKafkaDown\n"))
+        #expect(whole.headers["content-type"] == "text/markdown; charset=utf-8")
+        let entry = try subject.ask("GET", "/runbook/SmsbridgeKafkaDown")
+        #expect(entry.status == 200 && entry.body.hasPrefix("## SmsbridgeKafkaDown\n"))
+        #expect(entry.body.split(separator: "\n## ").count == 1 && entry.body.contains("**Do**"))
+        for path in ["/runbook/", "/runbook/None", "/runbook/SmsbridgeKafkaDown/", "/runbook/%"] {
+            #expect(try subject.ask("GET", path).status == 404, "\(path)")
+        }
+        #expect(try subject.ask("POST", "/runbook/SmsbridgeKafkaDown").status == 405)
+    }
+
+    @Test func topicsAreNotCalledWellWhileKafkaDoesNotAnswer() {
+        let figures = Figures()
+        #expect(page(figures.report()).components(of: "class=\"ok\"><span>to Kafka") == 4)
+        figures.gauge("smsbridge_kafka_up").set(0)
+        let text = page(figures.report())
+        #expect(text.components(of: "<span>to Kafka") == 0)
+        #expect(text.components(of: "<span>idle: Kafka does not answer") == 4)
+    }
+
     @Test func figuresAreReadable() {
         #expect(
             [0, 7, 999, 1_000, 1_234_567, -1_000].map { Figure.count($0) } == [
                 "0", "7", "999", "1,000", "1,234,567", "-1,000",
             ])
-        #expect([0, 0.04, 0.5, 9.94, 9.96, 1_500.4].map(Figure.rate) == ["0", "< 0.1", "0.5", "9.9", "10", "1,500"])
+        #expect([0, 0.5, 9.94, 9.96, 1_500.4].map(Figure.rate) == ["0", "0.5", "9.9", "10", "1,500"])
         #expect([0, 1023, 1024, 10 * 1_073_741_824].map(Figure.bytes) == ["0 B", "1,023 B", "1 KiB", "10 GiB"])
         let times = [0.000_2, 0.001_5, 0.9, 1.5, 59, 119, 600, 7_300, 200_000]
         #expect(

@@ -18,6 +18,7 @@ import urllib.parse
 import urllib.request
 
 import browser as browsers
+import loglines
 from bridge import Bridge, free_port
 from cluster import Cluster
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
@@ -168,7 +169,8 @@ class Stand:
                     "SMSBRIDGE_DURABILITY_INTERVAL": "1s", "SMSBRIDGE_SHUTDOWN_DELAY": "0s",
                     "SMSBRIDGE_SPOOL_ANY_FILE_SYSTEM": "true",
                     # A machine with much else to do is late by itself.
-                    "SMSBRIDGE_PUBLISH_HEDGE": "400ms", **(environment or {})}
+                    "SMSBRIDGE_PUBLISH_HEDGE": "400ms",
+                    "SMSBRIDGE_LOG_FORMAT": "json" if name == "quiet" else "text", **(environment or {})}
         self.bridges[name] = Bridge.start(self.binary, self.cluster.bootstrap, PREFIX, self.folder, name, settings, spool=spool,
                                           ports=ports)
         return self.bridges[name]
@@ -493,5 +495,15 @@ def run(report, browser, binary, folder, long, only):
             statuses = stand.traffic["calm"].statuses
             check(set(statuses) <= {200, 503, 0}, f"answers by status: {statuses}")
             check(statuses.get(200, 0) > 30 and statuses.get(503, 0) < statuses[200] / 20, f"answers by status: {statuses}")
+        for name, bridge in stand.bridges.items():
+            with report.case(f"every line of the log of {name} is JSON or strict logfmt"):
+                log = bridge.log()
+                wrong = loglines.complaints(log)
+                check(not wrong, f"{len(wrong)} lines: {wrong[:3]}")
+                check("message" in log, "there is none")
+        if not only:
+            with report.case("the lines that a topic is direct again say how much was drained, and how long it took"):
+                lines = [loglines.parse(line) for line in stand.bridges["calm"].log().splitlines() if "switched to direct" in line]
+                check(any(int(line["drained"]) > 0 and float(line["durationSeconds"]) > 1 for line in lines), f"{lines[-3:]}")
     finally:
         stand.end()

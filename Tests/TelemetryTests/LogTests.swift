@@ -91,11 +91,11 @@ private func systemRead(_ descriptor: Int32, _ bytes: UnsafeMutableRawPointer, _
             line(
                 .text, "listening",
                 ["port": UInt16(8080), "host": "0.0.0.0", "why": "two words", "empty": "", "ok": true, "x": 0.5])
-                == "2026-01-02T03:04:05.007Z INFO    listening port=8080 host=0.0.0.0 why=\"two words\" empty=\"\" "
+                == "time=2026-01-02T03:04:05.007Z level=info message=\"listening\" port=8080 host=0.0.0.0 why=\"two words\" empty=\"\" "
                 + "ok=true x=0.5\n")
         #expect(
             line(.text, "lost", ["brokers": ["a:1", "b:2"]], label: "kafka", level: .warning)
-                == "2026-01-02T03:04:05.007Z WARNING kafka: lost brokers=a:1,b:2\n")
+                == "time=2026-01-02T03:04:05.007Z level=warning logger=kafka message=\"lost\" brokers=a:1,b:2\n")
     }
 
     @Test func jsonLines() {
@@ -113,6 +113,29 @@ private func systemRead(_ descriptor: Int32, _ bytes: UnsafeMutableRawPointer, _
             line(.json, "m", ["time": "t", "a": 1, "a": 2, "none": [String]()])
                 == #"{"time":"2026-01-02T03:04:05.007Z","level":"info","message":"m","time_":"t","a":1,"a_":2,"none":[]}"#
                 + "\n")
+    }
+
+    /// Names and values, by a parser that allows nothing but `name=word` and `name="JSON string"`, one blank apart.
+    @Test func textLinesAreStrictLogfmt() throws {
+        var evil = (1...0x7F).map { String(Unicode.Scalar(UInt8($0))) }.joined() + "é 😀 \u{202E}"
+        evil += String(repeating: "x", count: LogLine.maximumValueBytes)
+        for value in ["", " ", "=", "\"", "\\", "a=b", "a b", "\u{202E}", "é", "\"\"", "\\n", evil] {
+            for name in ["a", "lowered to", "a=b", "\"", "", "é", "a\nb"] {
+                let text = line(.text, value, [name: value, "a": [value, value], "n": -1, "message": value], label: value)
+                let pairs = try Logfmt.parse(text)
+                #expect(pairs.first?.name == "time" && pairs.contains { $0.name == "level" && $0.value == "info" })
+                #expect(pairs.contains { $0.name == "message_" } && Set(pairs.map(\.name)).count == pairs.count)
+                if value.utf8.count < LogLine.maximumValueBytes {
+                    #expect(pairs.first { $0.name == "message" }?.value == value)
+                }
+            }
+        }
+    }
+
+    @Test func aLineForATerminalIsPlain() {
+        let entry = LogEntry(
+            level: .warning, label: "kafka", message: "not \"here\"\u{1B}[1m", fields: ["reason": "two words", "n": 1])
+        #expect(entry.plainText == "warning: kafka: not \"here\"\\u001b[1m reason=\"two words\" n=1")
     }
 
     @Test(arguments: LogFormat.allCases)
@@ -166,7 +189,10 @@ private func systemRead(_ descriptor: Int32, _ bytes: UnsafeMutableRawPointer, _
         log.error("two", ["a": 1])
         sink.setLevel(.trace)
         log.labelled("y").trace("three")
-        #expect(lines.all.map { $0.dropFirst(25) } == ["INFO    x: one", "ERROR   x: two a=1", "TRACE   y: three"])
+        #expect(lines.all.map { $0.dropFirst(30) } == [
+                "level=info logger=x message=\"one\"", "level=error logger=x message=\"two\" a=1",
+                "level=trace logger=y message=\"three\"",
+            ])
         LogSink.discarding.setLevel(.trace)
         Logger(sink: .discarding).error("\(costly())")
     }
@@ -180,7 +206,9 @@ private func systemRead(_ descriptor: Int32, _ bytes: UnsafeMutableRawPointer, _
         #expect(guardian.reset("down") == 4)
         #expect(guardian.reset("down") == nil)
         log.log(.error, onceIn: guardian, key: "down", "broker down")
-        #expect(lines.all.map { $0.dropFirst(33) } == ["broker down", "other", "broker down"])
+        #expect(lines.all.map { $0.dropFirst(42) } == [
+                "message=\"broker down\"", "message=\"other\"", "message=\"broker down\"",
+            ])
         let timed = RepeatGuard(interval: .seconds(10), capacity: 2)
         let second: UInt64 = 1_000_000_000
         #expect(timed.admit("a", now: 0) == 0)
@@ -224,7 +252,7 @@ private func systemRead(_ descriptor: Int32, _ bytes: UnsafeMutableRawPointer, _
         // Once somebody reads, the queue comes and, wherever there was a gap, how many lines are missing: no line has
         // to come for that.
         func told(_ text: String) -> Int {
-            text.split(separator: "\n").compactMap { Int($0.split(separator: "log lines dropped count=").last ?? "") }
+            text.split(separator: "\n").compactMap { Int($0.split(separator: "log lines dropped\" count=").last ?? "") }
                 .reduce(0, +)
         }
         let text = pipe.read { $0.hasSuffix("\n") && told($0) == 900 }

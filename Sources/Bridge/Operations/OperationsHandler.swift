@@ -13,6 +13,7 @@ final class OperationsHandler: RequestHandler {
         case metrics
         case status
         case heldIndex
+        case runbook
 
         var path: StaticString {
             switch self {
@@ -21,12 +22,20 @@ final class OperationsHandler: RequestHandler {
             case .readiness: "/readyz"
             case .metrics: "/metrics"
             case .status: "/status"
+            case .runbook: "/runbook"
             }
         }
     }
 
+    /// Prepared once, in the order of their tags, which begin behind those of the routes.
+    private static let runbookEntries = Runbook.entries.sorted { $0.key < $1.key }.map { name, text in
+        (path: Array("\(Runbook.path)/\(name)".utf8), page: PreparedResponse(status: 200, headers: markdown, body: text))
+    }
+    private static let firstEntry: UInt64 = 100
+
     private static let common = [("X-Content-Type-Options", "nosniff")]
     private static let plain = [("Content-Type", "text/plain; charset=utf-8")] + common
+    private static let markdown = [("Content-Type", "text/markdown; charset=utf-8")] + common
     private static let json = [("Content-Type", "application/json")] + common
     private static let prometheus = [("Content-Type", "text/plain; version=0.0.4; charset=utf-8")] + common
 
@@ -84,6 +93,13 @@ final class OperationsHandler: RequestHandler {
             }
             return head.method == .get || head.method == .head ? .accept(tag: route.rawValue) : .refuse(notAllowed)
         }
+        var path: [UInt8] = []
+        if PercentEncoding.decode(head.path, in: bytes, into: &path),
+            let entry = Self.runbookEntries.firstIndex(where: { $0.path == path })
+        {
+            return head.method == .get || head.method == .head
+                ? .accept(tag: Self.firstEntry + UInt64(entry)) : .refuse(notAllowed)
+        }
         return .refuse(notFound)
     }
 
@@ -99,9 +115,16 @@ final class OperationsHandler: RequestHandler {
             case .readiness: readinessReport()
             case .metrics: metrics()
             case .status: PreparedResponse(status: 200, headers: Self.json, body: report().json())
-            case nil: notFound
+            case .runbook: PreparedResponse(status: 200, headers: Self.markdown, body: Runbook.text)
+            case nil: runbookEntry(tag)
             }
         server?.respond(to: exchange, with: answer)
+    }
+
+    private func runbookEntry(_ tag: UInt64) -> PreparedResponse {
+        let entries = Self.runbookEntries
+        guard tag >= Self.firstEntry, tag - Self.firstEntry < UInt64(entries.count) else { return notFound }
+        return entries[Int(tag - Self.firstEntry)].page
     }
 
     /// How long the public loop has not turned, in nanoseconds.
@@ -122,7 +145,7 @@ final class OperationsHandler: RequestHandler {
     private func report() -> StatusReport {
         let snapshot = registry.snapshot(collecting: true)
         return StatusReport(
-            title: configuration.title, snapshot: snapshot,
+            instance: configuration.instance, snapshot: snapshot,
             history: history.seen(with: snapshot, at: loop?.now ?? 0), readiness: readiness,
             silence: Double(silence) / 1e9, time: Double(wallClockMilliseconds()) / 1e3)
     }

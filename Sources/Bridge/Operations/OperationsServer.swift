@@ -24,8 +24,24 @@ package struct OperationsConfiguration: Sendable {
     package var maxConnections = 256
     /// How often the last hour is sampled for `/`; 360 samples are kept.
     package var sampleInterval = Duration.seconds(10)
-    /// The first line of `/`: what runs, in which version.
+    /// What `/` and `/status` say of the instance itself.
+    package var instance = InstanceDescription()
+
+    package init() {}
+}
+
+/// What the status page says of the instance itself.
+package struct InstanceDescription: Sendable {
+    /// Name and version of the program.
     package var title = "smsbridge"
+    /// The name of the machine.
+    package var host = ""
+    /// The accounts of the vendor whose callbacks are accepted.
+    package var accounts: [String] = []
+    /// `kafka.bootstrapServers`.
+    package var brokers: [String] = []
+    /// The address of the runbook; empty for the one that the instance serves itself.
+    package var runbookURL = ""
 
     package init() {}
 }

@@ -7,6 +7,7 @@ internal import SMSPortalEvents
 struct PublisherLog {
     let logger: Logger
     let metrics: PublisherMetrics
+    private static let longSpooling: UInt64 = 5_000_000_000
     private let repeats = RepeatGuard(interval: .seconds(30))
 
     init(logger: Logger, metrics: PublisherMetrics) {
@@ -159,19 +160,29 @@ struct PublisherLog {
             log(
                 .warning, key: "spooling \(topic) \(cause.rawValue)", "topic switched to spool",
                 ["topic": name(topic), "cause": cause.rawValue])
-        case .direct(let drained):
-            log(
-                .info, key: "direct \(topic)", "topic switched to direct",
-                ["topic": name(topic), "drained": drained])
+        case .direct(let result):
+            let message = "topic switched to direct"
+            if let nanoseconds = result.nanoseconds, nanoseconds >= Self.longSpooling {
+                // Never left out: the end of an outage.
+                logger.info(message, fields(topic, result))
+            } else {
+                log(.info, key: "direct \(topic)", message, fields(topic, result))
+            }
         case .bypassing(let rows):
             log(
                 .error, key: "bypass \(topic)",
                 "spool bypassed: its disk does not answer in time, new events go to Kafka before the backlog",
                 ["topic": name(topic), "backlog": rows])
-        case .backlogEnded(let drained):
-            log(
-                .info, key: "backlog \(topic)", "spool backlog drained after the bypass",
-                ["topic": name(topic), "drained": drained])
+        case .backlogEnded(let result):
+            log(.info, key: "backlog \(topic)", "spool backlog drained after the bypass", fields(topic, result))
         }
+    }
+
+    private func fields(_ topic: Int, _ result: PublisherCore.DrainResult) -> LogFields {
+        var fields: LogFields = ["topic": name(topic), "drained": result.events]
+        if let nanoseconds = result.nanoseconds {
+            fields.append("durationSeconds", Double(nanoseconds / 1_000_000) / 1e3)
+        }
+        return fields
     }
 }

@@ -63,6 +63,8 @@ package struct BridgeSettings: Sendable, Equatable {
         package var host = "127.0.0.1"
         /// Port; 0 lets the system choose.
         package var port: UInt16 = 9464
+        /// The address of the runbook; empty for the one that the private port serves.
+        package var runbookUrl = ""
     }
 
     /// The cluster.

@@ -18,10 +18,8 @@ enum Figure {
         "\(count(value)) \(thing)\(value == 1 ? "" : "s")"
     }
 
-    /// Per second, with more digits the smaller it is.
-    static func rate(_ value: Double) -> String {
-        value == 0 ? "0" : value < 0.1 ? "< 0.1" : value < 9.95 ? decimal(value) : count(value.rounded())
-    }
+    /// A rate, with more digits the smaller it is.
+    static func rate(_ value: Double) -> String { value < 9.95 ? decimal(value) : count(value.rounded()) }
 
     static func percent(_ share: Double) -> String {
         let value = share * 100

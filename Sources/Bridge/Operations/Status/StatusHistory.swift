@@ -158,6 +158,12 @@ struct StatusHistory {
         /// Per second, and quantiles, over the last so many seconds.
         func average(over seconds: Double) -> Interval { interval(from: base(seconds), to: present) }
 
+        /// Counts instead of rates, of the last minute and the last hour.
+        var counts: (minute: Interval, hour: Interval) {
+            func counts(over seconds: Double) -> Interval { interval(from: base(seconds), to: present, per: nil) }
+            return (counts(over: 60), counts(over: 3_600))
+        }
+
         /// Events in the spool so many seconds ago; nil when that was not sampled.
         func waiting(secondsAgo seconds: Double) -> Double? {
             let sample = base(seconds)
@@ -168,7 +174,12 @@ struct StatusHistory {
         var intervals: [Interval] { zip(samples, samples.dropFirst()).map { interval(from: $0, to: $1) } }
 
         private func interval(from: Sample, to: Sample) -> Interval {
-            let seconds = max(0.001, Double(to.at &- from.at) / 1e9)
+            interval(from: from, to: to, per: max(0.001, Double(to.at &- from.at) / 1e9))
+        }
+
+        /// - Parameter seconds: what counts are divided by; nil for the counts themselves.
+        private func interval(from: Sample, to: Sample, per seconds: Double?) -> Interval {
+            let seconds = seconds ?? 1
             func rate(_ names: [String]) -> Double { max(0, sum(names, in: to) - sum(names, in: from)) / seconds }
             let counts = from.durable.isEmpty ? to.durable : zip(to.durable, from.durable).map { $0 &- $1 }
             return Interval(

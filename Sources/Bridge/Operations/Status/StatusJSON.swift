@@ -5,6 +5,7 @@ extension StatusReport {
         let findings = findings.map { finding in
             JSONText.object([
                 "alert": finding.alert.map(JSONText.string) ?? "null",
+                "runbook": finding.alert.map { JSONText.string(runbook.link(to: $0)) } ?? "null",
                 "severity": JSONText.string(finding.severity.name), "title": JSONText.string(finding.title),
                 "advice": JSONText.string(finding.advice),
             ])
@@ -36,6 +37,8 @@ extension StatusReport {
         }
         let text = JSONText.object([
             "state": JSONText.string(state), "ready": JSONText.bool(isReady), "title": JSONText.string(title),
+            "host": JSONText.string(instance.host), "accounts": JSONText.array(instance.accounts.map(JSONText.string)),
+            "brokers": JSONText.array(instance.brokers.map(JSONText.string)),
             "time": JSONText.number(time), "uptime": JSONText.number(uptime), "findings": JSONText.array(findings),
             "kafka": JSONText.object(["answers": JSONText.bool(isKafkaUp)]), "spool": spool ?? "null",
             "topics": JSONText.array(lanes),

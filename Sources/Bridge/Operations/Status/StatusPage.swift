@@ -57,6 +57,11 @@ struct StatusPage {
         html.raw("<p class=\"who\"><strong>")
         html.text(report.title)
         html.raw("</strong>")
+        if !report.instance.host.isEmpty { html.element("span", "on \(report.instance.host)") }
+        let accounts = report.instance.accounts
+        if !accounts.isEmpty {
+            html.element("span", "\(accounts.count == 1 ? "account" : "accounts") \(accounts.joined(separator: ", "))")
+        }
         if let uptime = report.uptime { html.element("span", "up for \(Figure.duration(uptime))") }
         html.raw("<span class=\"time\">")
         html.text(Figure.date(report.time))
@@ -84,7 +89,13 @@ struct StatusPage {
         for finding in report.findings {
             html.raw("<li class=\"\(finding.severity.name)\"><p class=\"tag\">")
             html.element("b", finding.severity == .notice ? "note" : finding.severity.name)
-            if let alert = finding.alert { html.element("code", alert) }
+            if let alert = finding.alert {
+                html.raw("<a href=\"")
+                html.text(report.runbook.link(to: alert))
+                html.raw("\">")
+                html.element("code", alert)
+                html.raw("</a>")
+            }
             html.raw("</p>")
             html.element("h3", finding.title)
             html.element("p", finding.advice)
@@ -99,26 +110,35 @@ struct StatusPage {
         let hour = report.history.intervals
         let now = report.history.average(over: 10)
         html.raw("<section aria-labelledby=\"h-hour\"><h2 id=\"h-hour\">The last hour</h2><div class=\"graphs\">")
-        rate(&html, "Accepted", "answered 200, per second", hour, now, style: "good") { $0.accepted }
-        rate(&html, "Refused", "answered 503, per second", hour, now, style: "bad") { $0.refused }
-        rate(&html, "Hedged", "Kafka was late, per second", hour, now, style: "mild") { $0.hedged }
+        let counts = report.history.counts
+        rate(&html, "Accepted", "answered 200", hour, now, counts, style: "good", \.accepted)
+        rate(&html, "Refused", "answered 503", hour, now, counts, style: "bad", \.refused)
+        rate(&html, "Hedged", "acknowledged too late", hour, now, counts, style: "mild", \.hedged)
         times(&html, hour)
         html.raw("</div></section>")
     }
 
+    /// Per second where that is at least one, else as a count of the last minute: most accounts have a few callbacks in it.
     private func rate(
-        _ html: inout HTML, _ title: String, _ unit: String, _ hour: [StatusHistory.Interval],
-        _ now: StatusHistory.Interval, style: String, _ value: (StatusHistory.Interval) -> Double
+        _ html: inout HTML, _ title: String, _ meaning: String, _ hour: [StatusHistory.Interval],
+        _ now: StatusHistory.Interval, _ counts: (minute: StatusHistory.Interval, hour: StatusHistory.Interval),
+        style: String, _ value: KeyPath<StatusHistory.Interval, Double>
     ) {
-        let highest = hour.map(value).max() ?? 0
+        let highest = hour.map { $0[keyPath: value] }.max() ?? 0
+        let isLow = max(highest, now[keyPath: value]) < 1
+        let factor = isLow ? 60.0 : 1
+        let unit = isLow ? "per minute" : "per second"
+        let current = isLow ? counts.minute[keyPath: value] : now[keyPath: value]
+        let shown = isLow ? Figure.count(current.rounded()) : Figure.rate(current)
+        let total = "\(Figure.count(counts.hour[keyPath: value].rounded())) in the last hour"
+        let peak = highest == 0 ? "" : ", peak \(Figure.rate(highest * factor)) \(unit)"
         let graph = StatusGraph(
-            title: title,
-            description: "\(title) per second over the last hour: now \(Figure.rate(value(now))), "
-                + "at most \(Figure.rate(highest))",
-            lines: [.init(name: title, style: style, points: hour.map { ($0.end, value($0)) })],
-            now: report.history.now, top: Self.ceiling(highest))
-        figure(&html, graph, Figure.rate(value(now)), unit, top: Figure.count(graph.top)) { html in
-            html.text("peak \(Figure.rate(highest))")
+            title: title, description: "\(title) \(unit) over the last hour: now \(shown), \(total)\(peak)",
+            lines: [.init(name: title, style: style, points: hour.map { ($0.end, $0[keyPath: value] * factor) })],
+            now: report.history.now, top: Self.ceiling(highest * factor))
+        let when = isLow ? "in the last minute" : unit
+        figure(&html, graph, shown, "\(meaning), \(when)", top: "\(Figure.count(graph.top)) \(unit)") { html in
+            html.text("\(total)\(peak)")
         }
     }
 
@@ -191,10 +211,8 @@ struct StatusPage {
             html.raw("<tr role=\"row\"><th role=\"rowheader\" scope=\"row\">")
             html.text(lane.topic)
             html.raw("</th>")
-            let ways = ["to Kafka", "to the spool", "spool, draining"]
-            cell(
-                &html, "Events go", ways.indices.contains(lane.state) ? ways[lane.state] : "–",
-                style: ["ok", "bad", "warn"].indices.contains(lane.state) ? ["ok", "bad", "warn"][lane.state] : "")
+            let (text, style) = route(lane)
+            cell(&html, "Events go", text, style: style)
             cell(&html, "In flight", Figure.count(lane.inFlight), style: lane.inFlight == 0 ? "num none" : "num")
             let spooled = "\(Figure.count(lane.waiting)) · \(Figure.bytes(lane.waitingBytes))"
             cell(
@@ -206,11 +224,21 @@ struct StatusPage {
                 &html, "Last event",
                 lane.lastEventAge.map { $0 < 2 ? "just now" : "\(Figure.duration($0)) ago" } ?? "none yet",
                 style: lane.lastEventAge == nil ? "num none" : "num")
-            let (text, style) = durability(lane)
-            cell(&html, "Kafka keeps it", text, style: style)
+            let (kept, keptStyle) = durability(lane)
+            cell(&html, "Kafka keeps it", kept, style: keptStyle)
             html.raw("</tr>")
         }
         html.raw("</tbody></table></div></section>")
+    }
+
+    /// A topic stays `direct` until an event of it meets the outage: while Kafka does not answer, that is not called well.
+    private func route(_ lane: StatusReport.Lane) -> (text: String, style: String) {
+        switch lane.state {
+        case 0: report.isKafkaUp ? ("to Kafka", "ok") : ("idle: Kafka does not answer", "none")
+        case 1: ("to the spool", "bad")
+        case 2: ("to the spool, draining", "warn")
+        default: ("–", "")
+        }
     }
 
     private func durability(_ lane: StatusReport.Lane) -> (text: String, style: String) {
@@ -269,6 +297,7 @@ struct StatusPage {
         pairs(
             &html,
             [
+                ("Brokers", report.instance.brokers.isEmpty ? "–" : report.instance.brokers.joined(separator: ", ")),
                 ("Topics that keep what is acknowledged", "\(kept) of \(report.lanes.count)"),
                 ("In flight", Figure.count(report.inFlight, of: "event")),
                 (
@@ -306,6 +335,10 @@ struct StatusPage {
     private func process(_ html: inout HTML) {
         html.raw("<section class=\"card\" aria-labelledby=\"h-process\"><h2 id=\"h-process\">Process</h2>")
         var rows: [(String, String)] = [("Version", report.title)]
+        if !report.instance.host.isEmpty { rows.append(("Host", report.instance.host)) }
+        if !report.instance.accounts.isEmpty {
+            rows.append(("Accounts", report.instance.accounts.joined(separator: ", ")))
+        }
         if let started = report.startedAt { rows.append(("Started", Figure.date(started))) }
         if let uptime = report.uptime { rows.append(("Up for", Figure.duration(uptime))) }
         rows.append(

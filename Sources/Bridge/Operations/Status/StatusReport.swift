@@ -37,7 +37,7 @@ struct StatusReport {
         let sinceStart: Double
     }
 
-    let title: String
+    let instance: InstanceDescription
     /// UNIX time, seconds.
     let time: Double
     let startedAt: Double?
@@ -58,6 +58,8 @@ struct StatusReport {
     let inFlight: Double
     let findings: [StatusFinding]
 
+    var title: String { instance.title }
+    var runbook: Runbook { Runbook(url: instance.runbookURL) }
     var isReady: Bool { unmet.isEmpty }
     var waiting: Double { lanes.reduce(0) { $0 + $1.waiting } }
     var waitingBytes: Double { lanes.reduce(0) { $0 + $1.waitingBytes } }
@@ -72,10 +74,10 @@ struct StatusReport {
     ///   - snapshot: taken now, with what is read rather than counted.
     ///   - time: UNIX time, seconds.
     init(
-        title: String, snapshot: MetricSnapshot, history: StatusHistory.View, readiness: ServiceReadiness,
+        instance: InstanceDescription, snapshot: MetricSnapshot, history: StatusHistory.View, readiness: ServiceReadiness,
         silence: Double, time: Double
     ) {
-        self.title = title
+        self.instance = instance
         self.time = time
         self.silence = silence
         self.history = history

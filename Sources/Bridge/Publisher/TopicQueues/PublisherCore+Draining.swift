@@ -11,6 +11,7 @@ extension PublisherCore {
         if cause == .ackTimeout || cause == .produceFailed || cause == .inFlightLimit { kafkaTrouble.note(now) }
         counters.spooling += 1
         queues[index].drained = 0
+        queues[index].drainedSince = now
         actions.append(.queueChanged(index, .spooling(cause)))
         // A backlog says nothing of Kafka: what is on its way is not late.
         if cause != .backlogFound { storeSent(of: index, now: now) }
@@ -41,11 +42,11 @@ extension PublisherCore {
             case .becameDirect:
                 // Rows that the file had when it was opened anew, and that were to be deleted, are gone by now.
                 count(index) { $0 == .pending || $0 == .yes }
-                actions.append(.queueChanged(index, .direct(drained: queues[index].drained)))
+                actions.append(.queueChanged(index, .direct(queues[index].drainResult(now))))
                 return
             case .backlogEnded:
                 count(index) { $0 == .pending || $0 == .yes }
-                actions.append(.queueChanged(index, .backlogEnded(drained: queues[index].drained)))
+                actions.append(.queueChanged(index, .backlogEnded(queues[index].drainResult(now))))
                 return
             case .read(let number):
                 askSpool(now)
@@ -92,13 +93,15 @@ extension PublisherCore {
     }
 
     private mutating func bypass(_ index: Int, now: UInt64) {
+        let drained = queues[index].drainResult(now)
         let waiting = queues[index].bypass(nextNumber: nextNumber)
         if queues[index].isBypassing {
+            queues[index].drainedSince = now
             counters.bypasses += 1
             actions.append(
                 .queueChanged(index, .bypassing(rows: max(0, queues[index].rows - Int64(waiting.count)))))
         } else {
-            actions.append(.queueChanged(index, .direct(drained: queues[index].drained)))
+            actions.append(.queueChanged(index, .direct(drained)))
         }
         for waiting in waiting { send(waiting, now: now) }
     }

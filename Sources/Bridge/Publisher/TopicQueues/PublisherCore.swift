@@ -40,11 +40,18 @@ struct PublisherCore {
     /// What the operator is to know of a topic queue.
     enum QueueChange: Equatable {
         case spooling(SpoolingCause)
-        /// Events go to Kafka again; so many were drained from the spool since they did not.
-        case direct(drained: Int)
+        /// Events go to Kafka directly again.
+        case direct(DrainResult)
         /// Events go to Kafka past the backlog of so many rows.
         case bypassing(rows: Int64)
-        case backlogEnded(drained: Int)
+        case backlogEnded(DrainResult)
+    }
+
+    /// What was drained from the spool since a topic's events did not go to Kafka directly.
+    struct DrainResult: Equatable {
+        let events: Int
+        /// How long the topic was not direct, or its backlog was bypassed; nil when it was so at the start.
+        let nanoseconds: UInt64?
     }
 
     /// Why a topic's events go to the spool; a closed set, fit for a log field.

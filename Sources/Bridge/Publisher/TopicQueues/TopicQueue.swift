@@ -81,6 +81,8 @@ struct TopicQueue {
     var isStarving = false
     /// Rows acknowledged since the queue was last direct, or since its backlog was bypassed.
     var drained = 0
+    /// When that count began, monotonic nanoseconds; nil at the start.
+    var drainedSince: UInt64?
 
     /// Up to this number rows are handed over individually: a rejection concerns a batch, so a record that was rejected
     /// in company is tried by itself before it is quarantined.
@@ -459,6 +461,11 @@ struct TopicQueue {
         backlogEnd = nil
         handedOver = []
         return .backlogEnded
+    }
+
+    /// What a drain that ends now has done.
+    func drainResult(_ now: UInt64) -> PublisherCore.DrainResult {
+        .init(events: drained, nanoseconds: drainedSince.map { now &- $0 })
     }
 
     /// When something is to be done that no report, read or event brings about; nil for nothing.

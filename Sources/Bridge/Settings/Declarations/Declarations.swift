@@ -124,6 +124,10 @@ extension Declaration {
             "Listen address. The private port has no authentication: in a container use `0.0.0.0` and publish the port to the cluster only."
         ),
         .single("admin.port", \.admin.port, .port, also: ["metrics.port"], "Port of the private side."),
+        .single(
+            "admin.runbookUrl", \.admin.runbookUrl, .optionalURL, also: ["admin.runbook", "admin.runbookURL"],
+            "URL of a page with `docs/runbook.md`, to which the alert names on the status page link. Empty: `/runbook` on the private port."
+        ),
     ]
 
     private static let kafka: [Declaration] = [
@@ -402,7 +406,7 @@ extension Declaration {
             "The least level that is written."),
         .single(
             "log.format", \.log.format, .word("format"), also: ["logging.format"],
-            "`text` is one line for a person, `json` one object a line, `auto` text on a terminal and JSON otherwise."),
+            "`text` is logfmt, `json` one JSON object per line, `auto` text on a terminal and JSON otherwise."),
         .single(
             "log.accessSample", \.log.accessSample, .integer(0...1_000_000),
             also: ["log.access", "log.accessLog", "http.accessLog", "log.requests"],

@@ -235,6 +235,15 @@ extension ValueType where Value == String {
         } catch { return error.detail ?? "" }
     }
 
+    /// A URL to which a fragment can be added, or nothing.
+    static let optionalURL = ValueType.text("URL", expected: "an http or https URL, or nothing") {
+        if $0.isEmpty { return nil }
+        if !$0.hasPrefix("https://"), !$0.hasPrefix("http://") { return "it begins with https:// or http://" }
+        if $0.utf8.count > 2_000 { return "it is too long" }
+        if $0.contains("#") { return "it has a fragment (#)" }
+        return $0.utf8.allSatisfy({ (0x21...0x7E).contains($0) }) ? nil : "it has a blank or a character beyond ASCII"
+    }
+
     /// A path in the file system.
     static let filePath = ValueType.text("path", expected: "a path in the file system") {
         if $0.isEmpty { return "it is empty" }

@@ -28,7 +28,7 @@ package enum LogLevel: String, Sendable, CaseIterable, Comparable {
 package enum LogFormat: String, Sendable, CaseIterable {
     /// Text on a terminal, JSON otherwise.
     case auto
-    /// `2026-01-02T03:04:05.678Z INFO  message key=value`
+    /// logfmt: `time=2026-01-02T03:04:05.678Z level=info logger=kafka message="…" name=value`
     case text
     /// One JSON object per line: `time`, `level`, `message`, `logger`, then the fields.
     case json

@@ -8,8 +8,8 @@ internal import Darwin
 
 /// Builds one line, its newline included.
 ///
-/// What comes from outside cannot end a line or speak to a terminal: control characters, line separators and characters
-/// that turn the direction of writing are written as escapes.
+/// Text from outside cannot end a line or control a terminal: control characters, line separators and bidirectional
+/// controls are escaped.
 struct LogLine {
     /// A value is cut at this many bytes.
     static let maximumValueBytes = 8_192
@@ -36,21 +36,39 @@ struct LogLine {
         return (Int64(time.tv_sec), Int(time.tv_nsec) / 1_000_000)
     }
 
+    /// logfmt: `name=value` pairs with the names that the JSON form has; values with blanks or quotes are JSON strings.
     private mutating func text(
         at time: (seconds: Int64, milliseconds: Int), level: LogLevel, label: String, message: String,
         fields: LogFields
     ) {
+        put("time=")
         put(Self.timestamp(time))
-        let name = level.rawValue.uppercased()
-        put(" " + name + String(repeating: " ", count: 8 - name.utf8.count))
+        put(" level=")
+        put(level.rawValue)
         if !label.isEmpty {
-            putEscaped(label, quotes: false)
-            put(": ")
+            put(" logger=")
+            putWord(label)
         }
-        putEscaped(message, quotes: false)
-        for (name, value) in fields.pairs {
+        put(" message=")
+        putQuoted(message)
+        put(fields)
+        put("\n")
+    }
+
+    /// A line for a person at a terminal, without time and newline: `warning: logger: message name=value`.
+    static func plainText(_ entry: LogEntry) -> String {
+        var line = LogLine()
+        line.put("\(entry.level.rawValue): ")
+        line.putEscaped(entry.label.isEmpty ? "" : "\(entry.label): ", quotes: false)
+        line.putEscaped(entry.message, quotes: false)
+        line.put(entry.fields)
+        return String(decoding: line.bytes, as: UTF8.self)
+    }
+
+    private mutating func put(_ fields: LogFields) {
+        for (name, value) in Self.uniquelyNamed(fields) {
             put(" ")
-            putEscaped(name, quotes: false)
+            put(name)
             put("=")
             switch value {
             case .text(let text): putWord(text)
@@ -61,7 +79,18 @@ struct LogLine {
             case .flag(let value): put(value ? "true" : "false")
             }
         }
-        put("\n")
+    }
+
+    /// The fields with names that both formats can hold, none of them twice: readers disagree about which of two members of
+    /// one name counts. A character that logfmt does not allow in a name becomes an underscore.
+    private static func uniquelyNamed(_ fields: LogFields) -> [(name: String, value: LoggedValue)] {
+        var used: Set<String> = ["time", "level", "message", "logger"]
+        return fields.pairs.map { name, value in
+            var name = String(name.map { $0.isASCII && ($0.isLetter || $0.isNumber || "._-".contains($0)) ? $0 : "_" })
+            if name.isEmpty { name = "_" }
+            while !used.insert(name).inserted { name += "_" }
+            return (name: name, value: value)
+        }
     }
 
     private mutating func json(
@@ -78,11 +107,7 @@ struct LogLine {
             put(",\"logger\":")
             putQuoted(label)
         }
-        var used: Set<String> = ["time", "level", "message", "logger"]
-        for (name, value) in fields.pairs {
-            // Two members of one name: readers disagree about which counts.
-            var name = name
-            while !used.insert(name).inserted { name += "_" }
+        for (name, value) in Self.uniquelyNamed(fields) {
             put(",")
             putQuoted(name)
             put(":")
@@ -131,22 +156,22 @@ struct LogLine {
 
     private mutating func putQuoted(_ text: String) {
         put("\"")
-        putEscaped(text, quotes: true)
+        putEscaped(text)
         put("\"")
     }
 
-    /// A value in text form: bare when it reads as one word.
+    /// A value in logfmt: bare when it is one word of printable ASCII, else a JSON string.
     private mutating func putWord(_ text: String) {
-        let bare =
-            !text.isEmpty
+        let isBare =
+            !text.isEmpty && text.utf8.count <= Self.maximumValueBytes
             && text.utf8.allSatisfy {
-                $0 > 0x20 && $0 != 0x7F && $0 != UInt8(ascii: "\"") && $0 != UInt8(ascii: "=")
+                (0x21...0x7E).contains($0) && $0 != UInt8(ascii: "\"") && $0 != UInt8(ascii: "=")
                     && $0 != UInt8(ascii: "\\")
             }
-        if bare { putEscaped(text, quotes: false) } else { putQuoted(text) }
+        if isBare { put(text) } else { putQuoted(text) }
     }
 
-    private mutating func putEscaped(_ text: String, quotes: Bool) {
+    private mutating func putEscaped(_ text: String, quotes: Bool = true) {
         var budget = Self.maximumValueBytes
         for scalar in text.unicodeScalars {
             let length = UTF8.width(scalar)

@@ -87,8 +87,20 @@ extension BridgeSettings {
         var configuration = OperationsConfiguration()
         configuration.host = admin.host
         configuration.port = admin.port
-        configuration.title = Version.text
+        configuration.instance.title = Version.text
+        configuration.instance.host = Self.hostName
+        let accounts = auth.accountNames
+        configuration.instance.accounts = accounts.isEmpty ? ["default"] : accounts
+        configuration.instance.brokers = kafka.bootstrapServers
+        configuration.instance.runbookURL = admin.runbookUrl
         return configuration
+    }
+
+    /// As the kernel has it; no name server is asked.
+    private static var hostName: String {
+        var name = [CChar](repeating: 0, count: 256)
+        guard gethostname(&name, name.count - 1) == 0 else { return "" }
+        return String(decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }
 
     var ingress: IngressConfiguration {

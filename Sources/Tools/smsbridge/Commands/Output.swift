@@ -98,8 +98,8 @@ enum Output {
     static func messages(of command: String, _ log: BridgeSettings.Log) -> Logger {
         let level = LogLevel(rawValue: log.level.rawValue) ?? .info
         return Logger(
-            sink: LogSink(format: .text, level: level == .info ? .warning : level) { line in
-                Output.error("\(command): \(line)\n")
+            sink: LogSink(level: level == .info ? .warning : level) { entry in
+                Output.error("\(command): \(entry.plainText)\n")
             })
     }
 }
