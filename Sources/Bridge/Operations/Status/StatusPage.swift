@@ -374,7 +374,7 @@ struct StatusPage {
         html.raw(
             "</p><nav aria-label=\"Also on this port\"><a href=\"/status\">/status</a> <a href=\"/metrics\">/metrics</a> "
         )
-        html.raw("<a href=\"/readyz\">/readyz</a> <a href=\"/healthz\">/healthz</a></nav>")
-        html.raw("<p>Each alert has its entry in <code>docs/runbook.md</code>.</p></footer>")
+        html.raw("<a href=\"/readyz\">/readyz</a> <a href=\"/healthz\">/healthz</a> ")
+        html.raw("<a href=\"/runbook\">/runbook</a></nav></footer>")
     }
 }
