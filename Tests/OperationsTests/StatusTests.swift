@@ -341,11 +341,15 @@ extension StatusReport {
         instance.brokers = ["kafka-1:9092", "kafka-2:9092"]
         let report = Figures().report(instance: instance)
         let text = page(report)
-        for part in ["<span>on bridge-&lt;1&gt;</span>", "<span>accounts north, south</span>", "kafka-1:9092, kafka-2:9092"] {
+        for part in [
+            "<span>on bridge-&lt;1&gt;</span>", "<span>accounts north, south</span>", "kafka-1:9092, kafka-2:9092",
+        ] {
             #expect(text.contains(part), "\(part)")
         }
         let json = String(decoding: report.json(), as: UTF8.self)
-        for part in [#""host":"bridge-<1>""#, #""accounts":["north","south"]"#, #""brokers":["kafka-1:9092","kafka-2:9092"]"#] {
+        for part in [
+            #""host":"bridge-<1>""#, #""accounts":["north","south"]"#, #""brokers":["kafka-1:9092","kafka-2:9092"]"#,
+        ] {
             #expect(json.contains(part), "\(part)")
         }
     }
@@ -365,7 +369,9 @@ extension StatusReport {
     @Test func alertNamesLinkToTheRunbook() {
         let figures = Figures()
         figures.gauge("smsbridge_kafka_up").set(0)
-        #expect(page(figures.report()).contains("<a href=\"/runbook/SmsbridgeKafkaDown\"><code>SmsbridgeKafkaDown</code></a>"))
+        #expect(
+            page(figures.report()).contains(
+                "<a href=\"/runbook/SmsbridgeKafkaDown\"><code>SmsbridgeKafkaDown</code></a>"))
         var instance = InstanceDescription()
         instance.runbookURL = "https://wiki.example.com/smsbridge"
         let report = figures.report(instance: instance)

@@ -121,7 +121,8 @@ private func systemRead(_ descriptor: Int32, _ bytes: UnsafeMutableRawPointer, _
         evil += String(repeating: "x", count: LogLine.maximumValueBytes)
         for value in ["", " ", "=", "\"", "\\", "a=b", "a b", "\u{202E}", "é", "\"\"", "\\n", evil] {
             for name in ["a", "lowered to", "a=b", "\"", "", "é", "a\nb"] {
-                let text = line(.text, value, [name: value, "a": [value, value], "n": -1, "message": value], label: value)
+                let text = line(
+                    .text, value, [name: value, "a": [value, value], "n": -1, "message": value], label: value)
                 let pairs = try Logfmt.parse(text)
                 #expect(pairs.first?.name == "time" && pairs.contains { $0.name == "level" && $0.value == "info" })
                 #expect(pairs.contains { $0.name == "message_" } && Set(pairs.map(\.name)).count == pairs.count)
@@ -189,7 +190,8 @@ private func systemRead(_ descriptor: Int32, _ bytes: UnsafeMutableRawPointer, _
         log.error("two", ["a": 1])
         sink.setLevel(.trace)
         log.labelled("y").trace("three")
-        #expect(lines.all.map { $0.dropFirst(30) } == [
+        #expect(
+            lines.all.map { $0.dropFirst(30) } == [
                 "level=info logger=x message=\"one\"", "level=error logger=x message=\"two\" a=1",
                 "level=trace logger=y message=\"three\"",
             ])
@@ -206,7 +208,8 @@ private func systemRead(_ descriptor: Int32, _ bytes: UnsafeMutableRawPointer, _
         #expect(guardian.reset("down") == 4)
         #expect(guardian.reset("down") == nil)
         log.log(.error, onceIn: guardian, key: "down", "broker down")
-        #expect(lines.all.map { $0.dropFirst(42) } == [
+        #expect(
+            lines.all.map { $0.dropFirst(42) } == [
                 "message=\"broker down\"", "message=\"other\"", "message=\"broker down\"",
             ])
         let timed = RepeatGuard(interval: .seconds(10), capacity: 2)

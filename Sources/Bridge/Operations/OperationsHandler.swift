@@ -29,7 +29,10 @@ final class OperationsHandler: RequestHandler {
 
     /// Prepared once, in the order of their tags, which begin behind those of the routes.
     private static let runbookEntries = Runbook.entries.sorted { $0.key < $1.key }.map { name, text in
-        (path: Array("\(Runbook.path)/\(name)".utf8), page: PreparedResponse(status: 200, headers: markdown, body: text))
+        (
+            path: Array("\(Runbook.path)/\(name)".utf8),
+            page: PreparedResponse(status: 200, headers: markdown, body: text)
+        )
     }
     private static let firstEntry: UInt64 = 100
 

@@ -74,7 +74,8 @@ struct StatusReport {
     ///   - snapshot: taken now, with what is read rather than counted.
     ///   - time: UNIX time, seconds.
     init(
-        instance: InstanceDescription, snapshot: MetricSnapshot, history: StatusHistory.View, readiness: ServiceReadiness,
+        instance: InstanceDescription, snapshot: MetricSnapshot, history: StatusHistory.View,
+        readiness: ServiceReadiness,
         silence: Double, time: Double
     ) {
         self.instance = instance
