@@ -16,7 +16,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 listing = subprocess.run(
     ["git", "ls-files", "--cached", "--others", "--exclude-standard"], cwd=ROOT, check=True, capture_output=True, text=True
 )
-FILES = [name for name in listing.stdout.splitlines() if (ROOT / name).is_file()]
+# A link to a page is that page.
+FILES = [name for name in listing.stdout.splitlines() if (ROOT / name).is_file() and not (ROOT / name).is_symlink()]
 problems: list[str] = []
 
 
