@@ -4,7 +4,7 @@ import json
 import re
 
 NAME = r"[A-Za-z_][A-Za-z0-9._-]*"
-PAIR = re.compile(rf'({NAME})=(?:"((?:[^"\\\\]|\\\\.)*)"|([!#-<>-\\[\\]-~]+))')
+PAIR = re.compile(rf'({NAME})=(?:"((?:[^"\\]|\\.)*)"|([!#-<>-\[\]-~]+))')
 FIRST = ("time", "level", "message")
 
 
