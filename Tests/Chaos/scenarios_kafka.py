@@ -115,7 +115,7 @@ def bridge_paused(suite):
     with Stand(suite, "bridge-paused", environment={"SMSBRIDGE_PUBLISH_HEDGE": "400ms"}).start() as stand:
         load = stand.load(500, connections=512)
         load.answered_more(500, 20)
-        moved = lambda: (stand.metric("smsbridge_lanes_closed_total"), stand.metric("smsbridge_events_hedged_total"))
+        moved = lambda: (stand.metric("smsbridge_topic_spooling_total"), stand.metric("smsbridge_events_hedged_total"))
         first = moved()
         time.sleep(2 * rounds)
         calm = moved()
@@ -166,7 +166,7 @@ def connections_cut(suite):
             stand.alive()
         load.stop()
         stand.judge(within=60, order=ordered(suite))
-        stand.figures(producers_replaced=stand.metric("smsbridge_producer_replacements_total"))
+        stand.figures(producers_replaced=stand.metric("smsbridge_producer_recreations_total"))
 
 
 def start_without_kafka(suite):

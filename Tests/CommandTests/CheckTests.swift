@@ -75,7 +75,7 @@ struct CheckTests {
         try Data().write(to: URL(fileURLWithPath: file))
         let run = try smsbridge(["check", "--kafka-bootstrap-servers", "127.0.0.1:1", "--spool-path", file + "/spool"])
         #expect(run.exitCode == 1)
-        #expect(run.output.contains("failed      auth: nobody is let in"))
+        #expect(run.output.contains("failed      auth: no authentication configured"))
         #expect(run.output.contains("failed      spool: \(file) cannot be written"))
         #expect(run.output.contains("failed      kafka: Kafka cannot be reached"))
         #expect(try smsbridge(["check", "--spool-none"]).exitCode == 2, "no broker is named")

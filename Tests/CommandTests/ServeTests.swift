@@ -103,7 +103,7 @@ import Testing
         usleep(200_000)
         bridge.terminate()
         #expect(bridge.exitCode(within: 30) == 0, "\(bridge.logged)")
-        let begun = try #require(bridge.time(of: "stopping"))
+        let begun = try #require(bridge.time(of: "shutdown started"))
         let ended = try #require(bridge.time(of: "stopped"))
         #expect(ended.timeIntervalSince(begun) < 4, "\(bridge.logged)")
         #expect(ended.timeIntervalSince(begun) > 2.5, "the client had its time")
@@ -152,7 +152,7 @@ import Testing
         // The first has stayed idle, and is closed when the grace is over.
         #expect(clients[0].rest() == "")
         #expect(bridge.exitCode(within: 60) == 0, "\(bridge.logged)")
-        let begun = try #require(bridge.time(of: "stopping"))
+        let begun = try #require(bridge.time(of: "shutdown started"))
         let ended = try #require(bridge.time(of: "stopped"))
         #expect((10..<20).contains(ended.timeIntervalSince(begun)), "\(bridge.logged)")
     }
@@ -208,7 +208,7 @@ import Testing
             Self.noKafka + spool(folder) + ["--shutdown-delay", "0s", "--shutdown-deadline", "2s"],
             environment: ["SMSBRIDGE_AUTH_NONE": "true", "NOTIFY_SOCKET": path, "WATCHDOG_USEC": "400000"])
         #expect(hears("READY=1", from: bridge))
-        #expect(hears("STATUS=auth.none is true: everybody is let in; Kafka does not answer", from: bridge))
+        #expect(hears("STATUS=auth.none is true: all requests are accepted; Kafka does not answer", from: bridge))
         #expect(hears("WATCHDOG=1", from: bridge))
         #expect(!heard.contains("STOPPING=1"))
         // A loop that does not turn gives no sign of life.

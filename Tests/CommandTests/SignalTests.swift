@@ -123,7 +123,7 @@ import Testing
             fields("Kafka certificate reload failed, keeping the current certificates", in: bridge)?["reason"] ?? ""
         #expect(other.contains("ssl.ca.location") && other.contains("No such file"), "\(other)")
         #expect(try status(bridge, secret) == "200")
-        #expect(try bridge.admin("/readyz").contains("\"SmsbridgeSecretsNotTaken\":"))
+        #expect(try bridge.admin("/readyz").contains("\"SmsbridgeSecretReloadFailed\":"))
         #expect(!bridge.logged.contains("0123456789"), "no secret is logged")
     }
 

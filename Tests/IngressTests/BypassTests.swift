@@ -128,7 +128,7 @@ struct Attempt: Sendable {
             let refusals = outcome.statuses.filter { $0 == 401 }.count
             #expect((failures(server) > before) == (refusals > 0), "\(attempt.name) is counted by kind")
 
-            let (counted, letIn) = (failures(open), open.metric("smsbridge_authentication_let_in_total"))
+            let (counted, letIn) = (failures(open), open.metric("smsbridge_authentication_unenforced_total"))
             let logged = try open.send(attempt.bytes)
             #expect(!logged.statuses.contains(401), "\(attempt.name) in log mode: \(logged)")
             if refusals == 0 {
@@ -139,7 +139,7 @@ struct Attempt: Sendable {
                 #expect(
                     !isCallback || !logged.sources.isEmpty, "\(attempt.name) is published in log mode: \(logged)")
                 #expect(
-                    open.metric("smsbridge_authentication_let_in_total") == letIn + logged.sources.count,
+                    open.metric("smsbridge_authentication_unenforced_total") == letIn + logged.sources.count,
                     "\(attempt.name) is counted as let in")
             }
         }

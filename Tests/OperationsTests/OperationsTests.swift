@@ -124,7 +124,7 @@ final class Subject {
         #expect(alive.headers["cache-control"] == "no-store")
         subject.heartbeat.beat(Subject.now() - 3_000_000_000)
         let dead = try subject.ask("GET", "/healthz")
-        #expect(dead.status == 503 && dead.body.hasPrefix("the public loop has not turned for 3"))
+        #expect(dead.status == 503 && dead.body.hasPrefix("public event loop blocked for 3"))
         // A beat that is newer than the reader's clock is no reason to doubt.
         subject.heartbeat.beat(Subject.now() + 10_000_000_000)
         #expect(try subject.ask("GET", "/healthz").status == 200)
@@ -203,7 +203,7 @@ final class Subject {
         let ready = try subject.ask("GET", "/readyz")
         #expect(ready.status == 200 && subject.readiness.isReady)
         #expect(
-            ready.body == #"{"ready":true,"unmet":{},"alerts":{"SmsbridgeKafkaLate":"Say \"no\"\u000a\\ é"}}"# + "\n")
+            ready.body == #"{"ready":true,"unmet":{},"alerts":{"SmsbridgeKafkaSlow":"Say \"no\"\u000a\\ é"}}"# + "\n")
         subject.readiness.set("b", unmet: "2")
         subject.readiness.set("a", unmet: "1")
         subject.readiness.alert("kafka", nil)
@@ -211,7 +211,7 @@ final class Subject {
         #expect(subject.readiness.unmet.map(\.name) == ["a"])
         #expect(
             try subject.ask("GET", "/readyz").body
-                == #"{"ready":false,"unmet":{"a":"1"},"alerts":{"SmsbridgeNotReady":"Callbacks are answered 503: 1"}}"#
+                == #"{"ready":false,"unmet":{"a":"1"},"alerts":{"SmsbridgeNotReady":"Not ready, callbacks are rejected with 503: 1"}}"#
                 + "\n"
         )
     }
@@ -263,7 +263,7 @@ final class Subject {
                 .split(separator: " ").last.flatMap { Double($0) }
         }
         #expect(try value("smsbridge_ready") == 0)
-        #expect(try value("smsbridge_loop_silence_seconds") ?? 0 >= 3)
+        #expect(try value("smsbridge_loop_stall_seconds") ?? 0 >= 3)
         for (name, _) in subject.readiness.unmet { subject.readiness.set(name, unmet: nil) }
         #expect(try value("smsbridge_ready") == 1)
     }

@@ -23,12 +23,12 @@ private struct Figures {
     init() {
         gauge("smsbridge_kafka_up").set(1)
         gauge("smsbridge_spool_max_bytes").set(1_000_000)
-        gauge("smsbridge_spool_takes_events").set(1)
+        gauge("smsbridge_spool_writable").set(1)
         gauge("smsbridge_spool_disk_free_bytes").set(5e9)
         gauge("smsbridge_spool_parked_events").set(0)
-        gauge("smsbridge_spool_set_aside_files").set(0)
+        gauge("smsbridge_spool_corrupt_files").set(0)
         for topic in topics {
-            gauge("smsbridge_lane_state", "topic", topic).set(0)
+            gauge("smsbridge_topic_state", "topic", topic).set(0)
             gauge("smsbridge_spool_events", "topic", topic).set(0)
             gauge("smsbridge_spool_bytes", "topic", topic).set(0)
             gauge("smsbridge_topic_durability", "topic", topic).set(1)
@@ -78,16 +78,19 @@ extension StatusReport {
 
     /// Each fault is told under the name of its alert, and nothing else is.
     @Test(arguments: [
-        "SmsbridgeKafkaDown", "SmsbridgeLaneClosed", "SmsbridgeKafkaErrors", "SmsbridgeKafkaLate",
-        "SmsbridgeTopicNotDurable", "SmsbridgeTopicDurabilityUnknown", "SmsbridgeProducerReplaced",
-        "SmsbridgeRefusedByKafka", "SmsbridgeSpoolUnavailable", "SmsbridgeSpoolSetAside", "SmsbridgeSpoolNearlyFull",
-        "SmsbridgeSpoolDiskLow", "SmsbridgeSpoolOld", "SmsbridgeSpoolGrowing", "SmsbridgeParked",
-        "SmsbridgeEventsRefused", "SmsbridgeRefusedForMemory", "SmsbridgeConnectionsRefused", "SmsbridgeAcceptPaused",
-        "SmsbridgeAllCallbacksRejected", "SmsbridgeCallbacksRejected", "SmsbridgeUnauthenticated",
-        "SmsbridgeQuarantine", "SmsbridgeSlow",
-        "SmsbridgeSilence", "SmsbridgeDescriptors", "SmsbridgeMemory", "SmsbridgeLogDropped", "SmsbridgeNotReady",
+        "SmsbridgeKafkaDown", "SmsbridgeTopicSpooling", "SmsbridgeKafkaErrors", "SmsbridgeKafkaSlow",
+        "SmsbridgeTopicNotDurable", "SmsbridgeTopicDurabilityUnknown", "SmsbridgeProducerRecreated",
+        "SmsbridgeRecordsRejected", "SmsbridgeSpoolUnavailable", "SmsbridgeSpoolCorrupt", "SmsbridgeSpoolNearlyFull",
+        "SmsbridgeSpoolDiskLow", "SmsbridgeSpoolBacklogOld", "SmsbridgeSpoolGrowing", "SmsbridgeSpoolParkedEvents",
+        "SmsbridgeEventsUnavailable", "SmsbridgeRequestMemoryFull", "SmsbridgeConnectionsRejected",
+        "SmsbridgeAcceptPaused",
+        "SmsbridgeAllCallbacksRejected", "SmsbridgeCallbacksRejected", "SmsbridgeUnauthorizedRequests",
+        "SmsbridgeQuarantineRateHigh", "SmsbridgeDurableLatencyHigh",
+        "SmsbridgeNoEvents", "SmsbridgeFileDescriptorsHigh", "SmsbridgeMemoryHigh", "SmsbridgeLogDropped",
+        "SmsbridgeNotReady",
         "SmsbridgeLoopStalled", "SmsbridgeCertificateExpires", "SmsbridgeCertificateReloadFailed",
-        "SmsbridgeEverybodyLetIn", "SmsbridgeSecretsNotTaken", "SmsbridgeKafkaClusterChanged", "SmsbridgeKafkaLogReset",
+        "SmsbridgeAuthNotEnforced", "SmsbridgeSecretReloadFailed", "SmsbridgeKafkaClusterChanged",
+        "SmsbridgeKafkaLogReset",
         "SmsbridgeTimestampsRejected", "SmsbridgeClockStepped", "SmsbridgeClockUnsynchronized",
         "SmsbridgeSpoolBypassed", "SmsbridgeSpoolRemoved", "SmsbridgeAuditMismatch",
     ])
@@ -106,37 +109,38 @@ extension StatusReport {
                 figures.counter("smsbridge_audit_records_total", [("result", "mismatch")]).increment()
             case "SmsbridgeKafkaLogReset": figures.counter("smsbridge_kafka_log_resets_total").increment()
             case "SmsbridgeTimestampsRejected": figures.counter("smsbridge_timestamps_rejected_total").increment()
-            case "SmsbridgeClockStepped": readiness.alert("clock", "the clock was set")
+            case "SmsbridgeClockStepped": readiness.alert("clock", "the clock was stepped")
             case "SmsbridgeClockUnsynchronized":
                 figures.gauge("smsbridge_clock_synchronized").set(0)
                 figures.gauge("process_start_time_seconds").set(time - 3_601)
             case "SmsbridgeSpoolRemoved": figures.counter("smsbridge_spool_removals_total").increment()
             case "SmsbridgeSpoolBypassed": readiness.alert("spoolDisk", "the disk does not answer")
             case "SmsbridgeKafkaDown": figures.gauge("smsbridge_kafka_up").set(0)
-            case "SmsbridgeLaneClosed": figures.gauge("smsbridge_lane_state", "topic", "reply").set(1)
+            case "SmsbridgeTopicSpooling": figures.gauge("smsbridge_topic_state", "topic", "reply").set(1)
             case "SmsbridgeKafkaErrors":
                 figures.counter("smsbridge_kafka_errors_total", [("kind", "delivery"), ("error", "x")]).increment()
-            case "SmsbridgeKafkaLate":
+            case "SmsbridgeKafkaSlow":
                 acknowledged().increment(by: 80)
                 figures.counter("smsbridge_events_spooled_total", [("topic", "reply")]).increment(by: 20)
             case "SmsbridgeTopicNotDurable": figures.gauge("smsbridge_topic_durability", "topic", "reply").set(0)
             case "SmsbridgeTopicDurabilityUnknown": figures.gauge("smsbridge_topic_durability", "topic", "test").set(-1)
-            case "SmsbridgeProducerReplaced":
-                figures.counter("smsbridge_producer_replacements_total").increment(by: 2)
-            case "SmsbridgeRefusedByKafka": figures.counter("smsbridge_events_refused_by_kafka_total").increment()
-            case "SmsbridgeSpoolUnavailable": figures.gauge("smsbridge_spool_takes_events").set(0)
-            case "SmsbridgeSpoolSetAside": figures.gauge("smsbridge_spool_set_aside_files").set(1)
+            case "SmsbridgeProducerRecreated":
+                figures.counter("smsbridge_producer_recreations_total").increment(by: 2)
+            case "SmsbridgeRecordsRejected": figures.counter("smsbridge_records_rejected_total").increment()
+            case "SmsbridgeSpoolUnavailable": figures.gauge("smsbridge_spool_writable").set(0)
+            case "SmsbridgeSpoolCorrupt": figures.gauge("smsbridge_spool_corrupt_files").set(1)
             case "SmsbridgeSpoolNearlyFull": figures.gauge("smsbridge_spool_bytes", "topic", "reply").set(360_000)
             case "SmsbridgeSpoolDiskLow": figures.gauge("smsbridge_spool_disk_free_bytes").set(9e8)
-            case "SmsbridgeSpoolOld":
+            case "SmsbridgeSpoolBacklogOld":
                 figures.gauge("smsbridge_spool_oldest_timestamp_seconds", "topic", "reply").set(time - 901)
             case "SmsbridgeSpoolGrowing": figures.gauge("smsbridge_spool_events", "topic", "reply").set(6)
-            case "SmsbridgeParked": figures.gauge("smsbridge_spool_parked_events").set(1)
-            case "SmsbridgeEventsRefused":
+            case "SmsbridgeSpoolParkedEvents": figures.gauge("smsbridge_spool_parked_events").set(1)
+            case "SmsbridgeEventsUnavailable":
                 figures.counter("smsbridge_events_unavailable_total", [("topic", "reply"), ("reason", "deadline")])
                     .increment()
-            case "SmsbridgeRefusedForMemory": figures.counter("smsbridge_http_refused_for_memory_total").increment()
-            case "SmsbridgeConnectionsRefused": figures.counter("smsbridge_http_connections_refused_total").increment()
+            case "SmsbridgeRequestMemoryFull": figures.counter("smsbridge_http_memory_rejected_total").increment()
+            case "SmsbridgeConnectionsRejected":
+                figures.counter("smsbridge_http_connections_rejected_total").increment()
             case "SmsbridgeAcceptPaused": figures.counter("smsbridge_http_accept_pauses_total").increment()
             case "SmsbridgeAllCallbacksRejected":
                 figures.counter("smsbridge_callbacks_rejected_total", [("status", "401"), ("secret", "invalid")])
@@ -146,24 +150,24 @@ extension StatusReport {
                 acknowledged().increment(by: 1_000)
                 figures.counter("smsbridge_callbacks_rejected_total", [("status", "404"), ("secret", "valid")])
                     .increment()
-            case "SmsbridgeUnauthenticated":
+            case "SmsbridgeUnauthorizedRequests":
                 acknowledged().increment()
                 figures.counter("smsbridge_authentication_failures_total", [("proof", "header")]).increment(by: 61)
-            case "SmsbridgeQuarantine":
+            case "SmsbridgeQuarantineRateHigh":
                 acknowledged().increment(by: 98)
                 acknowledged("quarantine").increment(by: 2)
-            case "SmsbridgeSlow": for _ in 0..<10 { figures.durable.observe(0.7) }
-            case "SmsbridgeSilence":
+            case "SmsbridgeDurableLatencyHigh": for _ in 0..<10 { figures.durable.observe(0.7) }
+            case "SmsbridgeNoEvents":
                 figures.gauge("smsbridge_last_event_timestamp_seconds", "topic", "reply").set(time - 21_601)
-            case "SmsbridgeDescriptors":
+            case "SmsbridgeFileDescriptorsHigh":
                 figures.gauge("process_open_fds").set(81)
                 figures.gauge("process_max_fds").set(100)
-            case "SmsbridgeMemory": figures.gauge("process_resident_memory_bytes").set(513e6)
+            case "SmsbridgeMemoryHigh": figures.gauge("process_resident_memory_bytes").set(513e6)
             case "SmsbridgeCertificateExpires":
                 figures.gauge("smsbridge_certificate_expiry_seconds", "setting", "ssl.ca.location").set(
                     time + 1_000_000)
-            case "SmsbridgeEverybodyLetIn": readiness.alert("authentication", "auth.mode is log")
-            case "SmsbridgeSecretsNotTaken": readiness.alert("secrets", "those read before are in force")
+            case "SmsbridgeAuthNotEnforced": readiness.alert("authentication", "auth.mode is log")
+            case "SmsbridgeSecretReloadFailed": readiness.alert("secrets", "keeping the current secrets")
             case "SmsbridgeCertificateReloadFailed": readiness.alert("tls", "http.tls.key: it is no key")
             case "SmsbridgeLogDropped": figures.counter("smsbridge_log_dropped_total").increment()
             case "SmsbridgeNotReady": readiness.set("kafka", unmet: "Kafka does not answer")
@@ -184,10 +188,10 @@ extension StatusReport {
         let report = Figures().report(readiness)
         #expect(
             report.findings.map(\.title) == ["auth.none is true: all requests are accepted", "The moon is full"])
-        #expect(report.named == ["SmsbridgeEverybodyLetIn"])
+        #expect(report.named == ["SmsbridgeAuthNotEnforced"])
         #expect(
             String(decoding: report.readinessJSON(), as: UTF8.self)
-                == #"{"ready":true,"unmet":{},"alerts":{"SmsbridgeEverybodyLetIn":"auth.none is true: all requests are accepted","moon":"the moon is full"}}"#
+                == #"{"ready":true,"unmet":{},"alerts":{"SmsbridgeAuthNotEnforced":"auth.none is true: all requests are accepted","moon":"the moon is full"}}"#
                 + "\n"
         )
     }
@@ -199,7 +203,7 @@ extension StatusReport {
             figures.counter("smsbridge_log_dropped_total").increment()
             figures.gauge("smsbridge_kafka_up").set(0)
         }
-        #expect(report.named == ["SmsbridgeKafkaDown", "SmsbridgeParked", "SmsbridgeLogDropped"])
+        #expect(report.named == ["SmsbridgeKafkaDown", "SmsbridgeSpoolParkedEvents", "SmsbridgeLogDropped"])
         #expect(report.state == "critical")
     }
 
@@ -214,7 +218,7 @@ extension StatusReport {
     @Test func withoutASpoolNothingIsSaidOfIt() {
         let figures = Figures()
         figures.gauge("smsbridge_spool_max_bytes").set(0)
-        figures.gauge("smsbridge_spool_takes_events").set(0)
+        figures.gauge("smsbridge_spool_writable").set(0)
         figures.gauge("smsbridge_spool_disk_free_bytes").set(0)
         let report = figures.report()
         #expect(report.findings.isEmpty && report.spool == nil)
@@ -290,7 +294,7 @@ extension StatusReport {
         let text = page(
             figures.report(readiness, instance: .named(hostile)) {
                 figures.counter("smsbridge_kafka_errors_total", [("kind", "delivery"), ("error", hostile)]).increment()
-                figures.gauge("smsbridge_lane_state", "topic", hostile).set(1)
+                figures.gauge("smsbridge_topic_state", "topic", hostile).set(1)
             })
         #expect(!text.contains("<script"))
         #expect(text.components(of: "&lt;script&gt;alert(1)&lt;/script&gt;&quot;&#39;&amp;") >= 5)
@@ -396,10 +400,10 @@ extension StatusReport {
 
     @Test func topicsAreNotCalledWellWhileKafkaDoesNotAnswer() {
         let figures = Figures()
-        #expect(page(figures.report()).components(of: "class=\"ok\"><span>to Kafka") == 4)
+        #expect(page(figures.report()).components(of: "class=\"ok\"><span>direct") == 4)
         figures.gauge("smsbridge_kafka_up").set(0)
         let text = page(figures.report())
-        #expect(text.components(of: "<span>to Kafka") == 0)
+        #expect(text.components(of: "<span>direct") == 0)
         #expect(text.components(of: "<span>idle: Kafka does not answer") == 4)
     }
 

@@ -30,8 +30,8 @@ BODY = (b'{"Status":"DELIVRD","EventId":1179504595,"Mcc":655,"Mnc":"01","MsgCoun
         b'"UserReference":"%d"}')
 PREFIX = "page"
 # What follows from a fault for a minute, or from the machine's own slowness, on any of them.
-AFTERMATH = {"SmsbridgeKafkaLate", "SmsbridgeKafkaErrors", "SmsbridgeSlow", "SmsbridgeTopicDurabilityUnknown",
-             "SmsbridgeEventsRefused", "SmsbridgeLogDropped"}
+AFTERMATH = {"SmsbridgeKafkaSlow", "SmsbridgeKafkaErrors", "SmsbridgeDurableLatencyHigh", "SmsbridgeTopicDurabilityUnknown",
+             "SmsbridgeEventsUnavailable", "SmsbridgeLogDropped"}
 
 
 class Traffic:
@@ -74,7 +74,7 @@ class Prometheus:
         with open(os.path.join(ROOT, "deploy/prometheus/alerts.yml"), encoding="utf-8") as file:
             rules = file.read()
         rules = re.sub(r"^( +for: )[1-9]\d*m$", r"\g<1>2s", rules, flags=re.M)
-        # Not the two days in which SmsbridgeSilence looks for a type's last event.
+        # Not the two days in which SmsbridgeNoEvents looks for a type's last event.
         rules = re.sub(r"\[\d+[mh]\]", "[15s]", rules)
         with open(os.path.join(self.folder, "rules.yml"), "w", encoding="utf-8") as file:
             file.write(rules)
@@ -292,8 +292,8 @@ class Stand:
                     return f"{name}: page {shown}, /status {told}, rules {firing}"
                 if code != 200 or said["alerts"] or self.status(name)["state"] != "ok":
                     return f"{name}: /readyz {code} {said}"
-                if "Everything is in order" not in self.page(name)[1]:
-                    return f"{name}: the page does not say that everything is in order"
+                if "No problems" not in self.page(name)[1]:
+                    return f"{name}: the page does not say that there is no problem"
             return None
         self.wait("calm", within, complaint)
 
@@ -340,8 +340,8 @@ def quiet_faults(stand, rejected):
         for _ in range(40):
             crowd.enter_context(socket.create_connection(("127.0.0.1", port), timeout=5))
 
-    stand.fault("more connections than http.maxConnections", "quiet", {"SmsbridgeConnectionsRefused"}, come, crowd.close,
-                lasting={"SmsbridgeConnectionsRefused"})
+    stand.fault("more connections than http.maxConnections", "quiet", {"SmsbridgeConnectionsRejected"}, come, crowd.close,
+                lasting={"SmsbridgeConnectionsRejected"})
 
 
 @contextlib.contextmanager
@@ -370,22 +370,22 @@ def stuttering(cluster):
 
 def kafka_faults(stand, during):
     cluster, slow = stand.cluster, contextlib.ExitStack()
-    stand.fault("the brokers are slow", "calm", {"SmsbridgeKafkaLate"}, lambda: slow.enter_context(stuttering(cluster)), slow.close,
-                ready=True, lasting={"SmsbridgeKafkaLate"})
+    stand.fault("the brokers are slow", "calm", {"SmsbridgeKafkaSlow"}, lambda: slow.enter_context(stuttering(cluster)), slow.close,
+                ready=True, lasting={"SmsbridgeKafkaSlow"})
 
     def all_nodes(action):
         return lambda: [action(node) for node in (1, 2, 3)]
 
-    stand.fault("the brokers hang; a bridge without a spool", "bare", {"SmsbridgeNotReady", "SmsbridgeEventsRefused"},
+    stand.fault("the brokers hang; a bridge without a spool", "bare", {"SmsbridgeNotReady", "SmsbridgeEventsUnavailable"},
                 all_nodes(cluster.pause), all_nodes(cluster.resume), ready=False, unmet="kafka",
-                words="Not ready", lasting={"SmsbridgeEventsRefused"})
-    stand.fault("the brokers hang", "calm", {"SmsbridgeKafkaDown", "SmsbridgeLaneClosed"}, all_nodes(cluster.pause),
+                words="Not ready", lasting={"SmsbridgeEventsUnavailable"})
+    stand.fault("the brokers hang", "calm", {"SmsbridgeKafkaDown", "SmsbridgeTopicSpooling"}, all_nodes(cluster.pause),
                 all_nodes(cluster.resume), ready=True, words="Kafka does not answer", during=during)
     if stand.long:
         kill = all_nodes(lambda node: cluster.stop(kill=True, node=node))
-        stand.fault("the brokers are killed", "calm", {"SmsbridgeKafkaDown", "SmsbridgeLaneClosed"}, kill, cluster.start,
+        stand.fault("the brokers are killed", "calm", {"SmsbridgeKafkaDown", "SmsbridgeTopicSpooling"}, kill, cluster.start,
                     ready=True)
-        stand.fault("the brokers are stopped", "calm", {"SmsbridgeKafkaDown", "SmsbridgeLaneClosed"}, cluster.stop, cluster.start,
+        stand.fault("the brokers are stopped", "calm", {"SmsbridgeKafkaDown", "SmsbridgeTopicSpooling"}, cluster.stop, cluster.start,
                     ready=True)
 
         def too_few():
@@ -396,7 +396,7 @@ def kafka_faults(stand, during):
             cluster.start()
             in_sync(stand, "reply", 2)
 
-        stand.fault("too few replicas in sync", "calm", {"SmsbridgeLaneClosed"}, too_few, enough, ready=True,
+        stand.fault("too few replicas in sync", "calm", {"SmsbridgeTopicSpooling"}, too_few, enough, ready=True,
                     words="too few replicas in sync")
 
     # A topic that is deleted is made again before anybody could look: scripts/chaos has that (topics-vanish).
@@ -408,7 +408,7 @@ def kafka_faults(stand, during):
 def spool_faults(stand):
     if stand.disk:
         stand.fault("the spool's disk is full", "calm", {"SmsbridgeSpoolUnavailable", "SmsbridgeSpoolDiskLow"}, stand.disk.fill,
-                    stand.disk.free, ready=True, words="The spool takes no events")
+                    stand.disk.free, ready=True, words="The spool cannot store events")
     bridge = stand.bridges["calm"]
     spool, ports = stand.spool, tuple(int(url.rpartition(":")[2]) for url in (bridge.url, bridge.admin))
 
@@ -435,8 +435,8 @@ def spool_faults(stand):
             if name.startswith("spool-quarantined-"):
                 os.unlink(os.path.join(spool, name))
 
-    stand.fault("the spool's file is damaged", "calm", {"SmsbridgeSpoolSetAside"}, damage, take_away, ready=True,
-                words="file set aside")
+    stand.fault("the spool's file is damaged", "calm", {"SmsbridgeSpoolCorrupt"}, damage, take_away, ready=True,
+                words="file moved aside")
     if stand.long:
         def delete():
             for suffix in ("", "-wal", "-shm"):
@@ -446,7 +446,7 @@ def spool_faults(stand):
                 stand.cluster.pause(node)
 
         stand.fault("the spool's file is deleted while Kafka hangs: what comes is kept all the same", "calm",
-                    {"SmsbridgeKafkaDown", "SmsbridgeLaneClosed"}, delete, stand.cluster.resume_all, ready=True)
+                    {"SmsbridgeKafkaDown", "SmsbridgeTopicSpooling"}, delete, stand.cluster.resume_all, ready=True)
         with stand.report.case("a deleted file has a successor, and nobody is called for it"):
             check(os.path.exists(os.path.join(spool, "spool.db")), "there is none")
             check("SmsbridgeSpoolUnavailable" not in stand.alerts("calm")[0], "the spool takes nothing")

@@ -73,7 +73,7 @@ struct FatalErrorTests {
         #expect(published.allSatisfy { rig.outcomes[$0] == .durable }, "nobody was refused")
         #expect(rig.answeredTwice.isEmpty)
         let replaced = String(decoding: rig.metrics(), as: UTF8.self).split(separator: "\n")
-            .first { $0.hasPrefix("smsbridge_producer_replacements_total ") }?.split(separator: " ").last
+            .first { $0.hasPrefix("smsbridge_producer_recreations_total ") }?.split(separator: " ").last
         // One may hit a producer whose error is not told yet.
         #expect(replaced.flatMap { Int($0) } ?? 0 >= Self.injections / 2, "\(replaced ?? "none") replacements")
 

@@ -100,7 +100,7 @@ import Testing
             try rig.run { rig.outcomes[next] != nil }
             #expect(rig.outcomes[next] == .durable)
             let text = String(decoding: rig.metrics(), as: UTF8.self)
-            #expect(text.contains("smsbridge_lanes_closed_total 1"), "closed once")
+            #expect(text.contains("smsbridge_topic_spooling_total 1"), "closed once")
             #expect(text.contains("smsbridge_events_hedged_total 1"), "the second went to the spool at once")
             try rig.cluster.setRoundTripTime(0, of: 1)
             try rig.run(atMost: 60) { rig.publisher.isIdle }
@@ -116,7 +116,7 @@ import Testing
         try withRig(path: folder) { rig in
             try rig.run { rig.publisher.filesSetAside == 1 }
             let text = String(decoding: rig.metrics(), as: UTF8.self)
-            #expect(text.contains("smsbridge_spool_set_aside_files 1") && text.contains("smsbridge_spool_open 1"))
+            #expect(text.contains("smsbridge_spool_corrupt_files 1") && text.contains("smsbridge_spool_open 1"))
         }
         // Another life finds it there.
         try withRig(path: folder) { rig in

@@ -183,7 +183,7 @@ final class Rig {
                 #expect(rig.outcomes[last] == .durable, "round \(round): service goes on without a restart")
             }
             let text = String(decoding: rig.metrics(), as: UTF8.self)
-            #expect(text.contains("smsbridge_producer_replacements_total 3"))
+            #expect(text.contains("smsbridge_producer_recreations_total 3"))
         }
     }
 

@@ -195,7 +195,7 @@ import Testing
     @Test func secretsOnTheCommandLineAreWarnedOf() throws {
         let loaded = try Given(arguments: ["--auth-header-secrets=\(Self.secret)"]).load().get()
         #expect(loaded.settings.auth.header.secrets.map(\.exposed) == [Self.secret])
-        #expect(loaded.warnings.count == 1 && loaded.warnings[0].contains("everybody on this machine can read"))
+        #expect(loaded.warnings.count == 1 && loaded.warnings[0].contains("every user of this machine can read"))
     }
 
     @Test func theSameSecretForTwoKindsIsWarnedOf() throws {

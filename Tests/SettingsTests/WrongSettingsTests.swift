@@ -110,7 +110,7 @@ import Testing
         .yaml("kafka:\n  bootstrapServers: a:0", "the port is a number from 1 to 65535"),
         .yaml("kafka:\n  bootstrapServers: a:x", "the port is a number from 1 to 65535"),
         .yaml("kafka:\n  bootstrapServers: PLAINTEXT://a:9092", "without a scheme"),
-        .yaml("kafka:\n  bootstrapServers: \"::1:9092\"", "an IPv6 address stands in brackets"),
+        .yaml("kafka:\n  bootstrapServers: \"::1:9092\"", "an IPv6 address needs brackets"),
         .yaml("kafka:\n  bootstrapServers: \"[zz]:9092\"", "not an IPv6 address in the brackets"),
         .yaml("kafka:\n  bootstrapServers: \":9092\"", "the host is a name or an address"),
         .yaml("kafka:\n  bootstrapServers: [a:1, a:1]", "\"a:1\" is given twice"),

@@ -323,7 +323,7 @@ def proxies(report, binary, folder, authority):
                 equal(answer[:12], b"HTTP/1.1 401" if "version" in name else b"", "answer")
         with report.case("PROXY protocol: what is refused is counted"):
             time.sleep(1.5)
-            equal(bridge.metrics()['smsbridge_http_proxy_headers_refused_total{reason="malformed"}'], 2, "malformed")
+            equal(bridge.metrics()['smsbridge_http_proxy_headers_rejected_total{reason="malformed"}'], 2, "malformed")
     finally:
         equal(bridge.end(), 0, "exit code")
 

@@ -3,9 +3,10 @@ internal import SMSBridgeHTTPServer
 
 /// From where callers may come.
 ///
-/// A connection from a trusted proxy comes from whom the proxy says, in `X-Forwarded-For`: all its lines are one list, and of
-/// that the rightmost address that is no trusted proxy's counts, for each proxy adds on the right whom it has seen, and what
-/// is further left anybody may have written. Nobody else's `X-Forwarded-For` is read, and no other header.
+/// A connection from a trusted proxy comes from whom the proxy says, in `X-Forwarded-For`: all its lines are one list,
+/// and of that the rightmost address that is no trusted proxy's counts, for each proxy adds on the right whom it has
+/// seen, and what is further left can be forged. `X-Forwarded-For` of other peers is ignored, and so is every other
+/// header.
 struct AddressCheck: Sendable {
     private let allowed: [AddressRange]
     private let trusted: [AddressRange]
@@ -33,8 +34,8 @@ struct AddressCheck: Sendable {
         client(behind: peer, lines, bytes).map { allowed.contain($0) } ?? false
     }
 
-    /// The client of the first of our proxies; the leftmost proxy where the list holds no other address, as for a probe of
-    /// its own. Nil when something on the way there is no address.
+    /// The client of the first of our proxies; the leftmost proxy where the list holds no other address, as for a probe
+    /// of its own. Nil when something on the way there is no address.
     func client(behind peer: PeerAddress, _ lines: [Cut], _ bytes: RawSpan) -> PeerAddress? {
         guard trusted.contain(peer) else { return peer }
         var client = peer

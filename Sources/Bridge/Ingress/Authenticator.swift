@@ -1,6 +1,6 @@
 internal import SMSBridgeAddresses
 
-/// What callers are asked for, ready to be compared. It holds no state: another takes its place in one step when secrets
+/// The proofs that callers must show, ready to be compared. Stateless: it is replaced in one step when secrets
 /// change.
 package final class Authenticator: Sendable {
     let header: SecretSet?

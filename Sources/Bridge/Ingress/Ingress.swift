@@ -10,7 +10,7 @@ internal import Glibc
 internal import Darwin
 #endif
 
-/// The public routes: authenticates a callback, decodes it, gives it to the publisher and answers what became of it.
+/// The public routes: authenticates a callback, decodes it, gives it to the publisher and answers with the outcome.
 ///
 /// | outcome | answer |
 /// |---|---|
@@ -20,7 +20,8 @@ internal import Darwin
 /// | no such route | 404 |
 /// | another method than GET and POST | 405 with `Allow`; OPTIONS 204 |
 ///
-/// Every request that is rejected, by the HTTP server too, is counted and logged with its reason, never with its content.
+/// Every request that is rejected, by the HTTP server too, is counted and logged with its reason, never with its
+/// content.
 ///
 /// It lives on the public loop. A request is authenticated when its head is there, before its body is read; what
 /// cannot be understood is published all the same, to the quarantine.
@@ -39,14 +40,14 @@ package final class Ingress: RequestHandler {
     private var accessLog: AccessLog
     private let requestID: (Exchange) -> String
 
-    /// What a request's tag says: in its lowest byte the type's position, and from `account` on one more than the account
-    /// that the proofs in the head have told, or 0.
+    /// What a request's tag says: in its lowest byte the type's position, and from `account` on one more than the
+    /// account that the proofs in the head identify, or 0.
     private enum Tag {
         static let health: UInt64 = 1 << 8
         static let noType: UInt64 = 1 << 9
         /// The signature is still to be computed.
         static let claimed: UInt64 = 1 << 10
-        /// Let in although a proof has failed.
+        /// Accepted although a proof has failed (`auth.mode: log`).
         static let letIn: UInt64 = 1 << 11
         static let account: UInt64 = 16
 
@@ -55,7 +56,7 @@ package final class Ingress: RequestHandler {
 
     /// - Parameters:
     ///   - isReady: whether this instance can give a 2xx now and is not stopping.
-    ///   - publish: hands an event on; `published` is told with the same token what became of it.
+    ///   - publish: publishes an event; `published` is called with the same token and the outcome.
     ///   - respond: sends an answer.
     ///   - requestID: the `X-Request-Id` of a request's answer.
     package init(
@@ -77,7 +78,7 @@ package final class Ingress: RequestHandler {
         metrics.asks(authenticator.isEnforced && authenticator.asksAnything)
     }
 
-    /// From now on callers are asked for this. What is being received meanwhile is judged by both: its head by what was asked
+    /// Replaces the authentication. A request that is being received is checked by both: its head by what was asked
     /// for then, its signature by what is now.
     package func replace(_ authenticator: Authenticator) {
         self.authenticator = authenticator
@@ -136,7 +137,7 @@ package final class Ingress: RequestHandler {
     /// What the proofs in a head come to.
     private struct Proof {
         var isRight = true
-        /// Whose they are; nil as long as none has told.
+        /// The account of the proofs; nil as long as no proof identifies one.
         var account: Int?
         /// A signature is there, to be computed when the request is whole.
         var hasClaim = false
@@ -246,8 +247,8 @@ package final class Ingress: RequestHandler {
         publish(record, exchange.rawValue)
     }
 
-    /// The account with whose secret the request is signed. What the head claims is read once more, for other requests have
-    /// come since; the time that it may be off by is measured when the request is whole.
+    /// The account with whose secret the request is signed. What the head claims is read once more, for other requests
+    /// have come since; the time that it may be off by is measured when the request is whole.
     private func owner(
         _ head: borrowing RequestHead, _ bytes: RawSpan, _ body: RawSpan, among account: Int?
     ) -> Int? {
@@ -261,7 +262,7 @@ package final class Ingress: RequestHandler {
         tag & Tag.noType != 0 ? nil : EventType.allCases[Int(tag & 0xFF)]
     }
 
-    /// The publisher says what became of an event.
+    /// Receives the outcome of an event from the publisher.
     package func published(_ token: UInt64, _ outcome: PublishOutcome) {
         let exchange = Exchange(rawValue: token)
         switch outcome {

@@ -2,7 +2,7 @@ package import SMSBridgeAddresses
 
 /// Who may deliver callbacks, and where.
 package struct IngressConfiguration: Sendable {
-    /// What stands before `/webhooks`, such as `/sms`; empty or beginning with a slash and not ending with one.
+    /// The path prefix before `/webhooks`, such as `/sms`; empty or beginning with a slash and not ending with one.
     package var basePath: String = ""
     package var authentication = AuthenticationConfiguration()
     /// One of this many requests is logged with its status; 0 for none.
@@ -11,8 +11,8 @@ package struct IngressConfiguration: Sendable {
     package init() {}
 }
 
-/// The kinds of proof that a caller must bring. Every kind that is configured is required, and all of them must be of one
-/// account; none means that anyone may deliver, which the settings allow only when it is said aloud.
+/// The kinds of proof that a caller must bring. Every kind that is configured is required, and all of them must be of
+/// one account; none means that every request is accepted, which the settings allow only with `auth.none`.
 package struct AuthenticationConfiguration: Sendable {
     /// The header that carries a secret.
     package var headerName: String = "X-Webhook-Secret"
@@ -24,9 +24,9 @@ package struct AuthenticationConfiguration: Sendable {
     package var addresses: [AddressRange] = []
     /// Whose `X-Forwarded-For` is believed.
     package var trustedProxies: [AddressRange] = []
-    /// If not, everybody is let in, and what would have been refused is counted.
+    /// If false, every request is accepted, and failed authentication is counted.
     package var isEnforced = true
-    /// Under whose name a callback goes whose account no proof has told.
+    /// The account of a callback whose proofs identify none.
     package var fallbackAccount = 0
 
     package init() {}
@@ -38,7 +38,7 @@ package struct AccountSecrets: Sendable {
     package var header: [[UInt8]] = []
     /// Secrets that may stand as a segment of the path: `/webhooks/<secret>/<type>`.
     package var path: [[UInt8]] = []
-    /// Secrets that may stand in the query: `?secret=`.
+    /// Secrets accepted in the query: `?secret=`.
     package var query: [[UInt8]] = []
     /// Keys of signatures.
     package var signature: [[UInt8]] = []

@@ -113,15 +113,15 @@ package struct IngressMetrics: Sendable {
             registry.counter(
                 "smsbridge_authentication_failures_total",
                 help:
-                    "Proofs that were missing or wrong, by kind: the request was answered 401, or let in where auth.mode is log.",
+                    "Missing or wrong proofs by kind: the request was rejected with 401, or accepted with auth.mode log.",
                 labels: [("proof", "\($0)")])
         }
         recoveries = registry.counter(
             "smsbridge_callbacks_recovered_total",
             help: "Callbacks whose JSON the unescaped text of one field had broken, and whose text was recovered.")
         letIn = registry.counter(
-            "smsbridge_authentication_let_in_total",
-            help: "Callbacks that were let in only because auth.mode is log: enforce would have refused them.")
+            "smsbridge_authentication_unenforced_total",
+            help: "Callbacks accepted with auth.mode log that auth.mode enforce would reject.")
         enforced = registry.gauge(
             "smsbridge_authentication_enforced",
             help: "Whether those who do not belong are kept out: 1, or 0 where auth.mode is log or auth.none is true.")

@@ -3,7 +3,7 @@ internal import SMSBridgeHTTPServer
 /// The parameter `secret` of a query: found, and cut out before anything is built from the query.
 ///
 /// It is cut whether or not the configuration asks for it, so that a secret that is no longer needed does not end in a
-/// topic. The name is matched percent-decoded and in any letter case, as whoever reads the query later would.
+/// topic. The name is matched percent-decoded and case-insensitively, as later readers of the query do.
 struct QuerySecret {
     /// The query without the parameter; only of use when `wasFound`.
     private(set) var remainder: [UInt8] = []
@@ -69,7 +69,7 @@ struct QuerySecret {
         return index == end || byte(query, index) == UInt8(ascii: "=") ? index : nil
     }
 
-    /// The next byte, percent-decoded; a percent sign without two digits stands for itself.
+    /// The next byte, percent-decoded; a percent sign without two digits is literal.
     private static func decoded(_ query: RawSpan, _ index: inout Int, _ end: Int) -> UInt8? {
         guard index < end else { return nil }
         let first = byte(query, index)

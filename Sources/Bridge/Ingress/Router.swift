@@ -14,9 +14,9 @@ enum Route: Equatable {
 
 /// Reads the path: `<base>/webhooks[/<secret>][/<type>]` and `/healthz`.
 ///
-/// Segments are percent-decoded once, after splitting. Empty segments are skipped, so that slashes too many, as a base URL
-/// with a slash at its end produces them, do no harm; ASCII letters of the fixed segments match in either case. A secret is
-/// compared exactly. Dot segments are no segments of ours.
+/// Segments are percent-decoded once, after splitting. Empty segments are skipped, so that slashes too many, as a base
+/// URL with a slash at its end produces them, do no harm; ASCII letters of the fixed segments match in either case. A
+/// secret is compared exactly. Dot segments are no segments of ours.
 struct Router {
     /// In lower case.
     private let base: [[UInt8]]
@@ -69,7 +69,7 @@ struct Router {
             } else if isEnforced {
                 return .unauthorized
             } else if count - next == 2 || count - next == 1 && type(cuts[next], bytes) == nil {
-                // What stands where the secret would is taken for a wrong one.
+                // A segment in the position of the secret counts as a wrong secret.
                 next += 1
             }
         }

@@ -25,11 +25,11 @@ struct SecretSet: Sendable {
         }
     }
 
-    /// The account whose secret `candidate` is; nil when it is nobody's.
+    /// The account with the secret `candidate`; nil when no account has it.
     func owner(of candidate: RawSpan) -> Int? {
         withUnsafeTemporaryAllocation(byteCount: Self.size, alignment: 8) { digest in
             Self.hash(candidate, into: digest)
-            // One more than the account, so that nobody is 0.
+            // One more than the account, so that 0 is no account.
             var owner = 0
             digests.withUnsafeBytes { digests in
                 guard let base = digests.baseAddress else { return }

@@ -1,9 +1,10 @@
 internal import SMSBridgeHTTPServer
 
-/// Checks the vendor's signature: HMAC-SHA256 with the account's secret over the time, the method, the address and the body.
+/// Checks the vendor's signature: HMAC-SHA256 with the account's secret over the time, the method, the address and the
+/// body.
 ///
-/// `claim` reads what the head says, before the body is waited for: a signature that is missing, misshapen or out of time is
-/// refused there. `owner` computes it when the request is whole.
+/// `claim` reads what the head says, before the body is waited for: a signature that is missing, misshapen or out of
+/// time is refused there. `owner` computes it when the request is whole.
 struct SignatureCheck: Sendable {
     enum ValuePlace: String { case signature, timestamp, any }
     enum SignedPlace: String { case timestamp, method, url, body }
@@ -147,7 +148,7 @@ struct SignatureCheck: Sendable {
 
     /// The account with whose secret the request is signed; nil when it is none's.
     ///
-    /// - Parameter account: the only one that it may be; nil when no other proof has told.
+    /// - Parameter account: the only account that is allowed; nil when no other proof identifies one.
     func owner(
         of claim: Claim, _ head: borrowing RequestHead, _ bytes: RawSpan, body: RawSpan, among account: Int?
     ) -> Int? {

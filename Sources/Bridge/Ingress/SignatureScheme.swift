@@ -4,7 +4,7 @@ package struct SignatureScheme: Sendable {
     package var headerName: String
     /// The header that carries the time; nil when it is in the signature's own header.
     package var timestampHeaderName: String?
-    /// What stands in the signature's header: `{signature}`, `{timestamp}`, and `{any}` for what does not matter.
+    /// The format of the signature's header: `{signature}`, `{timestamp}`, and `{any}` for ignored parts.
     package var value = "{signature}"
     /// What is signed, of `{timestamp}`, `{method}`, `{url}` and `{body}`.
     package var signed = "v1:{timestamp}|{method}|{url}|{body}"

@@ -1,4 +1,4 @@
-/// A text with places in it: `v1:{timestamp}|{body}`. A name in braces that is no place stands for itself; the settings
+/// A text with placeholders: `v1:{timestamp}|{body}`. An unknown name in braces is literal; the settings
 /// refuse it before.
 struct Template<Place: RawRepresentable & Sendable>: Sendable where Place.RawValue == String {
     enum Piece: Sendable {

@@ -13,7 +13,7 @@ internal import Darwin
 package struct DescriptorBudget: Sendable {
     /// Connections of the public port; never more than were asked for.
     package let publicConnections: Int
-    /// Connections beyond those that are being told so at a time.
+    /// Connections above the limit that are being rejected with 503 at a time.
     package let surplusConnections: Int
     /// Connections of the private port.
     package let privateConnections: Int
@@ -33,7 +33,8 @@ package struct DescriptorBudget: Sendable {
     /// anyone connects, and every further broker takes six.
     private static let reserve = 128
 
-    /// Lets the process open as many descriptors as it may allow itself (RLIMIT_NOFILE, the soft limit to the hard one).
+    /// Lets the process open as many descriptors as it may allow itself (RLIMIT_NOFILE, the soft limit to the hard
+    /// one).
     package static func raiseLimit() {
         var limits = rlimit()
         guard getrlimit(descriptors, &limits) == 0, limits.rlim_cur < limits.rlim_max else { return }

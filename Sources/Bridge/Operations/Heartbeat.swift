@@ -2,7 +2,7 @@ package import SMSBridgeEventLoop
 internal import SMSBridgeThreads
 internal import Synchronization
 
-/// When a loop last turned. The loop beats, whoever judges it reads; both by the clock of `EventLoop.now`.
+/// The time of a loop's last iteration. The loop writes it, a monitor reads it; both use the clock of `EventLoop.now`.
 package final class Heartbeat: Sendable {
     private let beatAt: Atomic<UInt64>
 
@@ -17,7 +17,7 @@ package final class Heartbeat: Sendable {
 
     /// Lets a loop beat at the end of every turn, and turn at least once per interval.
     ///
-    /// - Parameter interval: well below the bound by which it is judged.
+    /// - Parameter interval: Well below the liveness bound.
     /// - Throws: when the loop has no room for a timer.
     package func follow(_ loop: EventLoop, interval: Duration = .milliseconds(500)) throws(EventLoopError) {
         let span = interval.nanoseconds

@@ -68,9 +68,9 @@ final class OperationsHandler: RequestHandler {
         self.heartbeat = heartbeat
         bound = configuration.livenessBound.nanoseconds
         ready = registry.gauge(
-            "smsbridge_ready", help: "Whether this instance can give a 2xx now, as /readyz says: 1 or 0.")
+            "smsbridge_ready", help: "1 when the instance is ready (/readyz), else 0.")
         loopSilence = registry.gauge(
-            "smsbridge_loop_silence_seconds", help: "Since when the loop of the public port has not turned.")
+            "smsbridge_loop_stall_seconds", help: "How long the event loop of the public port has been blocked.")
     }
 
     func attach(to server: HTTPServer, on loop: EventLoop) {
@@ -78,7 +78,7 @@ final class OperationsHandler: RequestHandler {
         self.loop = loop
     }
 
-    /// Begins to remember the last hour.
+    /// Starts recording the last hour.
     func follow(_ loop: EventLoop) throws(EventLoopError) {
         let interval = max(configuration.sampleInterval.nanoseconds, 1_000_000)
         _ = try loop.timer(after: 0, repeating: interval) { [unowned self, unowned loop] in
@@ -130,11 +130,11 @@ final class OperationsHandler: RequestHandler {
         return entries[Int(tag - Self.firstEntry)].page
     }
 
-    /// How long the public loop has not turned, in nanoseconds.
+    /// How long the public event loop has been blocked, in nanoseconds.
     private var silence: UInt64 {
         let now = loop?.now ?? 0
         let last = heartbeat.last
-        // The other loop may have beaten after this one read its clock.
+        // The other loop may have beaten after this one read the clock.
         return now > last ? now - last : 0
     }
 
@@ -144,7 +144,7 @@ final class OperationsHandler: RequestHandler {
         return PreparedResponse(status: 200, headers: Self.prometheus, body: registry.render())
     }
 
-    /// Everything that the page and `/status` tell, of now.
+    /// The current content of the page and `/status`.
     private func report() -> StatusReport {
         let snapshot = registry.snapshot(collecting: true)
         return StatusReport(
@@ -172,7 +172,7 @@ final class OperationsHandler: RequestHandler {
     private func health() -> PreparedResponse {
         let age = silence
         if age <= bound { return PreparedResponse(status: 200, headers: Self.plain, body: Array("ok\n".utf8)) }
-        let text = "the public loop has not turned for \(age / 1_000_000) ms\n"
+        let text = "public event loop blocked for \(age / 1_000_000) ms\n"
         return PreparedResponse(status: 503, headers: Self.plain, body: Array(text.utf8))
     }
 

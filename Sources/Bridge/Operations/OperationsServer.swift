@@ -52,9 +52,10 @@ package struct OperationsError: Error, Sendable, CustomStringConvertible {
     package let description: String
 }
 
-/// The private port: the status page, `/status`, `/healthz`, `/readyz` and `/metrics`, on a loop and a thread of its own.
+/// The private port: the status page, `/status`, `/healthz`, `/readyz` and `/metrics`, on a loop and a thread of its
+/// own.
 ///
-/// It answers also while the public loop hangs; that is what it is there to tell.
+/// It answers also while the public loop is blocked, and reports that.
 package final class OperationsServer: Sendable {
     private struct Running: Sendable {
         var mailbox: Mailbox<Bool>
@@ -86,7 +87,7 @@ package final class OperationsServer: Sendable {
     /// Listens, and serves until `stop()`. Called again while it serves, it only tells the port.
     ///
     /// - Returns: the port, which matters when the system was to choose it.
-    /// - Throws: when the address means nothing, the port cannot be had, or the system has no threads or descriptors.
+    /// - Throws: When the address is invalid, the port is unavailable, or no thread or descriptor can be created.
     package func start() throws(OperationsError) -> UInt16 {
         let result: Result<UInt16, OperationsError> = running.withLock { running in
             if let running { return .success(running.port) }

@@ -12,7 +12,7 @@ internal import Darwin
 /// Nothing here waits: what the manager's queue has no room for is said again with the next ``tick()``. Owned by one
 /// thread, the public loop's, so that a loop which hangs is a silent one.
 package final class ServiceNotifier {
-    /// Why nothing can be told, although the manager wants to hear.
+    /// Why notifications are unavailable although `NOTIFY_SOCKET` is set.
     package struct Problem: Error, Sendable, CustomStringConvertible {
         package let description: String
     }
@@ -63,7 +63,7 @@ package final class ServiceNotifier {
     /// The service is about to end.
     package func stopping() { say("STOPPING", "1") }
 
-    /// What `systemctl status` shows, in one line; told only when it changes.
+    /// The status line of `systemctl status`; sent only when it changes.
     package func show(_ text: String) {
         let line = String(text.map { $0.isNewline ? " " : $0 })
         guard line != status else { return }
@@ -88,7 +88,7 @@ package final class ServiceNotifier {
         if send(message) { waiting.removeAll() }
     }
 
-    /// - Returns: whether there is nothing to be said again: told, or nobody will ever hear it.
+    /// - Returns: Whether no retry is needed: sent, or it can never be sent.
     private func send(_ message: [UInt8]) -> Bool {
         #if canImport(Glibc)
         let kind = Int32(SOCK_DGRAM.rawValue)

@@ -36,7 +36,7 @@ package final class KafkaMonitor: Sendable {
         thread = Mutex(nil)
         let up = registry.gauge(
             "smsbridge_kafka_up",
-            help: "Whether the cluster answered when it was last asked (every 5 s): 1 or 0, and 0 before that.")
+            help: "1 when the cluster answered the last metadata request (every 5 s), else 0.")
         let client = try Client.silent(configuration)
         self.client = Mutex(client)
         do {
@@ -94,7 +94,7 @@ package final class KafkaMonitor: Sendable {
                 }
                 old?.destroy()
             } catch {
-                logger.error("failed to recreate the client that monitors Kafka", ["reason": error.message])
+                logger.error("failed to recreate the monitoring client", ["reason": error.message])
             }
         }
         guard let client = client.withLock(\.self) else { throw KafkaError(.destroyed) }

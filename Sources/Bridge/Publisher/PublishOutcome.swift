@@ -1,4 +1,4 @@
-/// What became of an event that was given to the publisher.
+/// The outcome of an event that was given to the publisher.
 package enum PublishOutcome: Sendable, Equatable {
     /// Kafka has acknowledged it (`acks=all`), or the spool has it on disk.
     case durable
@@ -18,7 +18,7 @@ package enum PublishOutcome: Sendable, Equatable {
         /// The spool, to which it had to go, cannot store it.
         case spoolFailed = "spool_failed"
         /// The producer is being replaced after a fatal error.
-        case replacingProducer = "replacing_producer"
+        case replacingProducer = "recreating_producer"
         /// A topic could lose what Kafka acknowledges, and that is not to be served with.
         case notDurable = "not_durable"
         /// The bridge is ending.

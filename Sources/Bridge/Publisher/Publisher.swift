@@ -7,8 +7,8 @@ package import SMSPortalEvents
 /// Makes events durable, and says of each, once, whether it is: acknowledged by Kafka, or synced in the spool.
 ///
 /// It lives on the event loop of the public port: librdkafka and the spool wake the loop, and one wake-up brings the
-/// reports of many events. Nothing here blocks. `PublisherCore` decides, `ProducerLifecycle` owns the producers, and this
-/// carries the decisions out.
+/// reports of many events. Nothing here blocks. `PublisherCore` decides, `ProducerLifecycle` owns the producers, and
+/// this carries the decisions out.
 package final class Publisher {
     private let loop: EventLoop
     private let metrics: PublisherMetrics
@@ -215,7 +215,8 @@ package final class Publisher {
         endTurn()
     }
 
-    /// Evaluates hedges and deadlines: those of a slice now, the others when the loop has served whatever else is ready.
+    /// Evaluates hedges and deadlines: those of a slice now, the others when the loop has served whatever else is
+    /// ready.
     private func tick(lag: UInt64) {
         guard !isClosed else { return }
         // Reports first: a loop that was held up must not call an event late whose report is already there.
@@ -342,7 +343,7 @@ package final class Publisher {
     @discardableResult
     package func injectFatalError() -> Bool { lifecycle?.injectFatalError() ?? false }
 
-    /// How threads are started, and what waits for one; for tests.
+    /// Starts threads, and holds work that waits for one; for tests.
     var producers: ProducerLifecycle? { lifecycle }
 }
 

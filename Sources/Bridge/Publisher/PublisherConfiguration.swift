@@ -6,7 +6,7 @@ package import SMSPortalEvents
 /// How events are published.
 package struct PublisherConfiguration: Sendable {
     package var kafka: ClientConfiguration
-    /// What stands before the dot in the topics' names.
+    /// The topic name prefix, before the dot.
     package var topicPrefix: String = "smsportal"
     /// How long librdkafka waits for more records to share a request. Default 1 ms.
     package var linger: Duration = .milliseconds(1)
@@ -24,8 +24,8 @@ package struct PublisherConfiguration: Sendable {
     package var maxInFlight: Int = 100_000
     /// At most so many bytes of records wait for their acknowledgement. Default 64 MiB.
     package var maxInFlightBytes: Int = 64 << 20
-    /// Whether acknowledged records are read back: the first of each partition after a new connection before it counts, and a
-    /// sample of the others. Needs the right to read the topics. Default false.
+    /// Whether acknowledged records are read back: the first of each partition after a new connection before it counts,
+    /// and a sample of the others. Needs the right to read the topics. Default false.
     package var audits = false
     /// The largest record that a callback within the limits of the HTTP server can make, in bytes.
     package var maxRecordBytes: Int = 1_000_000

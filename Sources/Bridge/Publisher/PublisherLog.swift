@@ -42,7 +42,8 @@ struct PublisherLog {
     func line(level: Int32, facility: String, text: String) {
         // Errors and state changes come as events as well; librdkafka's own lines are for a deeper look.
         if level > 4 {
-            // Each is wanted where they are asked for (kafka.properties.debug): most of one facility are different ones.
+            // Each is wanted where they are asked for (kafka.properties.debug): most of one facility are different
+            // ones.
             return logger.debug("librdkafka", ["facility": facility, "text": text])
         }
         log(.warning, key: "line \(facility)", "librdkafka", ["facility": facility, "text": text])
@@ -65,7 +66,7 @@ struct PublisherLog {
         log(.error, key: "recreation", "failed to recreate the producer, retrying", ["reason": reason])
     }
 
-    /// Never left out: each is a fact that somebody has to act on.
+    /// Never suppressed: each needs an action.
     func clusterChanged(from previous: String, to current: String) {
         logger.error(
             "Kafka cluster changed: the brokers' address leads to another cluster; events in flight are sent to it again",

@@ -90,7 +90,7 @@ package struct PublisherMetrics: Sendable {
         }
         laneState = perTopic {
             registry.gauge(
-                "smsbridge_lane_state",
+                "smsbridge_topic_state",
                 help: "Which way events of a topic go: 0 to Kafka, 1 to the spool, 2 to the spool while it is drained.",
                 labels: $0)
         }
@@ -103,7 +103,7 @@ package struct PublisherMetrics: Sendable {
         }
         parked = registry.gauge(
             "smsbridge_spool_parked_events",
-            help: "Events that Kafka refuses for themselves, kept in the spool for a person.")
+            help: "Records that their topic and the quarantine topic reject, kept in the spool.")
         freeBytes = registry.gauge("smsbridge_spool_disk_free_bytes", help: "Free space on the spool's disk.")
         pendingDeletes = registry.gauge(
             "smsbridge_spool_pending_deletes",
@@ -115,11 +115,11 @@ package struct PublisherMetrics: Sendable {
                 labels: [("error", $0.rawValue)])
         }
         takesEvents = registry.gauge(
-            "smsbridge_spool_takes_events",
+            "smsbridge_spool_writable",
             help: "Whether the spool can store an event now, its disk and its bound permitting: 1 or 0.")
         laneInFlight = perTopic {
             registry.gauge(
-                "smsbridge_lane_in_flight_events", help: "Events of a topic that Kafka has not acknowledged yet.",
+                "smsbridge_topic_in_flight_events", help: "Events of a topic that Kafka has not acknowledged yet.",
                 labels: $0)
         }
         maxSpoolBytes = registry.gauge(
@@ -132,29 +132,30 @@ package struct PublisherMetrics: Sendable {
         spoolRemovals = registry.counter(
             "smsbridge_spool_removals_total", help: "Times that the spool's files were removed while they were open.")
         filesSetAside = registry.gauge(
-            "smsbridge_spool_set_aside_files",
-            help: "Damaged files in the spool's folder that were set aside; what is in them is not published.")
+            "smsbridge_spool_corrupt_files",
+            help: "Corrupt database files in the spool's folder that were moved aside.")
         inFlight = registry.gauge(
             "smsbridge_in_flight_events", help: "Events on their way to Kafka or to the spool.")
         inFlightBytes = registry.gauge(
             "smsbridge_in_flight_bytes", help: "Bytes of the records on their way to Kafka or to the spool.")
         hedged = registry.counter(
-            "smsbridge_events_hedged_total", help: "Events that Kafka was late with and that were spooled meanwhile.")
-        closed = registry.counter("smsbridge_lanes_closed_total", help: "Times that a lane was closed.")
+            "smsbridge_events_hedged_total",
+            help: "Events spooled because their acknowledgement was later than publish.hedge.")
+        closed = registry.counter("smsbridge_topic_spooling_total", help: "Times that a lane was closed.")
         quarantined = registry.counter(
-            "smsbridge_events_refused_by_kafka_total",
-            help: "Events that Kafka refused for themselves; they went to the quarantine topic, or are parked.")
+            "smsbridge_records_rejected_total",
+            help: "Records rejected by the broker; they went to the quarantine topic or are parked.")
         overtaking = registry.counter(
-            "smsbridge_events_overtook_refused_total",
+            "smsbridge_events_reordered_total",
             help:
-                "Events acknowledged while an earlier one of their topic, refused for itself, waited to be tried alone."
+                "Events acknowledged before an earlier event of their topic whose record was rejected."
         )
         let lateHelp = "Delivery reports that came after the caller had been answered 503, by result."
         lateAcknowledged = registry.counter(
             "smsbridge_late_reports_total", help: lateHelp, labels: [("result", "acknowledged")])
         lateFailed = registry.counter("smsbridge_late_reports_total", help: lateHelp, labels: [("result", "failed")])
         recreations = registry.counter(
-            "smsbridge_producer_replacements_total",
+            "smsbridge_producer_recreations_total",
             help: "Producers recreated after a fatal error, another cluster, a reset log or new certificates.")
         clusterChanges = registry.counter(
             "smsbridge_kafka_cluster_changes_total",

@@ -24,7 +24,7 @@ package struct BridgeSettings: Sendable, Equatable {
         package var host = "0.0.0.0"
         /// Port; 0 lets the system choose.
         package var port: UInt16 = 8080
-        /// Stands in front of every path: nothing, or `/name` without a slash at the end.
+        /// The path prefix of all public routes: empty, or `/name` without a slash at the end.
         package var basePath = ""
         /// The largest body, in bytes.
         package var maxBodyBytes = 256 << 10
@@ -140,7 +140,7 @@ package struct BridgeSettings: Sendable, Equatable {
             package var header = ""
             /// The header that carries the time; empty where the signature's header does.
             package var timestampHeader = ""
-            /// What stands in the signature's header.
+            /// The format of the signature's header.
             package var value = "{signature}"
             /// What is signed.
             package var signed = "v1:{timestamp}|{method}|{url}|{body}"

@@ -1,7 +1,7 @@
 package import SMSBridgeKafka
 internal import SMSBridgeTelemetry
 
-/// Reads the records of a plan, and ends by itself. It joins no group, so it disturbs nobody.
+/// Reads the records of a plan, and ends by itself. It joins no group, so it does not disturb other consumers.
 ///
 /// One thread owns it and blocks there.
 package final class RangeReader {
@@ -25,8 +25,8 @@ package final class RangeReader {
 
     /// - Parameters:
     ///   - window: which records.
-    ///   - checkpoint: goes on where the replay of this name left off; nil begins at the beginning. A replay that begins
-    ///     is recorded by the first `commit`.
+    ///   - checkpoint: goes on where the replay of this name left off; nil begins at the beginning. A replay that
+    ///     begins is recorded by the first `commit`.
     ///   - skipsDeleted: goes on after records that were deleted before they could be read, and counts them as missed.
     /// - Throws: `ReplayError`, as ``ReplayPlan`` and ``ReplayCheckpoint`` do.
     package init(
@@ -75,8 +75,8 @@ package final class RangeReader {
         }
     }
 
-    /// Whether there is nothing more to read now: everything has been read, or the rest has been behind open transactions
-    /// for a while.
+    /// Whether there is nothing more to read now: everything has been read, or the rest has been behind open
+    /// transactions for a while.
     package var hasEnded: Bool {
         guard unfinished > 0 else { return true }
         let now = monotonicNow()
@@ -85,8 +85,8 @@ package final class RangeReader {
         }
     }
 
-    /// The next record of the window; nil when none arrived in `timeout` milliseconds, or reading has ended. Records outside
-    /// the window are passed; at most a few thousand at a time, so that the caller can act in between.
+    /// The next record of the window; nil when none arrived in `timeout` milliseconds, or reading has ended. Records
+    /// outside the window are passed; at most a few thousand at a time, so that the caller can act in between.
     ///
     /// - Parameter onError: called with errors from which librdkafka recovers by itself.
     /// - Throws: `ReplayError` when records have been deleted before they could be read, or the client cannot go on.
@@ -165,8 +165,8 @@ package final class RangeReader {
         do throws(KafkaError) { try assign() } catch { throw ReplayError(.kafka, "\(place): \(error.message)") }
     }
 
-    /// The readable end of a partition was reached before the planned one: a transaction is open, or the topic is not the one
-    /// that was planned.
+    /// The readable end of a partition was reached before the planned one: a transaction is open, or the topic is not
+    /// the one that was planned.
     private func checkEnd(_ index: Int) throws(ReplayError) { _ = try watermarks(index) }
 
     private func watermarks(_ index: Int) throws(ReplayError) -> Range<Int64> {

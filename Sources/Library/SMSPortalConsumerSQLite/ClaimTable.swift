@@ -16,7 +16,7 @@ internal import Darwin
 /// completion that is lost so means a repeat, which is what the promise allows; a sync for each would be dear.
 final class ClaimTable {
     private static let version: Int64 = 1
-    /// "SMPE", so that `file` and this library can tell what it is.
+    /// "SMPE", by which `file` and this library identify the database.
     private static let applicationID: Int64 = 0x534D_5045
     private static let schema = """
         CREATE TABLE processed_events (
@@ -28,7 +28,7 @@ final class ClaimTable {
         PRAGMA application_id = \(applicationID);
         PRAGMA user_version = \(version);
         """
-    /// So many rows are forgotten at once, at most this often: nobody waits for the whole of it.
+    /// Rows deleted at a time, at most this often: no caller waits for the whole cleanup.
     private static let pruneRows = 1_000
     private static let pruneInterval: Int64 = 10_000
 
@@ -61,8 +61,8 @@ final class ClaimTable {
 
     deinit { close() }
 
-    /// SQLite does not wait for the others while it changes to a write-ahead log: several processes that open a new file
-    /// at once have to ask again.
+    /// SQLite does not wait for the others while it changes to a write-ahead log: several processes that open a new
+    /// file at once have to ask again.
     private func useLog() throws(SQLiteProcessedEventsError) {
         for attempt in 1... {
             do throws(SQLiteProcessedEventsError) {
@@ -136,7 +136,7 @@ final class ClaimTable {
                 """, key, Int64(token), overflow ? .max : deadline)
             return .claim(.claimed(EventClaim(key: key, token: token)))
         case .complete(let claim):
-            // A claim that has expired is still good while nobody else has taken it.
+            // An expired claim is still valid until another owner takes it.
             _ = try rows(
                 """
                 UPDATE processed_events SET is_processed = 1, time = ?5
@@ -153,8 +153,8 @@ final class ClaimTable {
         }
     }
 
-    /// Forgets some of what has been remembered long enough, and of claims that were left behind so long ago. A failure is
-    /// the next transaction's to tell.
+    /// Forgets some of what has been remembered long enough, and of claims that were left behind so long ago. A failure
+    /// is the next transaction's to tell.
     func prune() {
         let now = now()
         guard now - prunedAt >= Self.pruneInterval || now < prunedAt else { return }

@@ -50,7 +50,7 @@ final class Inbox: Sendable {
         bell.ring()
     }
 
-    /// Answers until it is closed. A table that fails is opened anew.
+    /// Answers until it is closed. A table that fails is reopened.
     func serve(_ open: () throws(SQLiteProcessedEventsError) -> ClaimTable) {
         var table: ClaimTable?
         while true {

@@ -3,8 +3,8 @@ internal import SMSBridgeThreads
 public import SMSPortalConsumer
 internal import Synchronization
 
-/// Remembers processed events in a SQLite file, which outlives the process and may be shared by the members of a group on
-/// one machine.
+/// Remembers processed events in a SQLite file, which outlives the process and may be shared by the members of a group
+/// on one machine.
 ///
 /// Claims of many handlers become one transaction. Expiry goes by the clock of the machine. After a power failure the
 /// last completions may be forgotten, and their events are handled again; nothing is ever remembered that was not
@@ -19,8 +19,8 @@ public final class SQLiteProcessedEvents: ProcessedEvents {
     ///
     /// - Parameters:
     ///   - path: The file. Two more lie beside it while it is open (`-wal`, `-shm`).
-    ///   - retention: For how long processed events are remembered: longer than a repeat may be late. The vendor gives up
-    ///     after some minutes; a consumer that was away for days sees again what it had not committed.
+    ///   - retention: For how long processed events are remembered: longer than a repeat may be late. The vendor gives
+    ///     up after some minutes; a consumer that was away for days sees again what it had not committed.
     /// - Throws: ``SQLiteProcessedEventsError``.
     public convenience init(
         path: String, retention: Duration = .seconds(7 * 24 * 3_600)
@@ -104,7 +104,7 @@ public struct SQLiteProcessedEventsError: Error, Sendable, CustomStringConvertib
 
     /// The kind of failure.
     public let code: Code
-    /// What is wrong, for a person.
+    /// A description for people.
     public let description: String
 
     init(_ code: Code, _ description: String) {

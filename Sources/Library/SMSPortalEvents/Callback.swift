@@ -13,18 +13,20 @@ public enum CallbackMethod: String, Sendable, CaseIterable, Hashable {
     }
 }
 
-/// A callback of SMSPortal as it came over HTTP, as far as it matters and no further: no secret, no address.
+/// A callback of SMSPortal as received over HTTP, without secrets and addresses.
 ///
-/// It is what a receiver hands to ``CallbackDecoder``, and what every event keeps as its ``Envelope/raw``, byte for byte.
+/// It is what a receiver hands to ``CallbackDecoder``, and what every event keeps as its ``Envelope/raw``, byte for
+/// byte.
 public struct Callback: Sendable, Hashable {
     /// The method of the request.
     public let method: CallbackMethod
     /// The type that the route named; nil for `/webhooks` without one.
     public let route: EventType?
-    /// The `Content-Type` header: at most 255 bytes, anything but visible ASCII and space as `?`. Empty when there was none.
+    /// The `Content-Type` header: at most 255 bytes, anything but visible ASCII and space as `?`. Empty when there was
+    /// none.
     public let contentType: String
-    /// The `Content-Encoding` header, cut and cleaned as ``contentType`` is: `gzip` for a body that is compressed. Empty when there
-    /// was none.
+    /// The `Content-Encoding` header, cut and cleaned as ``contentType`` is: `gzip` for a body that is compressed.
+    /// Empty when there was none.
     public let contentEncoding: String
     /// What stood after the `?` of the target, without a secret. Empty when there was nothing.
     public let query: [UInt8]
@@ -129,7 +131,7 @@ public struct Callback: Sendable, Hashable {
 // MARK: - Parameters
 
 extension Callback {
-    /// One name and its value, as they came.
+    /// One name and its value, unchanged.
     public struct Parameter: Sendable, Hashable {
         /// The name in the letter case in which it came.
         public var name: String
@@ -149,8 +151,8 @@ extension Callback {
         }
     }
 
-    /// Every parameter in the order in which they came, repeats and unknown ones included: first those of the query string,
-    /// then those of the body. Nil when they cannot be read; ``query`` and ``body`` still hold what came.
+    /// Every parameter in the order in which they came, repeats and unknown ones included: first those of the query
+    /// string, then those of the body. Nil when they cannot be read; ``query`` and ``body`` still hold what came.
     public var parameters: [Parameter]? { parameters(charset: nil) }
 
     /// - Parameter charset: Of what is not UTF-8, whatever is declared; nil for the declared one.

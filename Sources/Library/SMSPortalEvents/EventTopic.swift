@@ -30,7 +30,7 @@ public enum EventTopic: Int, Sendable, CaseIterable, Hashable {
 
     /// The whole name of the topic, such as `smsportal.delivery-status`.
     ///
-    /// - Parameter prefix: What stands before the dot; the bridge's default is `smsportal`.
+    /// - Parameter prefix: The topic name prefix, before the dot; the bridge's default is `smsportal`.
     public func name(prefix: String = "smsportal") -> String {
         "\(prefix).\(suffix)"
     }

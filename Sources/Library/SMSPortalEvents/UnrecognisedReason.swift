@@ -41,7 +41,7 @@ public struct UnrecognisedReason: RawRepresentable, Sendable, Hashable, CustomSt
 
     /// Neither a query string nor a body.
     public static let empty = UnrecognisedReason(.empty)
-    /// The query string or the body, or what percent escapes stand for, is not UTF-8.
+    /// The query string or the body, percent-decoded, is not UTF-8.
     public static let invalidUTF8 = UnrecognisedReason(.invalidUTF8)
     /// The body is neither JSON (RFC 8259) nor a form.
     public static let invalidJSON = UnrecognisedReason(.invalidJSON)

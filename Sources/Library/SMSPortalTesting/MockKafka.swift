@@ -11,7 +11,7 @@ final class MockKafka: Sendable {
     private let producer: ProducerThread
     private let madeTopics: Mutex<Set<String>>
 
-    /// What every client of the cluster is told, so that nothing waits without need: neither for records, nor after a
+    /// The configuration of every client of the cluster, without needless waits: neither for records, nor after a
     /// broker was away.
     static let clientProperties = [
         "reconnect.backoff.ms": "10", "reconnect.backoff.max.ms": "50", "socket.nagle.disable": "true",
@@ -57,7 +57,7 @@ final class MockKafka: Sendable {
     /// Makes a topic, unless it is there.
     func makeTopic(_ name: String, partitions: Int32) {
         guard madeTopics.withLock({ $0.insert(name).inserted }) else { return }
-        // What the mock refuses (a name that is none) is told by the consumer, which looks at its topics first.
+        // Invalid names are reported by the consumer, which checks its topics first.
         try? withCluster { (cluster) throws(KafkaError) in try cluster.createTopic(name, partitions: partitions) }
     }
 

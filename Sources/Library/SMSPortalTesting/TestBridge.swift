@@ -4,7 +4,7 @@ public import SMSPortalConsumer
 public import SMSPortalEvents
 internal import Synchronization
 
-/// Stands in for the bridge and for Kafka, so that reactions to events can be tested within milliseconds and without
+/// Replaces the bridge and Kafka, so that reactions to events can be tested within milliseconds and without
 /// either: events are published as the bridge would write them, to a cluster inside this process.
 ///
 /// ```swift
@@ -18,12 +18,12 @@ internal import Synchronization
 /// }
 /// ```
 ///
-/// Every bridge has a cluster of its own, so tests can run side by side and choose their groups freely. It ends with the
-/// last reference to it. The code under test is the real one: client, protocol, decoding, retries and dead letters; only
-/// the cluster is librdkafka's mock, and partitions are assigned without the group's protocol (see
+/// Every bridge has a cluster of its own, so tests can run side by side and choose their groups freely. It ends with
+/// the last reference to it. The code under test is the real one: client, protocol, decoding, retries and dead letters;
+/// only the cluster is librdkafka's mock, and partitions are assigned without the group's protocol (see
 /// ``configuration(group:)``).
 public final class TestBridge: Sendable {
-    /// What stands before the dot in the topics' names: `smsportal`.
+    /// The topic name prefix: `smsportal`.
     public static let topicPrefix = "smsportal"
 
     let kafka: MockKafka
@@ -65,9 +65,9 @@ public final class TestBridge: Sendable {
     ///
     /// The dead-letter and the redrive topic of the group are made.
     ///
-    /// The consumer takes all partitions of its topics at once, and commits for its group, without joining it by Kafka's
-    /// protocol: how members of a group share partitions is for a test against a real Kafka. (librdkafka's mock takes 3 s
-    /// to let a member in, and ends the process when members come and go in certain orders.)
+    /// The consumer takes all partitions of its topics at once, and commits for its group, without joining it by
+    /// Kafka's protocol: how members of a group share partitions is for a test against a real Kafka. (librdkafka's mock
+    /// takes 3 s to let a member in, and ends the process when members come and go in certain orders.)
     ///
     /// - Parameter group: The consumer group. A second consumer of the group, after the first, goes on where that left
     ///   off; two at once both get everything.
@@ -100,7 +100,8 @@ public final class TestBridge: Sendable {
 
     // MARK: Publishing
 
-    /// Writes events to the topics of their types, in this order, as the bridge would; returns when the cluster has them.
+    /// Writes events to the topics of their types, in this order, as the bridge would; returns when the cluster has
+    /// them.
     ///
     /// An event that is given twice is a repeat with the same id, as when the vendor calls twice.
     ///
@@ -109,7 +110,8 @@ public final class TestBridge: Sendable {
         try await publish(events)
     }
 
-    /// Writes events to the topics of their types, in this order, as the bridge would; returns when the cluster has them.
+    /// Writes events to the topics of their types, in this order, as the bridge would; returns when the cluster has
+    /// them.
     ///
     /// - Throws: ``TestBridgeError`` when the cluster did not take them within 10 s.
     public func publish(_ events: [Event]) async throws(TestBridgeError) {

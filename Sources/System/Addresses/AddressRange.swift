@@ -1,7 +1,7 @@
 /// The addresses that begin with the same bits: `10.0.0.0/8`, `2001:db8::/32`, or one address by itself.
 ///
 /// IPv4 is one thing however it is written: `::ffff:192.0.2.1` is `192.0.2.1`, and `::ffff:10.0.0.0/104` is
-/// `10.0.0.0/8`. A range of IPv6 holds no IPv4 address: whoever means everybody says `0.0.0.0/0` and `::/0`.
+/// `10.0.0.0/8`. A range of IPv6 holds no IPv4 address: all addresses are `0.0.0.0/0` and `::/0`.
 package struct AddressRange: Sendable, Hashable, CustomStringConvertible {
     private let base: PeerAddress
     /// Bits that count, of 128.
@@ -16,7 +16,7 @@ package struct AddressRange: Sendable, Hashable, CustomStringConvertible {
 
     /// Reads `address/bits`, or an address alone, which is the range of just this one.
     ///
-    /// - Throws: what is wrong. Bits behind the prefix are an error, not dropped: `10.1.2.3/8` may be a mistyped `/32`
+    /// - Throws: The problem. Bits behind the prefix are an error, not dropped: `10.1.2.3/8` may be a mistyped `/32`
     ///   as well as a mistyped `10.0.0.0`, and one of them lets sixteen million addresses in.
     package init(_ text: some StringProtocol) throws(Problem) {
         let parts = text.split(separator: "/", maxSplits: 1, omittingEmptySubsequences: false)

@@ -79,7 +79,7 @@ package struct PeerAddress: Sendable, Hashable, CustomStringConvertible {
         }
     }
 
-    /// What stands behind an address: nothing, or a colon and a number.
+    /// What may follow an address: nothing, or a colon and a number.
     private static func port(_ text: Substring) -> UInt16? {
         if text.isEmpty { return 0 }
         let digits = text.utf8.dropFirst()

@@ -1,7 +1,7 @@
 /// A hashed timing wheel: very many deadlines at the cost of an array entry each, none of them ever removed before it
 /// is due.
 ///
-/// It knows no clock and no cancellation. Whoever moves a deadline further away does nothing, and on expiry looks
+/// It has no clock and no cancellation. An owner that extends a deadline does nothing, and on expiry looks
 /// whether the token is still meant, and inserts it again if it is meant later.
 package struct DeadlineRing {
     private struct Entry {
@@ -27,7 +27,8 @@ package struct DeadlineRing {
 
     /// - Parameters:
     ///   - nanoseconds: width of a slot; at least 1.
-    ///   - slots: number of slots, at least 1; further away than `slots` widths, an entry is only looked at once a round.
+    ///   - slots: number of slots, at least 1; further away than `slots` widths, an entry is only looked at once a
+    ///     round.
     package init(granularity nanoseconds: UInt64, slots: Int) {
         granularity = max(1, nanoseconds)
         self.slots = max(1, slots)

@@ -26,7 +26,8 @@ package struct Readiness: Sendable, Hashable {
     @inlinable
     package static var hungUp: Readiness { Readiness(rawValue: 8) }
     /// The descriptor is in error, which the next read or write tells (bytes may still wait before it). The watch has
-    /// stopped; `DescriptorWatch.watch(for:)` starts it again. Told of together with what was asked for, never asked.
+    /// stopped; `DescriptorWatch.watch(for:)` starts it again. Reported together with the requested events, never
+    /// requested.
     @inlinable
     package static var failed: Readiness { Readiness(rawValue: 1 << 16) }
 

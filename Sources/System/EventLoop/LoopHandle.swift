@@ -3,7 +3,7 @@ internal import CSMSBridgeUV
 /// Something that libuv watches for the loop: the common life of timers, descriptors, signals and wake-ups.
 ///
 /// libuv owns a handle's memory until the handle's close callback has run. So the memory and one reference to this
-/// object live until then, whoever else lets go of it; `cancel()` starts the closing, once.
+/// object live until then, independent of other references; `cancel()` starts the closing, once.
 package class LoopHandle {
     private var handle: UnsafeMutablePointer<uv_handle_t>?
 
@@ -52,7 +52,7 @@ package class LoopHandle {
         if let handle { uv_unref(handle) }
     }
 
-    /// Lets go of what the owner gave, so that a closure that holds its own watch is no cycle.
+    /// Releases the owner's closure, so that a closure that holds its own watch is no cycle.
     func release() {}
 
     /// The object that a callback of libuv's is for. Each subclass asks it for its own handles only, so the type is

@@ -12,7 +12,7 @@ package final class LoopTimer: LoopHandle {
 
     override func release() { fire = nil }
 
-    /// Starts the timer anew, whether or not it was running.
+    /// Restarts the timer, whether or not it was running.
     ///
     /// - Parameters:
     ///   - delay: nanoseconds from now.

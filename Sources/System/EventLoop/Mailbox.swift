@@ -39,7 +39,7 @@ package final class Mailbox<Message: Sendable>: Sendable {
         }
     }
 
-    /// Takes what has gathered, leaving `spare`'s memory for what comes next.
+    /// Takes the queued messages, leaving `spare`'s memory for the next ones.
     ///
     /// - Returns: false when the mailbox is closed.
     func collect(_ spare: inout [Message]) -> Bool {

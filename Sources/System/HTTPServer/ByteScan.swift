@@ -24,7 +24,7 @@ enum ByteScan {
         UInt64(littleEndian: bytes.unsafeLoadUnaligned(fromByteOffset: offset, as: UInt64.self))
     }
 
-    /// The first byte in `start..<end` that cannot stand in a request target: not visible ASCII, or `#`. `end` if none.
+    /// The first byte in `start..<end` that is invalid in a request target: not visible ASCII, or `#`. `end` if none.
     ///
     /// - Parameter highBytes: whether bytes from 0x80 can.
     static func endOfTarget(_ bytes: RawSpan, from start: Int, to end: Int, highBytes: Bool) -> Int {

@@ -1,5 +1,5 @@
-/// One request that waits for its answer: a slot of the server's table and the slot's generation. Whoever answers late
-/// names an exchange that is no more, which harms nobody.
+/// One request that waits for its response: a slot of the server's table and the slot's generation. A late response
+/// names an exchange that no longer exists, and is ignored.
 package struct Exchange: Sendable, Hashable {
     package let rawValue: UInt64
 
@@ -18,6 +18,6 @@ package struct Exchange: Sendable, Hashable {
     /// The next one of the same slot. Forty bits of generations last a slot for years at any rate that it can reach.
     var successor: Exchange { Exchange(rawValue: rawValue &+ (1 << Self.slotBits)) }
 
-    /// How many slots can be told apart.
+    /// The number of distinct slots.
     static let maxSlots = 1 << Int(slotBits)
 }

@@ -120,7 +120,7 @@ package final class HTTPServer {
     /// Begins to accept connections.
     ///
     /// - Returns: the port, which matters when the system was to choose it.
-    /// - Throws: when the host means nothing or the port cannot be had.
+    /// - Throws: When the host is invalid or the port is unavailable.
     package func listen() throws(HTTPServerError) -> UInt16 {
         guard listeners.isEmpty, !isClosed else {
             throw HTTPServerError(operation: "listen", reason: "already listening, or closed")
@@ -200,7 +200,7 @@ package final class HTTPServer {
         for connection in slots { connection?.closeIfIdle() }
     }
 
-    /// Ends everything at once: the handler is told of each answer that it owes and that goes nowhere now.
+    /// Closes everything at once: the handler is called for each pending response that can no longer be sent.
     package func close() {
         guard !isClosed else { return }
         endListening(servesWaiting: false)

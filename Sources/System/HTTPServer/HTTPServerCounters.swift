@@ -6,20 +6,20 @@ package struct HTTPServerCounters: Sendable {
     package var surplus: UInt64 = 0
     /// Connections closed to make room for a new one.
     package var displaced: UInt64 = 0
-    /// Times that accepting paused for want of descriptors.
+    /// Times that accepting paused because there were no file descriptors.
     package var acceptPauses: UInt64 = 0
     /// Whole requests handed to the handler.
     package var requests: UInt64 = 0
     /// Heads that the handler refused.
     package var refusedByHandler: UInt64 = 0
-    /// Requests refused for want of memory for unfinished ones.
+    /// Requests rejected because the memory limit of partly received requests was reached.
     package var refusedForMemory: UInt64 = 0
     /// Answers given, the server's own included.
     package var responses: UInt64 = 0
     package var headTimeouts: UInt64 = 0
     package var bodyTimeouts: UInt64 = 0
     package var writeTimeouts: UInt64 = 0
-    /// Connections closed for want of a request.
+    /// Connections closed because no request arrived.
     package var idleTimeouts: UInt64 = 0
     /// Connections lost before a request was answered.
     package var clientsLeft: UInt64 = 0
@@ -31,8 +31,8 @@ package struct HTTPServerCounters: Sendable {
     package var handshakes: UInt64 = 0
     /// Those of them in which the client has shown a certificate.
     package var clientCertificates: UInt64 = 0
-    /// Connections that should have begun with a PROXY header: from an address that may not send one, and with bytes that
-    /// are none.
+    /// Connections that should have begun with a PROXY header: from an address that may not send one, and with bytes
+    /// that are none.
     package var proxyHeadersUntrusted: UInt64 = 0
     package var proxyHeadersMalformed: UInt64 = 0
     /// In the order of the failures.

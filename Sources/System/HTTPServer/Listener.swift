@@ -24,7 +24,7 @@ final class Listener {
 
     enum Accepted {
         case connection(Transport, PeerAddress)
-        /// Nobody waits.
+        /// No connection waits.
         case none
         /// One that waited has gone again.
         case gone
@@ -176,8 +176,8 @@ final class Listener {
 
     /// Has the system take no new connection, while those whose handshake is under way are still to be accepted.
     ///
-    /// A client whose SYN is dropped sends it again after a second, and finds the port closed by then. Without this, a client
-    /// that believes to be connected would be reset when the socket is closed.
+    /// A client whose SYN is dropped sends it again after a second, and finds the port closed by then. Without this, a
+    /// client that believes to be connected would be reset when the socket is closed.
     func dropNewConnections() { _ = cuv_drop_syns(descriptor) }
 
     func close() {

@@ -33,14 +33,14 @@ package protocol RequestHandler: AnyObject {
         tag: UInt64)
 
     /// The connection was lost before the answer: an answer to this exchange goes nowhere. A client that has only
-    /// closed its sending side still gets one and is not told of here.
+    /// closed its sending side still gets one and is not reported here.
     func clientLeft(_ exchange: Exchange)
 
     /// The server itself has rejected a request.
     ///
     /// - Parameters:
-    ///   - bytes: what has come of the request and is still there: perhaps not even its first line, and nothing of it need
-    ///     be valid.
+    ///   - bytes: what has come of the request and is still there: perhaps not even its first line, and nothing of it
+    ///     need be valid.
     func rejected(_ rejection: ServerRejection, bytes: RawSpan, from peer: PeerAddress, exchange: Exchange)
 }
 

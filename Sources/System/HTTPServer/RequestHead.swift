@@ -31,7 +31,7 @@ package struct RequestHead: ~Copyable {
 
     package internal(set) var method = HTTPMethod.other
     package internal(set) var methodCut = Cut(offset: 0, count: 0)
-    /// The whole target as it came.
+    /// The whole target, unchanged.
     package internal(set) var target = Cut(offset: 0, count: 0)
     package internal(set) var targetForm = TargetForm.origin
     /// The path, still percent-encoded (every `%` is followed by two digits). Empty in absolute form without a path,
@@ -145,7 +145,7 @@ package enum PercentEncoding {
         }
     }
 
-    /// The byte that the escape at `index` stands for.
+    /// The byte that the escape at `index` encodes.
     package static func escape(_ bytes: RawSpan, at index: Int, end: Int) -> UInt8? {
         guard index + 2 < end, let high = ByteScan.hexValue(ByteScan.byte(bytes, index + 1)),
             let low = ByteScan.hexValue(ByteScan.byte(bytes, index + 2))

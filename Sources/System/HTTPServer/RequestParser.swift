@@ -4,8 +4,8 @@
 /// more have come, and goes on where it stopped; no byte is judged twice (but for a few at the edge of what has come).
 /// What it says does not depend on how the bytes were split. It allocates nothing once its header table has grown.
 ///
-/// A body's bytes are told as they come. The caller may close the gaps that chunk framing leaves: it may drop bytes
-/// between the body so far and `keptFrom`, and then tells how many by `shift(by:)`.
+/// A body's bytes are reported as they arrive. The caller may close the gaps that chunk framing leaves: it may drop
+/// bytes between the body so far and `keptFrom`, and then reports how many with `shift(by:)`.
 package struct RequestParser: ~Copyable {
     /// Bounds that a request may not pass.
     package struct Limits: Sendable {
@@ -82,7 +82,7 @@ package struct RequestParser: ~Copyable {
     private var asksClose = false
     private var asksKeepAlive = false
 
-    /// The request's head, once `.head` was told.
+    /// The request's head, once `.head` was returned.
     package private(set) var head = RequestHead()
     /// The first byte that has not been judged.
     package private(set) var position = 0
@@ -141,7 +141,7 @@ package struct RequestParser: ~Copyable {
     /// Reads on.
     ///
     /// - Parameter bytes: the request from its first byte on; at least as many bytes as at the call before, less those
-    ///   told by `shift(by:)`.
+    ///   reported with `shift(by:)`.
     package mutating func next(_ bytes: RawSpan) -> Event {
         while true {
             let event: Event?
@@ -214,8 +214,8 @@ package struct RequestParser: ~Copyable {
         let limit = mark + limits.maxTargetBytes + 1
         let end = min(bytes.byteCount, limit)
         position = ByteScan.endOfTarget(bytes, from: position, to: end, highBytes: queryHasHighBytes)
-        // Bytes from 0x80 in a query say nothing about where the request ends, and clients send text so. In a path, which
-        // proxies and handlers route by, none is accepted.
+        // Bytes from 0x80 in a query say nothing about where the request ends, and clients send text so. In a path,
+        // which proxies and handlers route by, none is accepted.
         if position < end, !queryHasHighBytes, ByteScan.byte(bytes, position) >= 0x80,
             ByteScan.first(UInt8(ascii: "?"), in: bytes, from: mark, to: position) < position
         {
@@ -397,7 +397,7 @@ package struct RequestParser: ~Copyable {
             hosts += 1
             if hosts > 1 { return .hostRepeated }
             guard Authority.isValid(bytes, value, mayBeEmpty: true) else { return .hostInvalid }
-            // The authority of an absolute-form target stands in its place.
+            // The authority of an absolute-form target replaces it.
             if head.targetForm != .absolute { head.host = value }
         case 6 where ByteScan.matches(bytes, name, "expect"):
             // RFC 9110 section 10.1.1: ignored in HTTP/1.0.
@@ -505,7 +505,7 @@ package struct RequestParser: ~Copyable {
         return nil
     }
 
-    /// Tells what has come of the `remaining` bytes.
+    /// Reports the received part of the `remaining` bytes.
     private mutating func readRemaining(_ bytes: RawSpan) -> Event {
         let count = min(remaining, bytes.byteCount - position)
         guard count > 0 else { return .needMore }

@@ -43,9 +43,9 @@ package enum RequestRule: String, Sendable, CaseIterable {
 
     /// The status that answers it.
     ///
-    /// Never 5xx, though the RFC suggests 501 for an unknown transfer coding and a method beyond all lengths, and 505 for
-    /// a version: a 5xx says that the server has failed and invites a retry, and whoever can send bad bytes could page
-    /// somebody with them. 400 is right for each of them, too.
+    /// Never 5xx, though the RFC suggests 501 for an unknown transfer coding and a method beyond all lengths, and 505
+    /// for a version: a 5xx says that the server has failed and invites a retry, and anyone who sends invalid bytes
+    /// could trigger alerts with it. 400 is right for each of them, too.
     package var status: Int {
         switch self {
         case .bodyTooLarge: 413

@@ -11,8 +11,8 @@ internal import Darwin
 
 /// A client handle of librdkafka.
 ///
-/// `@unchecked Sendable`: librdkafka guards the handle with its own locks and every call on it may come from any thread,
-/// but for `destroy()`, which is called once, by the one who made it, when nobody else uses it any more. It waits for
+/// `@unchecked Sendable`: librdkafka guards the handle with its own locks and every call on it may come from any
+/// thread, but for `destroy()`, which its owner calls once, when it is no longer in use. It waits for
 /// librdkafka's threads and may take seconds, so it is never called on an event loop, nor from a `deinit`.
 package final class Client: @unchecked Sendable {
     let handle: OpaquePointer
@@ -50,8 +50,8 @@ package final class Client: @unchecked Sendable {
         String(cString: rd_kafka_name(handle))
     }
 
-    /// Sets the user name and password with which it logs in from the next connection on (SASL PLAIN and SCRAM); connections
-    /// that are there stay. Without both, or of another mechanism, nothing is set.
+    /// Sets the user name and password with which it logs in from the next connection on (SASL PLAIN and SCRAM);
+    /// connections that are there stay. Without both, or of another mechanism, nothing is set.
     ///
     /// - Throws: `KafkaError` when librdkafka refuses them.
     package func useCredentials(of configuration: ClientConfiguration) throws(KafkaError) {
@@ -103,8 +103,8 @@ package final class Client: @unchecked Sendable {
         return low..<max(low, high)
     }
 
-    /// For each partition the first offset whose timestamp is `times[…].offset` (milliseconds) or later; nil where there
-    /// is none. Blocks up to `timeout` milliseconds.
+    /// For each partition the first offset whose timestamp is `times[…].offset` (milliseconds) or later; nil where
+    /// there is none. Blocks up to `timeout` milliseconds.
     package func offsets(
         forTimes times: [TopicPartition], timeout: Int32
     ) throws(KafkaError) -> [TopicPartition] {
@@ -220,7 +220,7 @@ package struct TopicPartition: Sendable, Hashable, CustomStringConvertible {
 
     /// In place of an offset: from the partition's first record.
     package static let beginning = Int64(RD_KAFKA_OFFSET_BEGINNING)
-    /// In place of an offset: only what comes from now on.
+    /// Instead of an offset: only records written from now on.
     package static let end = Int64(RD_KAFKA_OFFSET_END)
     /// In place of an offset: where the group left off.
     package static let stored = Int64(RD_KAFKA_OFFSET_STORED)

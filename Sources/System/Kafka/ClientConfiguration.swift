@@ -17,7 +17,7 @@ package struct ClientConfiguration: Sendable {
     }
 
     /// What librdkafka thinks of the properties: one entry for each that it does not know or does not take, with the
-    /// name and what is wrong. Values are not repeated, for they may be secret.
+    /// name and the problem. Values are left out, because they may be secret.
     package func propertyProblems() -> [(name: String, problem: String)] {
         guard let conf = rd_kafka_conf_new() else { return [] }
         defer { rd_kafka_conf_destroy(conf) }

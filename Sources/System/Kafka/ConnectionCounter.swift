@@ -11,8 +11,9 @@ internal import Darwin
 
 /// Counts the connections that a client opens, each before its first byte is sent.
 ///
-/// What is known of the cluster behind an address was learned over some connection; a new one may lead elsewhere. Whoever
-/// reads an unchanged count after receiving an answer knows that it came over a connection that was there before.
+/// What is known of the cluster behind an address was learned over some connection; a new one may lead elsewhere. A
+/// caller that reads an unchanged count after receiving an answer knows that it came over a connection that was there
+/// before.
 final class ConnectionCounter: Sendable {
     private let count = Atomic<UInt64>(0)
 

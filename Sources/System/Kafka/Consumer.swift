@@ -9,7 +9,7 @@ package struct ConsumerConfiguration: Sendable {
     package var group: String
     /// Where a partition begins that has no committed offset, or one that is out of range.
     package var offsetReset: OffsetReset = .earliest
-    /// Whether the end of each partition is told.
+    /// Whether the end of each partition is reported.
     package var reportsPartitionEnd: Bool = false
 
     package init(client: ClientConfiguration, group: String) {
@@ -28,10 +28,10 @@ package enum OffsetReset: String, Sendable {
 /// What a poll of a consumer brings.
 package enum ConsumerEvent: ~Copyable {
     case message(Message)
-    /// The group gives or takes partitions. It waits, and the consumer stays a member, until the owner has answered with
-    /// `assign(incrementally:)` or `unassign(incrementally:)`; polling goes on meanwhile.
+    /// The group gives or takes partitions. It waits, and the consumer stays a member, until the owner has answered
+    /// with `assign(incrementally:)` or `unassign(incrementally:)`; polling continues.
     case rebalance(Rebalance)
-    /// What became of a `commitLater`.
+    /// The outcome of a `commitLater`.
     case committed([TopicPartition], KafkaError?)
     /// A partition cannot be read; the code says why.
     case partitionError(TopicPartition, KafkaError)
@@ -71,8 +71,8 @@ package final class Consumer {
     /// What the owner has not answered yet.
     private var unanswered: Rebalance?
 
-    /// What librdkafka's callbacks reach through their opaque pointer. It lives as long as the consumer; librdkafka calls
-    /// back inside `poll` and `close` only, on the owner's thread (log lines too, through `log.queue`).
+    /// What librdkafka's callbacks reach through their opaque pointer. It lives as long as the consumer; librdkafka
+    /// calls back inside `poll` and `close` only, on the owner's thread (log lines too, through `log.queue`).
     private final class Callbacks {
         var rebalances: [Rebalance] = []
         var isClosing = false
@@ -101,7 +101,7 @@ package final class Consumer {
                 guard let handle, let partitions, let opaque else { return }
                 let callbacks = Callbacks.of(opaque)
                 if callbacks.isClosing {
-                    // Nobody answers any more, and `close` waits until what is left has been given up.
+                    // There are no more answers, and `close` waits until the rest has been given up.
                     _ = KafkaError.consume(rd_kafka_incremental_unassign(handle, partitions))
                     return
                 }
@@ -158,8 +158,8 @@ package final class Consumer {
         try check(list.withPointer { rd_kafka_assign(client.handle, $0) })
     }
 
-    /// Takes partitions that the group gives: the answer to `.assigned`. They are read from their offsets, and from where
-    /// the group left off where these are nil.
+    /// Takes partitions that the group gives: the answer to `.assigned`. They are read from their offsets, and from
+    /// where the group left off where these are nil.
     package func assign(incrementally partitions: [TopicPartition]) throws(KafkaError) {
         unanswered = nil
         let list = TopicPartitionList(
@@ -181,7 +181,7 @@ package final class Consumer {
     /// Whether what this member was assigned has gone to others without its consent, so that it must not commit.
     package var isAssignmentLost: Bool { rd_kafka_assignment_lost(client.handle) != 0 }
 
-    /// Whether this member is joining its group anew, so that a commit would be refused. It ends with a rebalance that
+    /// Whether this member is rejoining its group, so that a commit would be rejected. It ends with a rebalance that
     /// brings or takes partitions, or none.
     package var isJoining: Bool { membership.isJoining }
 
@@ -199,8 +199,8 @@ package final class Consumer {
         _ = try TopicPartition.withoutErrors(list.elements)
     }
 
-    /// The first and the next offset of an assigned partition as the last fetch told them, without asking; nil before the
-    /// first fetch.
+    /// The first and the next offset of an assigned partition according to the last fetch, without a request; nil
+    /// before the first fetch.
     package func fetchedWatermarks(topic: String, partition: Int32) -> Range<Int64>? {
         var low: Int64 = 0
         var high: Int64 = 0
@@ -284,8 +284,8 @@ package final class Consumer {
 
     /// What the group has committed for these partitions; the offset is nil where it has not.
     ///
-    /// - Throws: also when Kafka does not tell it of one of them (a right that was taken away): that it is not known must
-    ///   not be taken for that there is none.
+    /// - Throws: also when Kafka does not tell it of one of them (a right that was taken away): that it is not known
+    ///   must not be taken for that there is none.
     package func committed(_ partitions: [TopicPartition], timeout: Int32) throws(KafkaError) -> [TopicPartition] {
         try client.committed(partitions, timeout: timeout)
     }
@@ -303,8 +303,8 @@ package final class Consumer {
 
     /// Leaves the group and ends the client. What was assigned is given up without a commit.
     ///
-    /// librdkafka waits for the coordinator and for its own threads here, without a bound. What has not ended in time goes
-    /// on ending on another thread.
+    /// librdkafka waits for the coordinator and for its own threads here, without a bound. What has not ended in time
+    /// goes on ending on another thread.
     ///
     /// - Parameter timeout: How long this may block, in milliseconds.
     /// - Returns: Whether everything has ended.

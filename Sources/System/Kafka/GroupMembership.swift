@@ -1,12 +1,13 @@
 internal import CSMSBridgeRDKafka
 internal import Synchronization
 
-/// Whether a member of a group is joining it anew, seen from the requests that librdkafka sends.
+/// Whether a member of a group is rejoining it, derived from the requests that librdkafka sends.
 ///
-/// Between a JoinGroup request and the answer to the SyncGroup request that follows, the member's generation is about to
-/// end, and librdkafka does not say so: a cooperative rebalance is told when it is over. A commit in that time waits
-/// behind the JoinGroup on the coordinator's connection, arrives with the old generation and is refused; before version
-/// 2.8 librdkafka then even gives up all that the member had (librdkafka#4059). So commits wait for the end of it.
+/// Between a JoinGroup request and the answer to the SyncGroup request that follows, the member's generation is about
+/// to end, and librdkafka does not say so: a cooperative rebalance is reported when it is over. A commit in that time
+/// waits behind the JoinGroup on the coordinator's connection, arrives with the old generation and is refused; before
+/// version 2.8 librdkafka then even gives up all that the member had (librdkafka#4059). So commits wait for the end of
+/// it.
 final class GroupMembership: Sendable {
     private let joining = Atomic<Bool>(false)
     private let joined = Atomic<Bool>(false)

@@ -45,7 +45,8 @@ package struct KafkaError: Error, Sendable, Hashable, CustomStringConvertible {
             ].contains(error)
         }
 
-        /// Whether a request failed because the cluster did not answer, or its coordinator moves: the same request may succeed.
+        /// Whether a request failed because the cluster did not answer, or its coordinator moves: the same request may
+        /// succeed.
         package var isTransient: Bool {
             [
                 RD_KAFKA_RESP_ERR__TIMED_OUT, RD_KAFKA_RESP_ERR__TIMED_OUT_QUEUE, RD_KAFKA_RESP_ERR__TRANSPORT,
@@ -96,7 +97,7 @@ package struct KafkaError: Error, Sendable, Hashable, CustomStringConvertible {
 
     package let code: Code
     package let message: String
-    /// The client is of no further use: it must be destroyed and made anew.
+    /// The client is unusable: it must be destroyed and recreated.
     package let isFatal: Bool
 
     package init(_ code: Code, _ message: String? = nil, isFatal: Bool = false) {

@@ -30,7 +30,7 @@ package final class MockCluster {
     private var lastCommand = ContinuousClock.now
 
     package init(brokers: Int32 = 1) throws(KafkaError) {
-        // The cluster's own client talks to nobody; its log (a warning that it has no server) goes nowhere.
+        // The cluster's own client has no server; its log (a warning about that) is discarded.
         let conf = try ClientConf(
             ClientConfiguration(bootstrapServers: "", clientID: "mock", properties: ["log_level": "0"]), events: 0)
         client = try conf.makeClient(RD_KAFKA_PRODUCER)
@@ -100,8 +100,8 @@ package final class MockCluster {
         try command { rd_kafka_mock_partition_set_leader(cluster, topic, partition, broker) }
     }
 
-    /// Commands keep a distance of a millisecond: the cluster's thread clears its wake-up after it has looked for commands
-    /// (so still in 2.0.2), and one that comes in between waits for a second, unless a client has a request meanwhile.
+    /// Commands keep a distance of a millisecond: the cluster's thread clears its wake-up after it has looked for
+    /// commands (so still in 2.0.2), and one that comes in between waits for a second, unless a client sends a request.
     private func command(_ body: () -> rd_kafka_resp_err_t) throws(KafkaError) {
         let rest = lastCommand + .milliseconds(1) - .now
         if rest > .zero { usleep(UInt32(rest / .microseconds(1)) + 1) }

@@ -17,12 +17,12 @@ package struct ProducerConfiguration: Sendable {
     /// At most so many bytes of records share a batch; a larger record makes one by itself. The broker's limit
     /// (`max.message.bytes`) is on the batch.
     package var batchBytes: Int = 512 << 10
-    /// Sends each record as a batch of its own, without idempotence: a rejection then concerns that record alone, where an
-    /// idempotent producer waits for everything in flight and asks for a new epoch. Such a producer does not send again by
-    /// itself: an error ends in the report.
+    /// Sends each record as a batch of its own, without idempotence: a rejection then concerns that record alone, where
+    /// an idempotent producer waits for everything in flight and asks for a new epoch. Such a producer does not send
+    /// again by itself: an error ends in the report.
     package var isIndividual = false
-    /// Asks for an acknowledgement that no broker gives (`acks=2`): each record is refused, but only after the broker has
-    /// checked whether it might be written. Such a producer is not idempotent and delivers nothing.
+    /// Asks for an acknowledgement that no broker gives (`acks=2`): each record is refused, but only after the broker
+    /// has checked whether it might be written. Such a producer is not idempotent and delivers nothing.
     package var onlyAsks = false
 
     package init(client: ClientConfiguration) {
@@ -30,7 +30,7 @@ package struct ProducerConfiguration: Sendable {
     }
 }
 
-/// What became of one record.
+/// The outcome of one record.
 package struct DeliveryReport: Sendable {
     /// What was given with the record.
     package let opaque: UInt64
@@ -53,8 +53,8 @@ package enum ProducerEvent: Sendable {
 
 /// A producer with acks=all, idempotent unless its configuration says otherwise.
 ///
-/// Records with the same key go to the same partition as with the Java client (murmur2). It belongs to one thread, which
-/// polls it: an event loop woken by `wakeDescriptor`, or a thread of its own that blocks in `poll(timeout:)`.
+/// Records with the same key go to the same partition as with the Java client (murmur2). It belongs to one thread,
+/// which polls it: an event loop woken by `wakeDescriptor`, or a thread of its own that blocks in `poll(timeout:)`.
 ///
 /// Its end has two steps, for librdkafka's takes time: `close()` on the owning thread, then `destroy()` of the client
 /// that it returns, on any thread that may block.

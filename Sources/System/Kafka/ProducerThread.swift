@@ -4,16 +4,16 @@ internal import Synchronization
 
 /// A producer with a thread of its own, for callers that have no event loop.
 ///
-/// The thread blocks on librdkafka's queue and tells each caller what became of its record. `send` may be called from
-/// any thread and never blocks.
+/// The thread blocks on librdkafka's queue and reports to each caller the outcome of its record. `send` may be called
+/// from any thread and never blocks.
 package final class ProducerThread: Sendable {
     private let core: Core
     private let thread: Mutex<NamedThread?>
 
-    /// The producer and what waits for its reports.
+    /// The producer and the callers that wait for its reports.
     ///
-    /// `@unchecked Sendable`: `producer` is polled and closed by the one thread only; producing goes through librdkafka's
-    /// own locks; the topics and waiters are guarded by `state`.
+    /// `@unchecked Sendable`: `producer` is polled and closed by the one thread only; producing goes through
+    /// librdkafka's own locks; the topics and waiters are guarded by `state`.
     private final class Core: @unchecked Sendable {
         let producer: Producer
         let state = Mutex(State())
@@ -134,8 +134,8 @@ package final class ProducerThread: Sendable {
         thread.join()
     }
 
-    /// The same, but gives up after a time: records that have no report by then are purged, and the client ends on its own
-    /// thread.
+    /// The same, but gives up after a time: records that have no report by then are purged, and the client ends on its
+    /// own thread.
     ///
     /// - Parameter timeout: How long this may block, in milliseconds.
     package func close(timeout: Int32) {

@@ -10,8 +10,8 @@ internal import Darwin
 
 /// A descriptor that becomes readable when a librdkafka queue is no longer empty.
 ///
-/// librdkafka writes eight bytes when the queue goes from empty to not empty, and only then: whoever is woken drains the
-/// descriptor first and polls the queue until it is empty, or schedules itself again.
+/// librdkafka writes eight bytes when the queue goes from empty to not empty, and only then: the woken thread drains
+/// the descriptor first and polls the queue until it is empty, or schedules itself again.
 struct WakeDescriptor: ~Copyable {
     let readEnd: Int32
     private let writeEnd: Int32

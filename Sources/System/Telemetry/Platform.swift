@@ -15,8 +15,8 @@ package func ignoreSignals(_ signals: [Int32]) {
     for number in signals { signal(number, SIG_IGN) }
 }
 
-/// Lets this thread receive signals that its parent may have blocked: a mask is inherited, and a process that was started
-/// from a thread of somebody's pool would never hear that it is to end. Call it first in `main`.
+/// Lets this thread receive signals that its parent may have blocked: a mask is inherited, and a process that was
+/// started from another thread pool would block signals for ever. Call it first in `main`.
 package func unblockSignals(_ signals: [Int32]) {
     var set = sigset_t()
     sigemptyset(&set)

@@ -22,15 +22,15 @@ package var currentThreadHash: UInt {
 
 /// A thread of the operating system with a name, for work that blocks or owns a loop.
 ///
-/// Swift's cooperative pool must never be blocked, so whatever waits in C code has a thread of its own. Nobody has to
-/// join it: a thread that is let go of frees what it used at its end.
+/// Swift's cooperative pool must never be blocked, so blocking C calls have a thread of their own. It need not be
+/// joined: a detached thread frees its resources at its end.
 package final class NamedThread: Sendable {
     /// A `pthread_t`, which is an integer on one system and a pointer on another.
     private let identity: UInt
     private let isJoined = Atomic<Bool>(false)
 
-    /// Starts a thread. Signals that the process gets from outside are blocked in it, so that they reach the thread that
-    /// watches them.
+    /// Starts a thread. Signals that the process gets from outside are blocked in it, so that they reach the thread
+    /// that watches them.
     ///
     /// - Parameters:
     ///   - name: as debuggers and `top -H` show it; Linux keeps 15 bytes.
@@ -40,7 +40,8 @@ package final class NamedThread: Sendable {
         let start = Unmanaged.passRetained(
             Start(name: String(decoding: name.utf8.prefix(15), as: UTF8.self), body: body))
 
-        // A new thread inherits the mask. Faults of its own are not blocked: they must still stop and be told.
+        // A new thread inherits the mask. Synchronous faults are not blocked: they must still end the process and be
+        // reported.
         var blocked = sigset_t()
         var before = sigset_t()
         sigfillset(&blocked)

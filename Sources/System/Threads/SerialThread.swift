@@ -1,6 +1,6 @@
 internal import Synchronization
 
-/// A thread that runs what it is given, one piece of work after the other: for calls that block.
+/// A thread that runs closures one after the other: for blocking calls.
 package final class SerialThread: Sendable {
     private struct State {
         var waiting: [@Sendable () -> Void] = []
@@ -54,7 +54,7 @@ package final class SerialThread: Sendable {
         return isTaken
     }
 
-    /// Ends the thread. What waits and has not begun is dropped. Does not block.
+    /// Ends the thread. Queued work that has not begun is dropped. Does not block.
     package func close() {
         core.state.withLock { state in
             state.isClosed = true

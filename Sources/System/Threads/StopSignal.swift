@@ -31,7 +31,7 @@ package final class StopSignal: Sendable {
         close(writeEnd)
     }
 
-    /// Wakes whoever waits, now and ever after.
+    /// Wakes all waiting threads, now and later.
     package func set() {
         guard isSet.compareExchange(expected: false, desired: true, ordering: .releasing).exchanged else { return }
         var byte: UInt8 = 1

@@ -36,8 +36,8 @@ package struct CallbackGenerator: Sendable {
     /// - Parameters:
     ///   - seed: gives the sequence.
     ///   - types: the event types to make; ``EventType/unrecognised`` is not one that the vendor sends and is left out.
-    ///     An empty set stands for all.
-    ///   - generations: the generations to make; an empty set stands for all.
+    ///     An empty set means all.
+    ///   - generations: the generations to make; an empty set means all.
     ///   - subscribers: how many different phone numbers occur, 1 to 1,000,000 (others are moved to the nearest bound).
     ///   - malformed: the share of callbacks that are malformed on purpose, 0 to 1.
     ///   - tests: the share of callbacks that carry the vendor's test number, 0 to 1.
@@ -341,7 +341,7 @@ package struct CallbackGenerator: Sendable {
         case .truncated:
             if callback.body.isEmpty {
                 callback.query = String(callback.query.prefix(callback.query.count / 2))
-                // Not within an escape: a URL that curl would have to mend is not what we mean.
+                // Not within an escape: curl would correct the URL.
                 if let percent = callback.query.suffix(2).lastIndex(of: "%") {
                     callback.query = String(callback.query[..<percent])
                 }

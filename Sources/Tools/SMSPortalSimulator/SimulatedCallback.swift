@@ -17,7 +17,7 @@ package enum CallbackGeneration: String, Sendable, CaseIterable {
     case formPOST = "form-post"
 }
 
-/// What is wrong with a callback that was made malformed on purpose. All of them are well-formed HTTP: a receiver that
+/// The defect of a callback that was made malformed on purpose. All of them are well-formed HTTP: a receiver that
 /// answers anything but 2xx makes the vendor send them again.
 package enum CallbackFlaw: String, Sendable, CaseIterable {
     /// The payload ends in the middle.

@@ -37,7 +37,7 @@ package final class Simulator: Sendable {
         self.configuration = configuration
     }
 
-    /// Once a process; a static is initialised once, whoever asks first.
+    /// Once per process; a static is initialised once.
     private static let globalCode = shim_curl_global_init()
 
     /// Sends callbacks until the count is reached or the duration is over and every one of them has its end, or until
@@ -46,7 +46,7 @@ package final class Simulator: Sendable {
     /// - Parameters:
     ///   - progress: called on this thread every ``SimulatorConfiguration/progressInterval`` and once at the end.
     ///   - outcome: called on this thread when a callback has its end, with the status of the last answer (0 when there
-    ///     was none). Duplicates are not told.
+    ///     was none). Duplicates are not reported.
     /// - Returns: the figures; those of an empty run when the simulator has run before.
     package func run(
         progress: (@Sendable (SimulatorProgress) -> Void)? = nil,

@@ -6,7 +6,8 @@ package struct SimulatorAuthentication: Sendable, CustomStringConvertible, Custo
     package var headerName: String
     /// The shared secret in a header; nil sends none. Visible ASCII, spaces and tabs.
     package var headerSecret: String?
-    /// The secret as a path segment, `/webhooks/<secret>/<type>`; nil sends none. Unreserved characters (RFC 3986) only.
+    /// The secret as a path segment, `/webhooks/<secret>/<type>`; nil sends none. Unreserved characters (RFC 3986)
+    /// only.
     package var pathSecret: String?
     /// The secret as `?secret=`, percent-encoded; nil sends none.
     package var querySecret: String?
@@ -33,18 +34,19 @@ package struct SimulatorAuthentication: Sendable, CustomStringConvertible, Custo
 /// What the simulator sends, where to, and how it behaves. The defaults are the vendor's, but for the back-off, which
 /// is short enough for a demo, and ``url``, which has to be given.
 package struct SimulatorConfiguration: Sendable {
-    /// Where the receiver is: scheme (`http` or `https`), host, port and base path. `/webhooks/<type>` is put behind it;
-    /// a base that ends in `/webhooks` already is taken for the same.
+    /// Where the receiver is: scheme (`http` or `https`), host, port and base path. `/webhooks/<type>` is put behind
+    /// it; a base that ends in `/webhooks` already is taken for the same.
     package var url: String
     /// The secrets that the endpoint asks for.
     package var authentication = SimulatorAuthentication()
     /// The file of certificates, PEM, by which a receiver with `https` is trusted; nil for the system's own.
     package var caFile: String?
-    /// The event types to send; empty stands for all five.
+    /// The event types to send; empty means all five.
     package var types: Set<EventType> = []
-    /// The generations to send; empty stands for all.
+    /// The generations to send; empty means all.
     package var generations: Set<CallbackGeneration> = []
-    /// Gives the sequence of callbacks; what it does not give is when they are answered, hence not the order on the wire.
+    /// Gives the sequence of callbacks; what it does not give is when they are answered, hence not the order on the
+    /// wire.
     package var seed: UInt64 = 1
     /// New callbacks a second, 0 to 1,000,000; 0 sends as fast as the connections allow. Re-sends come on top.
     package var rate: Double = 10
@@ -66,7 +68,8 @@ package struct SimulatorConfiguration: Sendable {
     package var timeout: Duration = .seconds(10)
     /// How often a callback is sent at most; the vendor gives up after 5 attempts. 1 to 100.
     package var attempts: Int = 5
-    /// The pause before the second attempt; it doubles before each further one. The vendor's is not known. 1 ms to a day.
+    /// The pause before the second attempt; it doubles before each further one. The vendor's is not known. 1 ms to a
+    /// day.
     package var backoff: Duration = .milliseconds(200)
     /// How many callbacks may wait for their next attempt; at this bound no new ones are made. 1 to 10,000,000.
     package var maxWaiting: Int = 100_000
@@ -132,7 +135,7 @@ package struct SimulatorError: Error, Sendable, CustomStringConvertible {
     package enum Code: Sendable {
         /// Values of the configuration are out of bounds.
         case configuration
-        /// libcurl failed, for want of memory or descriptors.
+        /// libcurl failed: out of memory or descriptors.
         case curl
     }
 

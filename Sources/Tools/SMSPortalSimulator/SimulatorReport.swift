@@ -14,7 +14,7 @@ package enum SimulatorFailure: String, Sendable, CaseIterable {
     case other
 }
 
-/// What became of a callback in the end.
+/// The final outcome of a callback.
 package enum SimulatorOutcome: Sendable, Equatable {
     /// An answer 2xx, for legacy forwarding with `True` in its body.
     case accepted

@@ -21,7 +21,7 @@ final class SimulatorRun {
     /// By the easy handle, which is what libcurl tells.
     private var transfers: [UnsafeMutableRawPointer: Transfer] = [:]
     private var idle: [Transfer] = []
-    /// By content type; "" stands for none. The lists live as long as the run.
+    /// By content type; "" means none. The lists live as long as the run.
     private var headers: [String: UnsafeMutablePointer<curl_slist>] = [:]
 
     private var generator: CallbackGenerator

@@ -1,7 +1,7 @@
 import CSMSBridgeOpenSSL
 
-/// How the simulator signs a callback: HMAC-SHA256 over a text of the time, the method, the address and the body. The vendor
-/// documents no more than that, so the texts are given, with the names of their parts in braces.
+/// How the simulator signs a callback: HMAC-SHA256 over a text of the time, the method, the address and the body. The
+/// vendor documents no more than that, so the texts are given, with the names of their parts in braces.
 package struct SimulatorSignature: Sendable, CustomStringConvertible, CustomReflectable {
     /// The secret's bytes.
     package var key: [UInt8]
@@ -9,7 +9,7 @@ package struct SimulatorSignature: Sendable, CustomStringConvertible, CustomRefl
     package var headerName: String
     /// The header that carries the time; nil where ``value`` does.
     package var timestampHeaderName: String?
-    /// Of `{signature}`, `{timestamp}` and `{any}`, which stands for nothing here.
+    /// Of `{signature}`, `{timestamp}` and `{any}`, which is empty here.
     package var value: String
     /// Of `{timestamp}`, `{method}`, `{url}` and `{body}`.
     package var signed: String

@@ -1,6 +1,6 @@
 internal import SMSBridgeHTTPServer
 
-/// The parts of a request that was rejected, as far as they can be told apart: neither need it be valid nor be there as a
+/// The parts of a rejected request, as far as they can be recognised: it need not be valid or there as a
 /// whole. Only for diagnosis: nothing is accepted by it.
 struct LooseHead {
     private(set) var method = Cut(offset: 0, count: 0)
@@ -42,7 +42,7 @@ struct LooseHead {
         let methodEnd = Self.first(UInt8(ascii: " "), bytes, line.offset, line.end)
         method = Cut(offset: line.offset, count: methodEnd - line.offset)
         guard methodEnd < line.end else { return }
-        // A blank within the target is one of the mistakes: the version is what stands behind the last.
+        // A blank within the target is one of the mistakes: the version follows the last one.
         var end = line.end
         for index in stride(from: line.end - 1, to: methodEnd, by: -1) where bytes.byte(index) == UInt8(ascii: " ") {
             end = index

@@ -8,7 +8,7 @@ internal import Darwin
 
 /// Logs rejected requests: one line for each reason and interval, with how many there were.
 ///
-/// The first of a reason is logged at once. What comes within the interval after it is counted and logged at the
+/// The first rejection of a reason is logged at once. Those within the interval after it are counted and logged at the
 /// interval's end. Lives on the public loop.
 struct RejectionLog {
     /// What a line tells of one of the requests.
@@ -24,7 +24,7 @@ struct RejectionLog {
         var rule: String
         /// What the request shows of the proofs that are asked for.
         var proof: String
-        /// Whether it is probably a callback, and not somebody who tries paths.
+        /// Whether it is probably a callback, and not a scan.
         var isCallback: Bool
     }
 

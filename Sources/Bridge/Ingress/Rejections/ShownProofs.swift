@@ -2,7 +2,7 @@ internal import SMSBridgeAddresses
 internal import SMSBridgeHTTPServer
 
 /// What a rejected request shows of each proof that is asked for: for the log, and to tell the vendor's callbacks from
-/// scans. Nobody is let in by it, and no answer depends on it.
+/// scans. It neither authenticates a request nor changes an answer.
 struct ShownProofs {
     enum State: String {
         case missing, wrong, repeated, valid
@@ -45,7 +45,7 @@ struct ShownProofs {
                 _ = PercentEncoding.decode(cut, in: bytes, into: &segment)
                 isRight = secrets.owner(of: segment.span.bytes) != nil
             }
-            // What stands in a path without the secret is told by the route.
+            // The route shows what a path without the secret has.
             add(.path, isRight, isRight ? .valid : .missing)
         }
         if let secrets = authenticator.query {

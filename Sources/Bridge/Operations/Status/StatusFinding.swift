@@ -1,4 +1,4 @@
-/// Something that is wrong, or worth knowing, and what to do about it.
+/// A problem or a notice, with advice.
 struct StatusFinding {
     enum Severity: Int, Comparable, CaseIterable {
         case notice, warning, critical
@@ -15,11 +15,11 @@ struct StatusFinding {
         }
     }
 
-    /// The alert of deploy/prometheus/alerts.yml, and the entry of docs/runbook.md; nil where nobody is called for it.
+    /// The alert of deploy/prometheus/alerts.yml, and the entry of docs/runbook.md; nil without an alert rule.
     let alert: String?
     let severity: Severity
-    /// What is wrong, a sentence.
+    /// The problem in one sentence.
     let title: String
-    /// What to do.
+    /// The action to take.
     let advice: String
 }

@@ -20,7 +20,7 @@ struct StatusHistory {
         /// When it ended, monotonic nanoseconds.
         let end: UInt64
         let accepted: Double
-        let refused: Double
+        let unavailable: Double
         let hedged: Double
         /// Seconds; nil when nothing was acknowledged.
         let p50: Double?
@@ -34,10 +34,10 @@ struct StatusHistory {
     private static let watched: [(name: String, labels: [String])] = [
         ("smsbridge_events_acknowledged_total", ["topic"]), ("smsbridge_events_spooled_total", ["topic"]),
         ("smsbridge_events_unavailable_total", ["reason"]), ("smsbridge_events_hedged_total", []),
-        ("smsbridge_events_refused_by_kafka_total", []), ("smsbridge_producer_replacements_total", []),
+        ("smsbridge_records_rejected_total", []), ("smsbridge_producer_recreations_total", []),
         ("smsbridge_kafka_errors_total", ["error"]), ("smsbridge_http_responses_total", ["status"]),
         ("smsbridge_callbacks_rejected_total", ["secret", "status"]),
-        ("smsbridge_http_refused_for_memory_total", []), ("smsbridge_http_connections_refused_total", []),
+        ("smsbridge_http_memory_rejected_total", []), ("smsbridge_http_connections_rejected_total", []),
         ("smsbridge_http_accept_pauses_total", []), ("smsbridge_authentication_failures_total", ["proof"]),
         ("smsbridge_log_dropped_total", []), ("smsbridge_kafka_log_resets_total", []),
         ("smsbridge_spool_removals_total", []),
@@ -45,9 +45,9 @@ struct StatusHistory {
         ("smsbridge_timestamps_rejected_total", []),
     ]
     private static let accepted = ["smsbridge_events_acknowledged_total", "smsbridge_events_spooled_total"]
-    private static let refused = [
-        "smsbridge_events_unavailable_total", "smsbridge_http_refused_for_memory_total",
-        "smsbridge_http_connections_refused_total",
+    private static let unavailable = [
+        "smsbridge_events_unavailable_total", "smsbridge_http_memory_rejected_total",
+        "smsbridge_http_connections_rejected_total",
     ]
 
     private struct Key: Hashable {
@@ -84,7 +84,7 @@ struct StatusHistory {
         var totals = [Double](repeating: 0, count: positions.count)
         for (name, labels) in Self.watched {
             for sample in snapshot[name] {
-                // What is wrong with a connection is no refusal of an event.
+                // Client errors concern a connection, not an event.
                 if sample["kind"] == "client" { continue }
                 let key = Key(name: name, value: labels.map { sample[$0] }.joined(separator: " "))
                 if let position = positions[key] {
@@ -183,7 +183,7 @@ struct StatusHistory {
             func rate(_ names: [String]) -> Double { max(0, sum(names, in: to) - sum(names, in: from)) / seconds }
             let counts = from.durable.isEmpty ? to.durable : zip(to.durable, from.durable).map { $0 &- $1 }
             return Interval(
-                end: to.at, accepted: rate(StatusHistory.accepted), refused: rate(StatusHistory.refused),
+                end: to.at, accepted: rate(StatusHistory.accepted), unavailable: rate(StatusHistory.unavailable),
                 hedged: rate(["smsbridge_events_hedged_total"]),
                 p50: StatusHistory.quantile(0.5, counts, history.bounds),
                 p99: StatusHistory.quantile(0.99, counts, history.bounds), waiting: to.waiting)

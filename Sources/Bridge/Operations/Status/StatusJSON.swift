@@ -1,5 +1,5 @@
 extension StatusReport {
-    /// What the page tells, for scripts: `GET /status`. Times in seconds; null is not known, or none.
+    /// The content of the page for scripts: `GET /status`. Times in seconds; null is unknown or none.
     func json() -> [UInt8] {
         let now = history.average(over: 60)
         let findings = findings.map { finding in
@@ -10,23 +10,23 @@ extension StatusReport {
                 "advice": JSONText.string(finding.advice),
             ])
         }
-        let lanes = lanes.map { lane in
+        let topics = topics.map { topic in
             JSONText.object([
-                "topic": JSONText.string(lane.topic), "state": JSONText.string(lane.stateName),
-                "inFlight": JSONText.number(lane.inFlight), "spooledEvents": JSONText.number(lane.waiting),
-                "spooledBytes": JSONText.number(lane.waitingBytes), "oldestAge": JSONText.number(lane.oldestAge),
-                "lastEventAge": JSONText.number(lane.lastEventAge), "durable": JSONText.bool(lane.isDurable),
-                "replication": JSONText.number(lane.replication.map { Double($0) }),
-                "minInsyncReplicas": JSONText.number(lane.minInSyncReplicas.map { Double($0) }),
-                "uncleanElection": JSONText.bool(lane.allowsUncleanElection),
+                "topic": JSONText.string(topic.name), "state": JSONText.string(topic.stateName),
+                "inFlight": JSONText.number(topic.inFlight), "spooledEvents": JSONText.number(topic.waiting),
+                "spooledBytes": JSONText.number(topic.waitingBytes), "oldestAge": JSONText.number(topic.oldestAge),
+                "lastEventAge": JSONText.number(topic.lastEventAge), "durable": JSONText.bool(topic.isDurable),
+                "replication": JSONText.number(topic.replication.map { Double($0) }),
+                "minInsyncReplicas": JSONText.number(topic.minInSyncReplicas.map { Double($0) }),
+                "uncleanElection": JSONText.bool(topic.allowsUncleanElection),
             ])
         }
         let spool = spool.map { spool in
             JSONText.object([
-                "takesEvents": JSONText.bool(spool.takesEvents), "events": JSONText.number(waiting),
+                "writable": JSONText.bool(spool.takesEvents), "events": JSONText.number(waiting),
                 "bytes": JSONText.number(waitingBytes), "maxBytes": JSONText.number(spool.maxBytes),
                 "oldestAge": JSONText.number(oldestAge), "diskFreeBytes": JSONText.number(spool.diskFreeBytes),
-                "parked": JSONText.number(spool.parked), "setAsideFiles": JSONText.number(spool.setAsideFiles),
+                "parked": JSONText.number(spool.parked), "corruptFiles": JSONText.number(spool.setAsideFiles),
             ])
         }
         let outcomes = outcomes.map { outcome in
@@ -41,9 +41,10 @@ extension StatusReport {
             "brokers": JSONText.array(instance.brokers.map(JSONText.string)),
             "time": JSONText.number(time), "uptime": JSONText.number(uptime), "findings": JSONText.array(findings),
             "kafka": JSONText.object(["answers": JSONText.bool(isKafkaUp)]), "spool": spool ?? "null",
-            "topics": JSONText.array(lanes),
+            "topics": JSONText.array(topics),
             "lastMinute": JSONText.object([
-                "acceptedPerSecond": JSONText.number(now.accepted), "refusedPerSecond": JSONText.number(now.refused),
+                "acceptedPerSecond": JSONText.number(now.accepted),
+                "unavailablePerSecond": JSONText.number(now.unavailable),
                 "hedgedPerSecond": JSONText.number(now.hedged), "p50": JSONText.number(now.p50),
                 "p99": JSONText.number(now.p99),
             ]), "outcomes": JSONText.array(outcomes),
@@ -51,7 +52,7 @@ extension StatusReport {
         return Array((text + "\n").utf8)
     }
 
-    /// What `/readyz` tells: `{"ready":false,"unmet":{"starting":"…"},"alerts":{"SmsbridgeKafkaDown":"Kafka does not answer"}}`.
+    /// The body of `/readyz`: `{"ready":false,"unmet":{"starting":"…"},"alerts":{"SmsbridgeKafkaDown":"Kafka does not answer"}}`.
     /// The alerts are those of the findings, by their names in the alert rules, or by their own where no rule has them.
     func readinessJSON() -> [UInt8] {
         var alerts: [String: String] = [:]

@@ -1,9 +1,9 @@
-/// The status page: what is wrong and what to do about it on top, then the figures. Plain HTML with its style inside.
+/// The status page: findings with advice first, then the figures. One HTML document with its style inside.
 struct StatusPage {
     let report: StatusReport
-    /// Seconds after which the browser asks again; nil for never.
+    /// Seconds after which the browser reloads the page; nil for never.
     let refresh: Int?
-    /// What the style element and the security policy agree on.
+    /// The nonce of the style element in the Content-Security-Policy.
     let nonce: String
 
     func render() -> [UInt8] {
@@ -14,7 +14,7 @@ struct StatusPage {
         html.raw("</div></header><main class=\"wide\">")
         findings(&html)
         graphs(&html)
-        lanes(&html)
+        topics(&html)
         html.raw("<div class=\"pair\">")
         spool(&html)
         kafka(&html)
@@ -27,7 +27,7 @@ struct StatusPage {
         return html.bytes
     }
 
-    private var troubles: [StatusFinding] { report.findings.filter { $0.severity != .notice } }
+    private var problems: [StatusFinding] { report.findings.filter { $0.severity != .notice } }
 
     private func head(_ html: inout HTML) {
         html.raw("<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>")
@@ -47,9 +47,9 @@ struct StatusPage {
 
     private var word: String {
         switch report.state {
-        case "critical": "trouble"
-        case "warning": "look today"
-        default: "in order"
+        case "critical": "critical"
+        case "warning": "warning"
+        default: "ok"
         }
     }
 
@@ -66,17 +66,17 @@ struct StatusPage {
         html.raw("<span class=\"time\">")
         html.text(Figure.date(report.time))
         html.raw("</span></p><h1>")
-        let critical = troubles.filter { $0.severity == .critical }.count
-        switch (critical, troubles.count) {
-        case (0, 0): html.text("Everything is in order")
-        case (0, let count): html.text(count == 1 ? "One thing to look at today" : "\(count) things to look at today")
-        case (let count, _): html.text(count == 1 ? "One thing is wrong" : "\(count) things are wrong")
+        let critical = problems.filter { $0.severity == .critical }.count
+        switch (critical, problems.count) {
+        case (0, 0): html.text("No problems")
+        case (0, let count): html.text(count == 1 ? "One warning" : "\(count) warnings")
+        case (let count, _): html.text(count == 1 ? "One critical problem" : "\(count) critical problems")
         }
         html.raw("</h1><p class=\"sub\">")
         if report.isReady {
-            html.text("Ready: a callback that comes now gets its 200.")
+            html.text("Ready: callbacks are accepted.")
         } else {
-            html.text("Not ready: a callback that comes now is answered 503.")
+            html.text("Not ready: callbacks are rejected with 503.")
         }
         html.raw("</p>")
     }
@@ -84,7 +84,7 @@ struct StatusPage {
     private func findings(_ html: inout HTML) {
         guard !report.findings.isEmpty else { return }
         html.raw("<section aria-labelledby=\"h-do\"><h2 id=\"h-do\">")
-        html.text(troubles.isEmpty ? "Good to know" : "What is wrong, and what to do")
+        html.text(problems.isEmpty ? "Notices" : "Problems and advice")
         html.raw("</h2><ul class=\"findings\">")
         for finding in report.findings {
             html.raw("<li class=\"\(finding.severity.name)\"><p class=\"tag\">")
@@ -112,8 +112,8 @@ struct StatusPage {
         html.raw("<section aria-labelledby=\"h-hour\"><h2 id=\"h-hour\">The last hour</h2><div class=\"graphs\">")
         let counts = report.history.counts
         rate(&html, "Accepted", "answered 200", hour, now, counts, style: "good", \.accepted)
-        rate(&html, "Refused", "answered 503", hour, now, counts, style: "bad", \.refused)
-        rate(&html, "Hedged", "acknowledged too late", hour, now, counts, style: "mild", \.hedged)
+        rate(&html, "Unavailable", "rejected with 503", hour, now, counts, style: "bad", \.unavailable)
+        rate(&html, "Hedged", "ack timeout, stored in the spool", hour, now, counts, style: "mild", \.hedged)
         times(&html, hour)
         html.raw("</div></section>")
     }
@@ -145,19 +145,19 @@ struct StatusPage {
     private func times(_ html: inout HTML, _ hour: [StatusHistory.Interval]) {
         let now = report.history.average(over: 60)
         let slowest = hour.compactMap(\.p99).max()
-        func told(_ time: Double?) -> String { time.map(Figure.duration) ?? "–" }
+        func shown(_ time: Double?) -> String { time.map(Figure.duration) ?? "–" }
         let graph = StatusGraph(
             title: "Time to durable",
-            description: "Time until an event was durable, over the last hour: median now \(told(now.p50)), "
-                + "99th percentile now \(told(now.p99)), at most \(told(slowest))",
+            description: "Time until an event was durable, over the last hour: median now \(shown(now.p50)), "
+                + "99th percentile now \(shown(now.p99)), at most \(shown(slowest))",
             lines: [
                 .init(name: "p99", style: "mild", points: hour.map { ($0.end, $0.p99) }),
                 .init(name: "p50", style: "good", points: hour.map { ($0.end, $0.p50) }),
             ],
             now: report.history.now, top: 1, isLogarithmic: true)
-        figure(&html, graph, told(now.p50), "median of the last minute", top: "1 s", marks: true) { html in
+        figure(&html, graph, shown(now.p50), "median of the last minute", top: "1 s", marks: true) { html in
             html.raw("<span class=\"key good\">median</span> <span class=\"key mild\">p99</span> ")
-            html.text("\(told(now.p99)), peak \(told(slowest))")
+            html.text("\(shown(now.p99)), peak \(shown(slowest))")
         }
     }
 
@@ -197,59 +197,60 @@ struct StatusPage {
 
     // MARK: - Tables
 
-    private func lanes(_ html: inout HTML) {
-        guard !report.lanes.isEmpty else { return }
+    private func topics(_ html: inout HTML) {
+        guard !report.topics.isEmpty else { return }
         html.raw("<section aria-labelledby=\"h-topics\"><h2 id=\"h-topics\">Topics</h2><div class=\"card flush\">")
         html.raw("<table role=\"table\" class=\"stack\"><thead><tr role=\"row\">")
-        for name in ["Topic", "Events go", "In flight", "In the spool", "Oldest", "Last event", "Kafka keeps it"] {
+        for name in ["Topic", "State", "In flight", "Spooled", "Oldest", "Last event", "Durable"] {
             html.raw("<th role=\"columnheader\" scope=\"col\">")
             html.text(name)
             html.raw("</th>")
         }
         html.raw("</tr></thead><tbody>")
-        for lane in report.lanes {
+        for topic in report.topics {
             html.raw("<tr role=\"row\"><th role=\"rowheader\" scope=\"row\">")
-            html.text(lane.topic)
+            html.text(topic.name)
             html.raw("</th>")
-            let (text, style) = route(lane)
-            cell(&html, "Events go", text, style: style)
-            cell(&html, "In flight", Figure.count(lane.inFlight), style: lane.inFlight == 0 ? "num none" : "num")
-            let spooled = "\(Figure.count(lane.waiting)) · \(Figure.bytes(lane.waitingBytes))"
+            let (text, style) = state(topic)
+            cell(&html, "State", text, style: style)
+            cell(&html, "In flight", Figure.count(topic.inFlight), style: topic.inFlight == 0 ? "num none" : "num")
+            let spooled = "\(Figure.count(topic.waiting)) · \(Figure.bytes(topic.waitingBytes))"
             cell(
-                &html, "In the spool", lane.waiting == 0 ? "–" : spooled, style: lane.waiting == 0 ? "num none" : "num")
+                &html, "Spooled", topic.waiting == 0 ? "–" : spooled, style: topic.waiting == 0 ? "num none" : "num")
             cell(
-                &html, "Oldest", lane.oldestAge.map(Figure.duration) ?? "–",
-                style: lane.oldestAge == nil ? "num none" : "num")
+                &html, "Oldest", topic.oldestAge.map(Figure.duration) ?? "–",
+                style: topic.oldestAge == nil ? "num none" : "num")
             cell(
                 &html, "Last event",
-                lane.lastEventAge.map { $0 < 2 ? "just now" : "\(Figure.duration($0)) ago" } ?? "none yet",
-                style: lane.lastEventAge == nil ? "num none" : "num")
-            let (kept, keptStyle) = durability(lane)
-            cell(&html, "Kafka keeps it", kept, style: keptStyle)
+                topic.lastEventAge.map { $0 < 2 ? "just now" : "\(Figure.duration($0)) ago" } ?? "none yet",
+                style: topic.lastEventAge == nil ? "num none" : "num")
+            let (durable, durableStyle) = durability(topic)
+            cell(&html, "Durable", durable, style: durableStyle)
             html.raw("</tr>")
         }
         html.raw("</tbody></table></div></section>")
     }
 
-    /// A topic stays `direct` until an event of it meets the outage: while Kafka does not answer, that is not called well.
-    private func route(_ lane: StatusReport.Lane) -> (text: String, style: String) {
-        switch lane.state {
-        case 0: report.isKafkaUp ? ("to Kafka", "ok") : ("idle: Kafka does not answer", "none")
-        case 1: ("to the spool", "bad")
-        case 2: ("to the spool, draining", "warn")
+    /// A topic stays `direct` until one of its events times out: while Kafka does not answer, the page does not show it as
+    /// healthy.
+    private func state(_ topic: StatusReport.Topic) -> (text: String, style: String) {
+        switch topic.state {
+        case 0: report.isKafkaUp ? ("direct", "ok") : ("idle: Kafka does not answer", "none")
+        case 1: ("spooling", "bad")
+        case 2: ("draining", "warn")
         default: ("–", "")
         }
     }
 
-    private func durability(_ lane: StatusReport.Lane) -> (text: String, style: String) {
-        let copies = lane.replication.map { "replication \($0)" }
-        let inSync = lane.minInSyncReplicas.map { "min.insync \($0)" }
-        let unclean = lane.allowsUncleanElection == true ? "unclean election" : nil
+    private func durability(_ topic: StatusReport.Topic) -> (text: String, style: String) {
+        let copies = topic.replication.map { "replication \($0)" }
+        let inSync = topic.minInSyncReplicas.map { "min.insync \($0)" }
+        let unclean = topic.allowsUncleanElection == true ? "unclean election" : nil
         let figures = [copies, inSync, unclean].compactMap { $0 }.joined(separator: ", ")
-        switch lane.isDurable {
+        switch topic.isDurable {
         case true?: return ("yes: \(figures)", "ok")
-        case false?: return ("not safely: \(figures)", "bad")
-        case nil: return (figures.isEmpty ? "not told" : "not told: \(figures)", "none")
+        case false?: return ("no: \(figures)", "bad")
+        case nil: return (figures.isEmpty ? "unknown" : "unknown: \(figures)", "none")
         }
     }
 
@@ -262,23 +263,24 @@ struct StatusPage {
     private func spool(_ html: inout HTML) {
         html.raw("<section class=\"card\" aria-labelledby=\"h-spool\"><h2 id=\"h-spool\">Spool</h2>")
         guard let spool = report.spool else {
-            html.element("p", "There is none (spool.none): with Kafka away, callbacks are answered 503.")
+            html.element("p", "Disabled (spool.none): while Kafka is down, callbacks are rejected with 503.")
             html.raw("</section>")
             return
         }
         let share = min(1, report.waitingBytes / spool.maxBytes)
         html.raw("<p class=\"big \(spool.takesEvents ? "" : "bad")\">")
-        html.text(spool.takesEvents ? "takes events" : "takes no events")
+        html.text(spool.takesEvents ? "writable" : "cannot store events")
         html.raw("</p><meter min=\"0\" max=\"1\" low=\"0.35\" high=\"0.7\" optimum=\"0\" value=\"")
         html.raw("\((share * 1_000).rounded() / 1_000)\" aria-label=\"used\"></meter>")
         pairs(
             &html,
             [
-                ("Waiting", "\(Figure.count(report.waiting, of: "event")), \(Figure.bytes(report.waitingBytes))"),
-                ("Bound", "\(Figure.bytes(spool.maxBytes)), half of it for one topic"),
+                ("Backlog", "\(Figure.count(report.waiting, of: "event")), \(Figure.bytes(report.waitingBytes))"),
+                ("Limit", "\(Figure.bytes(spool.maxBytes)), half of it per topic"),
                 ("Oldest", report.oldestAge.map(Figure.duration) ?? "–"),
-                ("Free on its disk", Figure.bytes(spool.diskFreeBytes)),
-                ("Parked", Figure.count(spool.parked)), ("Damaged files set aside", Figure.count(spool.setAsideFiles)),
+                ("Free disk space", Figure.bytes(spool.diskFreeBytes)),
+                ("Parked", Figure.count(spool.parked)),
+                ("Corrupt files moved aside", Figure.count(spool.setAsideFiles)),
             ])
         html.raw("</section>")
     }
@@ -293,21 +295,21 @@ struct StatusPage {
         let quarantined =
             history.increase("smsbridge_events_acknowledged_total", "quarantine", over: 3_600)
             + history.increase("smsbridge_events_spooled_total", "quarantine", over: 3_600)
-        let kept = report.lanes.filter { $0.isDurable == true }.count
+        let kept = report.topics.filter { $0.isDurable == true }.count
         pairs(
             &html,
             [
                 ("Brokers", report.instance.brokers.isEmpty ? "–" : report.instance.brokers.joined(separator: ", ")),
-                ("Topics that keep what is acknowledged", "\(kept) of \(report.lanes.count)"),
+                ("Durable topics", "\(kept) of \(report.topics.count)"),
                 ("In flight", Figure.count(report.inFlight, of: "event")),
                 (
-                    "Producers replaced, last hour",
-                    Figure.count(history.increase("smsbridge_producer_replacements_total", over: 3_600))
+                    "Producer recreated, last hour",
+                    Figure.count(history.increase("smsbridge_producer_recreations_total", over: 3_600))
                 ),
-                ("Not understood (quarantine), last hour", Figure.count(quarantined)),
+                ("Callbacks quarantined, last hour", Figure.count(quarantined)),
                 (
-                    "Refused for themselves, last hour",
-                    Figure.count(history.increase("smsbridge_events_refused_by_kafka_total", over: 3_600))
+                    "Records rejected, last hour",
+                    Figure.count(history.increase("smsbridge_records_rejected_total", over: 3_600))
                 ),
             ])
         html.raw("</section>")
@@ -316,7 +318,7 @@ struct StatusPage {
     private func outcomes(_ html: inout HTML) {
         html.raw(
             "<section class=\"card\" aria-labelledby=\"h-requests\"><h2 id=\"h-requests\">Requests by outcome</h2>")
-        html.raw("<table><thead><tr><th scope=\"col\">Answer</th><th scope=\"col\" class=\"num\">Last minute</th>")
+        html.raw("<table><thead><tr><th scope=\"col\">Response</th><th scope=\"col\" class=\"num\">Last minute</th>")
         html.raw(
             "<th scope=\"col\" class=\"num\">Last hour</th><th scope=\"col\" class=\"num\">Since the start</th></tr></thead><tbody>"
         )
@@ -342,11 +344,11 @@ struct StatusPage {
         if let started = report.startedAt { rows.append(("Started", Figure.date(started))) }
         if let uptime = report.uptime { rows.append(("Up for", Figure.duration(uptime))) }
         rows.append(
-            ("Public loop", report.silence > 2 ? "stands still for \(Figure.duration(report.silence))" : "turns"))
+            ("Public event loop", report.silence > 2 ? "blocked for \(Figure.duration(report.silence))" : "running"))
         rows.append(("Connections", Figure.count(report.connections)))
         if let bytes = report.residentBytes { rows.append(("Memory", Figure.bytes(bytes))) }
         if let open = report.openDescriptors, let most = report.maxDescriptors {
-            rows.append(("Descriptors", "\(Figure.count(open)) of \(Figure.count(most))"))
+            rows.append(("File descriptors", "\(Figure.count(open)) of \(Figure.count(most))"))
         }
         pairs(&html, rows)
         html.raw("</section>")
@@ -367,9 +369,9 @@ struct StatusPage {
         html.raw("<footer class=\"wide\"><p>")
         if let refresh {
             html.text("Refreshed every \(refresh) s. ")
-            html.raw("<a href=\"/?refresh=never\">Hold still</a>")
+            html.raw("<a href=\"/?refresh=never\">Stop</a>")
         } else {
-            html.raw("Not refreshed. <a href=\"/\">Refresh by itself</a>")
+            html.raw("Not refreshed. <a href=\"/\">Refresh automatically</a>")
         }
         html.raw(
             "</p><nav aria-label=\"Also on this port\"><a href=\"/status\">/status</a> <a href=\"/metrics\">/metrics</a> "

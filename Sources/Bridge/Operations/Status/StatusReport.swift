@@ -1,25 +1,25 @@
 internal import SMSBridgeTelemetry
 
-/// What the status page tells, of one moment.
+/// The content of the status page at one moment.
 struct StatusReport {
-    struct Lane {
-        let topic: String
-        /// As `smsbridge_lane_state`.
+    struct Topic {
+        let name: String
+        /// As `smsbridge_topic_state`.
         let state: Int
         let inFlight: Double
         let waiting: Double
         let waitingBytes: Double
-        /// Seconds; nil when nothing waits.
+        /// Seconds; nil without a backlog.
         let oldestAge: Double?
         /// Seconds since an event became durable; nil for none since the start.
         let lastEventAge: Double?
-        /// Nil when the cluster does not tell.
+        /// Nil when unknown.
         let isDurable: Bool?
         let replication: Int?
         let minInSyncReplicas: Int?
         let allowsUncleanElection: Bool?
 
-        var stateName: String { state == 0 ? "kafka" : state == 1 ? "spool" : "draining" }
+        var stateName: String { state == 0 ? "direct" : state == 1 ? "spooling" : "draining" }
     }
 
     struct Spool {
@@ -43,10 +43,10 @@ struct StatusReport {
     let startedAt: Double?
     let unmet: [(name: String, reason: String)]
     let alerts: [String: String]
-    /// How long the public loop has not turned, in seconds.
+    /// How long the public event loop has been blocked, in seconds.
     let silence: Double
     let isKafkaUp: Bool
-    let lanes: [Lane]
+    let topics: [Topic]
     /// Nil without a spool.
     let spool: Spool?
     let history: StatusHistory.View
@@ -61,17 +61,17 @@ struct StatusReport {
     var title: String { instance.title }
     var runbook: Runbook { Runbook(url: instance.runbookURL) }
     var isReady: Bool { unmet.isEmpty }
-    var waiting: Double { lanes.reduce(0) { $0 + $1.waiting } }
-    var waitingBytes: Double { lanes.reduce(0) { $0 + $1.waitingBytes } }
-    var oldestAge: Double? { lanes.compactMap(\.oldestAge).max() }
+    var waiting: Double { topics.reduce(0) { $0 + $1.waiting } }
+    var waitingBytes: Double { topics.reduce(0) { $0 + $1.waitingBytes } }
+    var oldestAge: Double? { topics.compactMap(\.oldestAge).max() }
     var uptime: Double? { startedAt.map { max(0, time - $0) } }
-    /// `critical`, `warning` or `ok`: a notice is no trouble.
+    /// `critical`, `warning` or `ok`: a notice counts as `ok`.
     var state: String {
         findings.first.map { $0.severity == .notice ? "ok" : $0.severity.name } ?? "ok"
     }
 
     /// - Parameters:
-    ///   - snapshot: taken now, with what is read rather than counted.
+    ///   - snapshot: The current metrics, collected gauges included.
     ///   - time: UNIX time, seconds.
     init(
         instance: InstanceDescription, snapshot: MetricSnapshot, history: StatusHistory.View,
@@ -91,34 +91,34 @@ struct StatusReport {
             guard let since = snapshot.value(name, "topic", topic), since > 0 else { return nil }
             return max(0, time - since)
         }
-        func told(_ name: String, _ topic: String) -> Double? {
+        func known(_ name: String, _ topic: String) -> Double? {
             guard let value = snapshot.value(name, "topic", topic), value >= 0 else { return nil }
             return value
         }
-        let ordered = snapshot["smsbridge_lane_state"]
+        let ordered = snapshot["smsbridge_topic_state"]
         let last = ["test", "quarantine"]
-        lanes = (ordered.filter { !last.contains($0["topic"]) } + ordered.filter { last.contains($0["topic"]) }).map {
+        topics = (ordered.filter { !last.contains($0["topic"]) } + ordered.filter { last.contains($0["topic"]) }).map {
             sample in
             let topic = sample["topic"]
             func value(_ name: String) -> Double { snapshot.value(name, "topic", topic) ?? 0 }
-            return Lane(
-                topic: topic, state: Int(sample.value), inFlight: value("smsbridge_lane_in_flight_events"),
+            return Topic(
+                name: topic, state: Int(sample.value), inFlight: value("smsbridge_topic_in_flight_events"),
                 waiting: value("smsbridge_spool_events"), waitingBytes: value("smsbridge_spool_bytes"),
                 oldestAge: age("smsbridge_spool_oldest_timestamp_seconds", topic),
                 lastEventAge: age("smsbridge_last_event_timestamp_seconds", topic),
-                isDurable: told("smsbridge_topic_durability", topic).map { $0 == 1 },
-                replication: told("smsbridge_topic_replication", topic).map { Int($0) },
-                minInSyncReplicas: told("smsbridge_topic_min_insync_replicas", topic).map { Int($0) },
-                allowsUncleanElection: told("smsbridge_topic_unclean_election", topic).map { $0 == 1 })
+                isDurable: known("smsbridge_topic_durability", topic).map { $0 == 1 },
+                replication: known("smsbridge_topic_replication", topic).map { Int($0) },
+                minInSyncReplicas: known("smsbridge_topic_min_insync_replicas", topic).map { Int($0) },
+                allowsUncleanElection: known("smsbridge_topic_unclean_election", topic).map { $0 == 1 })
         }
         func value(_ name: String) -> Double { snapshot.value(name) ?? 0 }
         let maxBytes = value("smsbridge_spool_max_bytes")
         spool =
             maxBytes > 0
             ? Spool(
-                takesEvents: value("smsbridge_spool_takes_events") == 1, maxBytes: maxBytes,
+                takesEvents: value("smsbridge_spool_writable") == 1, maxBytes: maxBytes,
                 diskFreeBytes: value("smsbridge_spool_disk_free_bytes"),
-                parked: value("smsbridge_spool_parked_events"), setAsideFiles: value("smsbridge_spool_set_aside_files"))
+                parked: value("smsbridge_spool_parked_events"), setAsideFiles: value("smsbridge_spool_corrupt_files"))
             : nil
         outcomes = Self.outcomes(snapshot, history)
         openDescriptors = snapshot.value("process_open_fds")
@@ -127,10 +127,10 @@ struct StatusReport {
         connections = value("smsbridge_http_connections")
         inFlight = value("smsbridge_in_flight_events")
         var findings: [StatusFinding] = []
-        Self.judge(
+        Self.evaluate(
             Evidence(
                 snapshot: snapshot, history: history, unmet: unmet, alerts: alerts, silence: silence,
-                isKafkaUp: isKafkaUp, lanes: lanes, spool: spool, time: time),
+                isKafkaUp: isKafkaUp, topics: topics, spool: spool, time: time),
             &findings)
         // The worst first, else in the order in which they were found: causes before what follows from them.
         self.findings = StatusFinding.Severity.allCases.reversed().flatMap { severity in
@@ -138,22 +138,22 @@ struct StatusReport {
         }
     }
 
-    /// Requests by what became of them. Health checks of balancers are none of them.
+    /// Requests by outcome, without health checks of load balancers.
     private static func outcomes(_ snapshot: MetricSnapshot, _ history: StatusHistory.View) -> [Outcome] {
         let counters: [(metric: String, label: String, value: String?, name: String)] = [
-            ("smsbridge_events_acknowledged_total", "", nil, "200, Kafka has the event"),
-            ("smsbridge_events_spooled_total", "", nil, "200, the spool has the event"),
-            ("smsbridge_events_unavailable_total", "", nil, "503, the event cannot be made durable"),
-            ("smsbridge_http_refused_for_memory_total", "", nil, "503, too much in memory"),
-            ("smsbridge_http_connections_refused_total", "", nil, "503, too many connections"),
-            ("smsbridge_http_responses_total", "status", "400", "400, not valid HTTP"),
-            ("smsbridge_http_responses_total", "status", "401", "401, no or a wrong secret"),
-            ("smsbridge_http_responses_total", "status", "404", "404, no such path"),
-            ("smsbridge_http_responses_total", "status", "405", "405, neither GET nor POST"),
-            ("smsbridge_http_responses_total", "status", "408", "408, not received in time"),
+            ("smsbridge_events_acknowledged_total", "", nil, "200, event in Kafka"),
+            ("smsbridge_events_spooled_total", "", nil, "200, event in the spool"),
+            ("smsbridge_events_unavailable_total", "", nil, "503, event not durable"),
+            ("smsbridge_http_memory_rejected_total", "", nil, "503, request memory limit"),
+            ("smsbridge_http_connections_rejected_total", "", nil, "503, connection limit"),
+            ("smsbridge_http_responses_total", "status", "400", "400, invalid HTTP"),
+            ("smsbridge_http_responses_total", "status", "401", "401, secret missing or wrong"),
+            ("smsbridge_http_responses_total", "status", "404", "404, unknown path"),
+            ("smsbridge_http_responses_total", "status", "405", "405, method not allowed"),
+            ("smsbridge_http_responses_total", "status", "408", "408, request timeout"),
             ("smsbridge_http_responses_total", "status", "413", "413, body too large"),
             ("smsbridge_http_responses_total", "status", "414", "414, URL too long"),
-            ("smsbridge_http_responses_total", "status", "417", "417, unknown Expect header"),
+            ("smsbridge_http_responses_total", "status", "417", "417, unsupported Expect header"),
             ("smsbridge_http_responses_total", "status", "431", "431, headers too large"),
         ]
         return counters.map { metric, label, value, name in

@@ -17,8 +17,8 @@ extension PublisherCore {
         if cause != .backlogFound { storeSent(of: index, now: now) }
     }
 
-    /// Everything of a topic that librdkafka has and the spool has not goes there, too, in the order of acceptance: those
-    /// that were handed over after the one that is late, or failed, follow it.
+    /// Everything of a topic that librdkafka has and the spool has not goes there, too, in the order of acceptance:
+    /// those that were handed over after the one that is late, or failed, follow it.
     private mutating func storeSent(of index: Int, now: UInt64) {
         guard isSpoolOpen else { return }
         let late = events.all { $0.isSent && $0.stored == .no && $0.token != nil && $0.queue == index }
@@ -40,7 +40,7 @@ extension PublisherCore {
             switch queues[index].nextStep(now: now) {
             case .wait: return
             case .becameDirect:
-                // Rows that the file had when it was opened anew, and that were to be deleted, are gone by now.
+                // Rows that the reopened file had, and that were to be deleted, are gone by now.
                 count(index) { $0 == .pending || $0 == .yes }
                 actions.append(.queueChanged(index, .direct(queues[index].drainResult(now))))
                 return
@@ -79,8 +79,8 @@ extension PublisherCore {
 
     // MARK: - Past the backlog
 
-    /// Whether the spool keeps events from a Kafka that takes them: its rows cannot be read, or a caller has waited for it
-    /// as long as it can.
+    /// Whether the spool keeps events from a Kafka that takes them: its rows cannot be read, or a caller has waited for
+    /// it as long as it can.
     private mutating func mustBypass(_ index: Int, now: UInt64) -> Bool {
         guard queues[index].state == .draining else { return false }
         if let since = queues[index].readBlockedSince, now &- since >= limits.maxReadWait { return true }

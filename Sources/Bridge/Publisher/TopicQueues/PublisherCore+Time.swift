@@ -23,9 +23,9 @@ extension PublisherCore {
     ///   overload, must not spool every topic for it: from now on hedges are given as much longer, at most their own
     ///   time. A loop that is late all the time gets that now and then only, or nothing would ever be called late.
     ///
-    /// - Returns: whether everything that is due was evaluated. At most `answersATime` callers are answered in one call:
-    ///   each answer is a system call, and the loop has others to serve. The next call comes after the reports are polled,
-    ///   so that one that has come meanwhile still counts.
+    /// - Returns: whether everything that is due was evaluated. At most `answersATime` callers are answered in one
+    ///   call: each answer is a system call, and the loop has others to serve. The next call comes after the reports
+    ///   are polled, so that a report that has arrived since still counts.
     @discardableResult
     mutating func tick(now: UInt64, lag: UInt64 = 0) -> Bool {
         if lag > 0, now >= hedgesNotBefore &+ limits.hedge { hedgesNotBefore = now &+ min(lag, limits.hedge) }
@@ -60,7 +60,7 @@ extension PublisherCore {
             now >= max(first.deadline, hedgesNotBefore) || !isHedgeable(first.opaque)
         {
             hedges.removeFirst()
-            // A spool that takes nothing is no help: the event waits for Kafka until its deadline.
+            // The spool cannot store the event: it waits for Kafka until its deadline.
             guard isHedgeable(first.opaque), let event = events[first.opaque], spoolRefusal(event.record) == nil,
                 !isSpoolStalled(now: now)
             else { continue }

@@ -2,15 +2,16 @@ internal import SMSBridgeSpool
 
 /// Decides what becomes of every event: a pure state machine, driven by its caller's clock.
 ///
-/// Each call appends to `actions` what is to be done; the caller does it in that order and reports the results. Nothing in
-/// here waits, and nothing knows of librdkafka, SQLite or sockets, so that it can be tested by tables and by random runs.
+/// Each call appends to `actions` what is to be done; the caller does it in that order and reports the results. Nothing
+/// in here waits, and nothing knows of librdkafka, SQLite or sockets, so that it can be tested by tables and by random
+/// runs.
 ///
-/// The extensions follow an event: its report (`+Reports`), the spool's answers (`+Spool`), draining (`+Draining`), time
-/// (`+Time`).
+/// The extensions follow an event: its report (`+Reports`), the spool's answers (`+Spool`), draining (`+Draining`),
+/// time (`+Time`).
 struct PublisherCore {
     struct Limits: Sendable {
-        /// Events, and bytes of records, on their way at a time; a topic may have half of each. All that drain at a time
-        /// may have half of each, too, in equal shares, so that they do not starve the direct ones.
+        /// Events, and bytes of records, on their way at a time; a topic may have half of each. All that drain at a
+        /// time may have half of each, too, in equal shares, so that they do not starve the direct ones.
         var maxInFlight = 100_000
         var maxInFlightBytes = 64 << 20
         /// Bytes of records in the spool, of all topics; one topic may have half of them.
@@ -18,7 +19,8 @@ struct PublisherCore {
         /// Nanoseconds from acceptance: how long Kafka may be late, and when a caller is answered at the latest.
         var hedge: UInt64 = 100_000_000
         var deadline: UInt64 = 900_000_000
-        /// Nanoseconds that a caller waits for the spool, while Kafka takes events, before its event bypasses the backlog.
+        /// Nanoseconds that a caller waits for the spool, while Kafka takes events, before its event bypasses the
+        /// backlog.
         var maxSpoolWait: UInt64 = 500_000_000
         /// Nanoseconds that a backlog may be unreadable, while Kafka takes events, before new events bypass it.
         var maxReadWait: UInt64 = 1_000_000_000
@@ -145,15 +147,15 @@ struct PublisherCore {
 
     var spoolBytes: Int64 { queues.reduce(0) { $0 + $1.bytes } }
 
-    /// Whether Kafka has taken nothing for a while though there was something to take. Answering questions, as a cluster
-    /// without enough replicas does, is not enough.
+    /// Whether Kafka has taken nothing for a while though there was something to take. Answering questions, as a
+    /// cluster without enough replicas does, is not enough.
     func isKafkaFailing(now: UInt64) -> Bool { kafkaTrouble.lasts(longerThan: 3_000_000_000, now) }
 
     /// Whether the spool has answered nothing for a while though it was asked: its disk hangs.
     func isSpoolStalled(now: UInt64) -> Bool { spoolSilentSince.map { now &- $0 > limits.maxSpoolWait } ?? false }
 
-    /// Whether an event that Kafka does not take can be made durable here, as far as the last ones tell: below its bound
-    /// the spool may be too full for them, or its disk.
+    /// Whether an event that Kafka does not take can be made durable here, as far as the last ones tell: below its
+    /// bound the spool may be too full for them, or its disk.
     func hasSpoolRoom(now: UInt64) -> Bool {
         isSpoolOpen && !isSpoolDiskFull && spoolBytes < limits.maxSpoolBytes && !isSpoolStalled(now: now)
             && !spoolTrouble.recurs(over: 1_000_000_000, now)
@@ -211,14 +213,14 @@ struct PublisherCore {
             || queues[index].sentBytes + record.size > max(limits.maxInFlightBytes / 2, record.size)
     }
 
-    /// Kafka has taken nothing for a while, and the spool cannot take the record either: the caller is told at once.
+    /// Kafka has acknowledged nothing for a while, and the spool cannot store the record: reject it at once.
     private func isHopeless(_ record: SpoolRecord, now: UInt64) -> Bool {
         hasSpool && queues[record.lane].sent > 0 && isKafkaFailing(now: now)
             && (spoolRefusal(record) != nil || isSpoolStalled(now: now))
     }
 
-    /// Whether an event that the spool does not take may wait for Kafka until its deadline. Where Kafka is known to take
-    /// nothing, one of them is enough to learn when it does again.
+    /// Whether an event that the spool does not take may wait for Kafka until its deadline. Where Kafka is known to
+    /// take nothing, one of them is enough to learn when it does again.
     func mayWaitInMemory(_ index: Int, now: UInt64) -> Bool {
         !isKafkaFailing(now: now) || (queues[index].tail.isEmpty && queues[index].sent == 0)
     }
@@ -339,8 +341,8 @@ struct PublisherCore {
 
     // MARK: - The topics' durability is checked
 
-    /// With a spool, nothing is handed over while the gate is not open: what the spool holds is not given to topics that
-    /// could lose it.
+    /// With a spool, nothing is handed over while the gate is not open: what the spool holds is not given to topics
+    /// that could lose it.
     mutating func set(_ gate: DurabilityGate, now: UInt64) {
         guard gate != self.gate else { return }
         self.gate = gate

@@ -1,6 +1,6 @@
-/// What is done with events where durability is insisted on, by what is known of the topics.
+/// The handling of events with `durability.strict`, by what is known about the topics.
 package enum DurabilityGate: Sendable, Equatable {
-    /// The topics keep what Kafka acknowledges, or nobody insists on it.
+    /// The topics are durable, or durability is not enforced.
     case open
     /// They have not been judged yet: events are durable in the spool, and nothing is handed to Kafka.
     case unjudged

@@ -83,7 +83,8 @@ package struct TopicAccess {
     }
 
     /// Whether records may be written to the topics, which all are there. Nothing is written: the records ask for
-    /// `acks=2`, which a broker refuses, but only after it has checked the permission (Apache Kafka, `handleProduceRequest`).
+    /// `acks=2`, which a broker refuses, but only after it has checked the permission (Apache Kafka,
+    /// `handleProduceRequest`).
     ///
     /// - Parameter record: what a cluster that takes it all the same has then: a test event.
     package func lookForWrite(_ topics: [String], _ record: EventRecord) -> AccessFindings {
@@ -122,7 +123,7 @@ package struct TopicAccess {
         return findings
     }
 
-    /// The first topic alone: should a cluster write the record, it is one, and nobody is asked again.
+    /// The first topic alone: should a cluster write the record, it is only one.
     private func ask(
         _ topics: [String], _ record: EventRecord, _ producer: ProducerThread
     ) throws -> [String: KafkaError.Code] {
@@ -154,7 +155,7 @@ package struct TopicAccess {
     }
 }
 
-/// What became of records, told by another thread; a record that was taken has no error.
+/// The outcome of records, reported by another thread; a written record has no error.
 private final class Told: Sendable {
     private let state = Mutex<(count: Int, codes: [String: KafkaError.Code])>((0, [:]))
 

@@ -43,7 +43,7 @@ package struct TopicDurability: Sendable, Equatable {
     }
 }
 
-/// What was last found of each topic, for Prometheus. -1 stands for what the cluster does not tell, or has not told yet.
+/// The last known properties of each topic, for Prometheus; -1 is unknown.
 package struct TopicDurabilityMetrics: Sendable {
     private let kept: [Gauge]
     private let replication: [Gauge]

@@ -57,7 +57,8 @@ package struct TopicPlan: Sendable {
         }
     }
 
-    /// How old a record may be when it is written: what is left of the retention then is the consumers' time to read it.
+    /// How old a record may be when it is written: what is left of the retention then is the consumers' time to read
+    /// it.
     var oldestTimestamp: Duration { retention >= .seconds(2 * 86_400) ? retention - .seconds(86_400) : retention / 2 }
 
     /// How far ahead of the broker's clock a record's timestamp may be: Kafka's own default since 3.6 is an hour.
@@ -86,7 +87,7 @@ package struct TopicFindings: Sendable {
         package let text: String
     }
 
-    /// The topics that this setup has made, and nobody else.
+    /// The topics that this setup has created.
     package var created: [String] = []
     package var findings: [Finding] = []
     /// How durable each topic is, by name; a topic that is missing is not in it.
@@ -108,7 +109,7 @@ package struct TopicFindings: Sendable {
 
 /// Why the topics cannot be used.
 package enum TopicSetupError: Error, Sendable, CustomStringConvertible {
-    /// The cluster did not answer; what librdkafka said meanwhile.
+    /// The cluster did not answer; with the errors that librdkafka reported.
     case unreachable(String)
     /// These topics are missing and were not to be made.
     case missing([String])
@@ -169,8 +170,8 @@ package struct TopicSetup {
     }
 
     /// - Parameter creates: whether missing topics are made.
-    /// - Parameter strict: whether missing topics are not made where they would be weak. What is there is only judged: see
-    ///   `TopicFindings.refusal`.
+    /// - Parameter strict: whether missing topics are not made where they would be weak. What is there is only judged:
+    ///   see `TopicFindings.refusal`.
     /// - Returns: what was made and what is worth knowing.
     /// - Throws: `TopicSetupError` when the bridge could not publish every type of event, or not make a topic durable.
     package func run(_ plan: TopicPlan, creates: Bool, strict: Bool = false) throws(TopicSetupError) -> TopicFindings {
@@ -205,7 +206,8 @@ package struct TopicSetup {
         return findings
     }
 
-    /// Judges the topics once more, and makes none: one that was deleted while the bridge serves may be meant to be gone.
+    /// Judges the topics once more, and makes none: one that was deleted while the bridge serves may be meant to be
+    /// gone.
     ///
     /// - Throws: `TopicSetupError.unreachable` when the cluster does not answer.
     package func look(_ plan: TopicPlan) throws(TopicSetupError) -> TopicFindings {
@@ -218,7 +220,8 @@ package struct TopicSetup {
         return findings
     }
 
-    /// All topics are asked for, not these by name: a question by name makes a broker with automatic creation make them.
+    /// All topics are asked for, not these by name: a question by name makes a broker with automatic creation make
+    /// them.
     ///
     /// A login that is refused, or a certificate that is not trusted, is waited for a shorter time than a broker is.
     private func describe(_ plan: TopicPlan) throws(TopicSetupError) -> ClusterMetadata {
@@ -313,7 +316,7 @@ package struct TopicSetup {
                 let advice = error.code == .topicNotAuthorized ? "; allow it (DescribeConfigs): \(grant)" : ""
                 notes.add(
                     "the configuration cannot be seen (\(error.code)), so it is not judged\(advice)", of: topic.name)
-            case nil: notes.add("the configuration was not told, so it is not judged", of: topic.name)
+            case nil: notes.add("configuration unknown, not checked", of: topic.name)
             }
             for weakness in durability.weaknesses { weaknesses.add(weakness, of: topic.name) }
             findings.durability[topic.name] = durability

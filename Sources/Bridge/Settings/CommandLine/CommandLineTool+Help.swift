@@ -81,7 +81,7 @@ extension CommandLineTool {
 }
 
 extension Declaration {
-    /// Stands for the value in a help.
+    /// The placeholder of the value in a help text.
     var placeholder: String {
         switch form {
         case .single: typeName.split(separator: " ").last.map { $0.uppercased() } ?? "VALUE"

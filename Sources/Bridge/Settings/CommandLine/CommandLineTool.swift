@@ -214,7 +214,7 @@ package struct CommandLineTool: Sendable {
         return failure(["unknown command \(quoted(word))\(near ?? "; there are: \(list)")"], path: path)
     }
 
-    /// - Parameter warnings: what is wrong by itself or explains a problem: a misspelt name leaves its setting unset.
+    /// - Parameter warnings: problems that may explain an error: a misspelt name leaves its setting unset.
     private func failure(_ problems: [String], warnings: [String] = [], path: [String]) -> CommandLineOutcome {
         let subject = ([name] + path).joined(separator: " ")
         var text = ""

@@ -2,7 +2,7 @@
 package protocol CommandOptionDeclaration: Sendable {
     /// With its hyphens: `--seconds`.
     var flag: String { get }
-    /// What stands for the value in the help: `N`. Nil: the option is a switch.
+    /// The placeholder of the value in the help: `N`. Nil: the option is a switch.
     var placeholder: String? { get }
     var help: String { get }
     /// May be given several times.
@@ -13,7 +13,7 @@ package protocol CommandOptionDeclaration: Sendable {
     var defaultText: String? { get }
     /// What values there are, as a message says it.
     var expected: String { get }
-    /// Nil when the text is right, else what is wrong with it.
+    /// Nil when the text is valid, else the problem.
     func problem(with text: String) -> String?
 }
 
@@ -31,7 +31,7 @@ package struct CommandOption<Value: Sendable>: CommandOptionDeclaration {
     ///
     /// - Parameters:
     ///   - flag: with its hyphens: `--seconds`.
-    ///   - placeholder: stands for the value in the help: `N`.
+    ///   - placeholder: The placeholder of the value in the help: `N`.
     ///   - type: how the value is read, with its bounds.
     ///   - standard: the value when the option is not given.
     ///   - repeats: whether it may be given several times; ask with `values(of:)`.

@@ -18,7 +18,7 @@ package struct Declaration: Sendable {
     package let typeName: String
     /// Completes "expected …".
     package let expected: String
-    /// What it is for: sentences in Markdown.
+    /// The description: sentences in Markdown.
     package let documentation: String
     /// Other names by which people look for it; only ever used to suggest the right one.
     package let synonyms: [String]

@@ -11,7 +11,7 @@ extension SettingsLoader {
         Self.kinds.allSatisfy { areRight("\($0).secrets", "\($0).secretsFile", "\($0).accounts") }
     }
 
-    /// Somebody must be let in, and not everybody by accident.
+    /// Authentication must be configured, or disabled explicitly.
     mutating func checkAuthentication(_ settings: BridgeSettings) {
         let auth = settings.auth
         guard areSecretsRight, areRight("auth.none", "auth.addresses", "auth.mode") else { return }
@@ -39,12 +39,12 @@ extension SettingsLoader {
         guard auth.isConfigured else { return }
         if auth.mode == .log {
             draft.warnings.append(
-                "auth.mode is log (\(place("auth.mode"))): EVERYBODY is let in, and what would be refused is only counted"
+                "auth.mode is log (\(place("auth.mode"))): ALL requests are accepted, and failed authentication is only counted"
             )
         }
         if !holders(auth).contains(where: { $0.isConfigured }) {
             draft.warnings.append(
-                "auth.addresses is all that is asked of callers: whoever shares those addresses is let in, and all"
+                "auth.addresses is the only proof: every caller behind those addresses is accepted, and all"
                     + " customers of SMSPortal share its addresses; give a secret as well")
         }
     }
@@ -103,7 +103,7 @@ extension SettingsLoader {
         }
     }
 
-    /// One secret for two kinds makes the second one worth nothing: whoever sees the URL knows the header too.
+    /// One secret for two proofs makes the second one worthless: the URL reveals the header's secret, too.
     mutating func checkSecretTwins(_ settings: BridgeSettings) {
         let all = holders(settings.auth).map(\.all)
         for (index, kind) in Self.kinds.enumerated() {

@@ -1,6 +1,6 @@
 /// Where a value came from.
 package enum SettingPlace: Sendable, Equatable, CustomStringConvertible {
-    /// Nobody gave one.
+    /// Not given.
     case standard
     /// The configuration file; line and column count from 1.
     case file(path: String, line: Int, column: Int)
@@ -25,7 +25,7 @@ package struct SettingProblem: Sendable, Equatable, CustomStringConvertible {
     package var key: String?
     /// Where the wrong value stands; `standard` when a value is missing.
     package var place: SettingPlace
-    /// What is wrong, and what was expected.
+    /// The problem, and what was expected.
     package var message: String
 
     package var description: String {

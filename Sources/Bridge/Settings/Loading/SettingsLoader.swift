@@ -5,7 +5,7 @@ package struct SettingsNeeds: OptionSet, Sendable {
 
     /// Brokers must be named.
     package static let kafka = SettingsNeeds(rawValue: 1)
-    /// Somebody must be let in, or `auth.none` say that everybody is.
+    /// Authentication must be configured, or `auth.none` be true.
     package static let authentication = SettingsNeeds(rawValue: 2)
 
     /// What `serve` needs.
@@ -123,7 +123,7 @@ struct SettingsLoader {
         readEnvironment()
         readFlags()
         draft.problems += flagProblems
-        // What is missing may stand in the part of the file, or in the flag, that was not understood.
+        // A missing setting may be in the part of the file, or in the flag, that was not understood.
         checkRules(isComplete: isFileComplete && flagProblems.isEmpty)
         if draft.problems.isEmpty {
             return LoadedSettings(
@@ -203,7 +203,7 @@ struct SettingsLoader {
             }
             if declaration.isSecret {
                 draft.warnings.append(
-                    "\(place): everybody on this machine can read command lines: prefer \(declaration.flag)-file or the environment"
+                    "\(place): every user of this machine can read command lines: prefer \(declaration.flag)-file or the environment"
                 )
             }
             store(declaration, given.map { Located(text: $0.value, place: place) }, place)

@@ -104,7 +104,7 @@ extension SettingsLoader {
 
     func place(_ key: String) -> SettingPlace { draft.sources[key] ?? .standard }
 
-    /// The one of two settings that somebody gave: there the error is shown.
+    /// The one of two settings that is given: the error is shown there.
     private func later(_ first: String, _ second: String) -> String {
         draft.sources[second] == nil && draft.sources[first] != nil ? first : second
     }

@@ -1,5 +1,5 @@
 extension BridgeSettings.Auth.Signature {
-    /// The key that a secret stands for; nil when it is not written as `keyEncoding` says, or is empty.
+    /// The decoded key of a secret; nil when it is not encoded as `keyEncoding` says, or is empty.
     package func key(_ secret: Secret) -> [UInt8]? {
         let text = Array(secret.exposed.utf8)
         switch keyEncoding {

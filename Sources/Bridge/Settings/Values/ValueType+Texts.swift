@@ -83,7 +83,7 @@ extension ValueType where Value == String {
         if host.hasPrefix("["), host.hasSuffix("]") {
             return isIPAddress(String(host.dropFirst().dropLast())) ? nil : "not an IPv6 address in the brackets"
         }
-        if host.contains(":") { return "an IPv6 address stands in brackets" }
+        if host.contains(":") { return "an IPv6 address needs brackets" }
         let isName =
             !host.isEmpty && host.utf8.count <= 253
             && host.utf8.allSatisfy { isAlphanumeric($0) || "-._".utf8.contains($0) }
@@ -207,7 +207,7 @@ extension ValueType where Value == String {
         return text == "." || text == ".." ? "a name is not . or .." : nil
     }
 
-    /// A name that may stand in a URI.
+    /// A name that is valid in a URI.
     static let account = ValueType.text("name", expected: "1 to 64 letters, digits, dots, underscores and hyphens") {
         let isName =
             (1...64).contains($0.utf8.count) && $0.utf8.allSatisfy { isAlphanumeric($0) || "._-".utf8.contains($0) }
@@ -287,7 +287,7 @@ enum TemplatePiece: Equatable {
         return pieces
     }
 
-    /// What is wrong with a template; nil when nothing is.
+    /// The problem of a template; nil when it is valid.
     static func problem(_ text: String, places: [String], required: [String]) -> String? {
         do throws(WrongValue) {
             _ = try read(text, places: places, required: required)

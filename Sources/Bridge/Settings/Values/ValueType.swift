@@ -4,7 +4,7 @@ package struct ValueType<Value: Sendable>: Sendable {
     package let name: String
     /// Completes the sentence "expected …", bounds included.
     package let expected: String
-    /// Reads a text. The error may say what is wrong beyond what was expected.
+    /// Reads a text. The error may describe the problem beyond what was expected.
     package let parse: @Sendable (String) throws(WrongValue) -> Value
     /// Writes a value as `parse` reads it.
     package let show: @Sendable (Value) -> String
@@ -22,7 +22,7 @@ package struct ValueType<Value: Sendable>: Sendable {
 
 /// A text is not a value of the type asked for.
 package struct WrongValue: Error, Equatable {
-    /// What is wrong with it, when `expected` does not tell.
+    /// The problem, when `expected` is not enough.
     package var detail: String?
 
     package init(_ detail: String? = nil) { self.detail = detail }
@@ -108,7 +108,7 @@ extension ValueType where Value: RawRepresentable & CaseIterable, Value.RawValue
 extension ValueType where Value == String {
     /// A text that a rule accepts.
     ///
-    /// - Parameter check: nil when the text is right, else what is wrong with it (empty: `expected` tells enough).
+    /// - Parameter check: Nil when the text is valid, else the problem (empty: `expected` says enough).
     package static func text(
         _ name: String, expected: String, check: @escaping @Sendable (String) -> String?
     ) -> ValueType {

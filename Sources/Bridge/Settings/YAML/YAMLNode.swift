@@ -24,7 +24,7 @@ indirect enum YAMLNode: Sendable {
         }
     }
 
-    /// What it is, for a message that expected something else.
+    /// The kind of node, for a message that expected another one.
     var kind: String {
         switch self {
         case .scalar(_, let isNull, _): isNull ? "nothing" : "a single value"

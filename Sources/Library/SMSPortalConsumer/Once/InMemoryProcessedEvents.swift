@@ -3,15 +3,15 @@ internal import SMSBridgeThreads
 internal import Synchronization
 
 /// Remembers processed events in this process's memory: repeats that come within its retention and capacity are handled
-/// once, by this process. After a restart, and for the other members of the group, it knows nothing; ``ProcessedEvents``
-/// in a database knows.
+/// once, by this process. After a restart, and for the other members of the group, it knows nothing;
+/// ``ProcessedEvents`` in a database knows.
 public final class InMemoryProcessedEvents: ProcessedEvents {
     private let state: Mutex<State>
     private let now: @Sendable () -> UInt64
 
     /// - Parameters:
-    ///   - capacity: How many processed events are remembered, at least 1; the oldest are forgotten first. One takes some
-    ///     80 to 170 bytes.
+    ///   - capacity: How many processed events are remembered, at least 1; the oldest are forgotten first. One takes
+    ///     some 80 to 170 bytes.
     ///   - retention: For how long they are remembered.
     public convenience init(capacity: Int = 100_000, retention: Duration = .seconds(24 * 3_600)) {
         self.init(capacity: capacity, retention: retention, now: monotonicNow)
@@ -54,8 +54,8 @@ public final class InMemoryProcessedEvents: ProcessedEvents {
             let run: [UInt8]
         }
 
-        /// A key in few bytes, and never two keys as one: what is no usual id is kept as it is, byte for byte, for texts
-        /// may be equal to Swift that are not the same.
+        /// A key in few bytes, and never two keys as one: what is no usual id is kept as it is, byte for byte, for
+        /// texts may be equal to Swift that are not the same.
         private struct Entry: Hashable {
             let run: UInt32
             let id: ID
@@ -118,7 +118,7 @@ public final class InMemoryProcessedEvents: ProcessedEvents {
 
         mutating func complete(_ claim: EventClaim, now: UInt64) -> Bool {
             let entry = entry(claim.key)
-            // A claim that has expired is still good while nobody else has taken it.
+            // An expired claim is still valid until another owner takes it.
             guard processing[entry]?.token == claim.token else { return false }
             processing[entry] = nil
             processed.insert(entry)

@@ -1,7 +1,8 @@
 /// Understands callbacks of every generation and makes records of them.
 ///
-/// One pass, no allocation in steady state: memory is kept from callback to callback. So a decoder belongs to one thread.
-/// It never fails: what is not understood becomes an event of type ``EventType/unrecognised`` that keeps everything.
+/// One pass, no allocation in steady state: memory is kept from callback to callback. So a decoder belongs to one
+/// thread. It never fails: what is not understood becomes an event of type ``EventType/unrecognised`` that keeps
+/// everything.
 public final class CallbackDecoder {
     private var state: DecoderState
 
@@ -97,15 +98,17 @@ public final class CallbackDecoder {
     /// The largest record that a request can become, in bytes as a topic's `max.message.bytes` counts them: value, key,
     /// headers and the framing of a batch with one record.
     ///
-    /// The raw text at most doubles (beyond that it is Base64). Of what it says, at most 64 KiB become fields of the event. There
-    /// a quote of a form becomes two bytes more, at one byte of the request; a `%00` becomes six, at three bytes of the request,
-    /// which is three more than these could be as raw text alone. The bound is the best mixture of both. A body that is
-    /// compressed or in another charset is Base64, and what it says has no part in that: escapes of a form, or characters of one
-    /// byte that take three in UTF-8; quotes of the target fill up what is left of the 64 KiB.
+    /// The raw text at most doubles (beyond that it is Base64). Of what it says, at most 64 KiB become fields of the
+    /// event. There a quote of a form becomes two bytes more, at one byte of the request; a `%00` becomes six, at three
+    /// bytes of the request, which is three more than these could be as raw text alone. The bound is the best mixture
+    /// of both. A body that is compressed or in another charset is Base64, and what it says has no part in that:
+    /// escapes of a form, or characters of one byte that take three in UTF-8; quotes of the target fill up what is left
+    /// of the 64 KiB.
     ///
     /// - Parameters:
-    ///   - maxBody: The largest accepted body, compressed or not, in bytes; ``DecoderConfiguration/maxContentBytes`` is as much.
-    ///   - maxTarget: The largest request target that is let in, in bytes.
+    ///   - maxBody: The largest accepted body, compressed or not, in bytes; ``DecoderConfiguration/maxContentBytes`` is
+    ///     as much.
+    ///   - maxTarget: The largest accepted request target, in bytes.
     package static func maximumRecordBytes(maxBody: Int, maxTarget: Int) -> Int {
         let body = min(max(maxBody, 0), 1 << 40)
         let target = min(max(maxTarget, 0), 1 << 40)
@@ -287,7 +290,8 @@ struct DecoderState: ~Copyable {
             guard parameter.nameIndex != NameTable.unknown else { continue }
             let meaning = vocabulary.meaning(of: parameter.nameIndex, in: type)
             guard let field = Field(rawValue: meaning.field) else { continue }
-            // Of two names for one field the preferred wins, of two values of one name the last: the body's, if it has one.
+            // Of two names for one field the preferred wins, of two values of one name the last: the body's, if it has
+            // one.
             guard meaning.rank <= ranks[Int(field.rawValue)], fill(field, from: parameter) else { continue }
             ranks[Int(field.rawValue)] = meaning.rank
         }
@@ -308,7 +312,8 @@ struct DecoderState: ~Copyable {
         .numberValue2, .numberValue3, .numberValue4, .numberValue5, .numberValue6, .url, .landingPageName,
         .landingPageVersion, .landingPageComponentID)
 
-    /// Sets a field; false when the value is none for it. What is empty says nothing, except for a text, which may be empty.
+    /// Sets a field; false when the value is none for it. What is empty says nothing, except for a text, which may be
+    /// empty.
     @inline(__always)
     private mutating func fill(_ field: Field, from parameter: Parameter) -> Bool {
         if parameter.kind == .null || (parameter.kind == .nested && field != .groupData) { return false }
@@ -387,8 +392,8 @@ struct DecoderState: ~Copyable {
     }
 
     /// Whether the vendor's id names this event. It must be digits and not zero: what a template leaves unsubstituted
-    /// (`@@ID@@`, `null`, 0) is the same in every callback and would make one event of all. Clicks and previews have no id of
-    /// their own; one that a template adds is that of the message.
+    /// (`@@ID@@`, `null`, 0) is the same in every callback and would make one event of all. Clicks and previews have no
+    /// id of their own; one that a template adds is that of the message.
     private var hasVendorID: Bool {
         switch draft.type {
         case .deliveryStatus, .reply, .shortCode:
@@ -436,8 +441,8 @@ struct DecoderState: ~Copyable {
         refuse(ScanFailure(reason: reason, offset: 0))
     }
 
-    /// Makes the event an unrecognised one. Its id is of basis ``EventIDBasis/reception``: nothing is known of the callback that
-    /// would tell a repeat from another one alike.
+    /// Makes the event an unrecognised one. Its id is of basis ``EventIDBasis/reception``: nothing is known of the
+    /// callback that would tell a repeat from another one alike.
     private mutating func refuse(_ failure: ScanFailure, detail: StaticString? = nil) {
         draft.removeFields()
         draft.type = .unrecognised

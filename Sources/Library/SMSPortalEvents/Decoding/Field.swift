@@ -11,7 +11,7 @@ enum Field: UInt8, CaseIterable {
     case interaction, url, landingPageName, landingPageVersion, landingPageComponentID
     case batchID, messageID, reference, mcc, mnc
 
-    /// Where the field stands in the value; a dot separates an object from its member.
+    /// The path of the field in the value; a dot separates an object from its member.
     var path: String {
         switch self {
         case .occurredAt: "occurredAt"

@@ -1,8 +1,10 @@
-/// Reads the members of one JSON object, strictly as RFC 8259 has it, in one pass over bytes that are known to be UTF-8.
+/// Reads the members of one JSON object, strictly as RFC 8259 has it, in one pass over bytes that are known to be
+/// UTF-8.
 ///
-/// Nested objects and arrays are checked as strictly, and handed over as their source text. Beyond the grammar: nesting deeper
-/// than ``deepest`` is refused, a byte order mark at the start is skipped (section 8.1 allows it), and half of a surrogate pair
-/// that an escape names becomes U+FFFD, for a text cut in the middle of an emoji is no reason to lose the rest.
+/// Nested objects and arrays are checked as strictly, and handed over as their source text. Beyond the grammar: nesting
+/// deeper than ``deepest`` is refused, a byte order mark at the start is skipped (section 8.1 allows it), and half of a
+/// surrogate pair that an escape names becomes U+FFFD, for a text cut in the middle of an emoji is no reason to lose
+/// the rest.
 struct JSONScanner {
     /// Levels of objects and arrays, the outermost included.
     static let deepest = 64
@@ -18,11 +20,11 @@ struct JSONScanner {
 
     init(_ bytes: Bytes) { self.bytes = bytes }
 
-    /// Appends the object's members to `list`. What needs unescaping goes to `scratch`, which must have room for as many bytes
-    /// as there are in the source: unescaping never makes text longer, and the scratch memory must not move.
+    /// Appends the object's members to `list`. What needs unescaping goes to `scratch`, which must have room for as
+    /// many bytes as there are in the source: unescaping never makes text longer, and the scratch memory must not move.
     ///
-    /// - Parameter opens: Says by its name whether the members of an object are read, too; they follow it in the list. An object
-    ///   with more of them than the list holds is left closed.
+    /// - Parameter opens: Says by its name whether the members of an object are read, too; they follow it in the list.
+    ///   An object with more of them than the list holds is left closed.
     @inline(__always)
     mutating func readObject(
         into list: inout ParameterList, scratch: inout ByteWriter, isFromBody: Bool = true,
@@ -222,8 +224,8 @@ struct JSONScanner {
         }
     }
 
-    /// What the escape at this place stands for, where it is one of two characters: almost all are, most of them quotes in
-    /// JSON that is quoted in JSON.
+    /// The character of the escape at this position, where it is one of two characters: almost all are, most of them
+    /// quotes in JSON that is quoted in JSON.
     @inline(__always)
     private var shortEscape: UInt8? {
         guard bytes.count &- at >= 2 else { return nil }

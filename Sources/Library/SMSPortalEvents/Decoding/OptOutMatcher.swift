@@ -1,8 +1,8 @@
-/// Tells whether a message is one of the opt-out phrases, and nothing else.
+/// Matches messages that are exactly one of the opt-out phrases.
 ///
 /// Letters and digits count, folded to lower case; punctuation and white space do not, wherever they stand: `Opt-Out`,
-/// `OPT OUT.` and `optout` are one. Emoji and other symbols outside ASCII do count. It folds into memory of its own, so it
-/// belongs to one thread.
+/// `OPT OUT.` and `optout` are one. Emoji and other symbols outside ASCII do count. It folds into memory of its own, so
+/// it belongs to one thread.
 final class OptOutMatcher {
     /// In bytes, as configured.
     static let longestPhrase = 200

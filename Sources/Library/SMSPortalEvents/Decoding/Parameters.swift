@@ -10,7 +10,7 @@ enum ParameterKind: UInt8 {
     case nested
 }
 
-/// One name and its value, unescaped. Both point into the callback or into the scratch memory of whoever read it.
+/// One name and its value, unescaped. Both point into the callback or into the reader's scratch memory.
 struct Parameter {
     var name: Bytes
     var value: Bytes
@@ -31,7 +31,8 @@ struct ParameterList: ~Copyable {
     private var capacity: Int
     private(set) var count = 0
 
-    /// The most parameters of one callback. The vendor's richest has some thirty; what has thousands is made to be dear.
+    /// The most parameters of one callback. The vendor's richest has some thirty; what has thousands is made to be
+    /// dear.
     static let most = 4096
     private static let usualCapacity = 64
 

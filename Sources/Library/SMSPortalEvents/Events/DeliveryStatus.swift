@@ -2,7 +2,7 @@
 public struct DeliveryStatus: EventPayload {
     /// What every event has. `messageID` is that of the message sent, `occurredAt` when the status was received or set.
     public var envelope: Envelope
-    /// The vendor's status as it came, such as `DELIVRD`.
+    /// The vendor's status, unchanged, such as `DELIVRD`.
     public var status: String
     /// What the status means.
     public var state: DeliveryState

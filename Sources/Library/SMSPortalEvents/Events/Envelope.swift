@@ -4,7 +4,8 @@ public struct Envelope: Sendable, Hashable {
     /// texts would cost more than to read them from a record.
     fileprivate var fields: Fields
 
-    /// The event id: 32 hexadecimal digits. A repeat of the same callback has the same id, as far as ``idBasis`` allows.
+    /// The event id: 32 hexadecimal digits. A repeat of the same callback has the same id, as far as ``idBasis``
+    /// allows.
     public var id: String {
         get { fields.values.id }
         set { fields = fields.changed { $0.id = newValue } }
@@ -24,14 +25,14 @@ public struct Envelope: Sendable, Hashable {
         get { fields.values.receivedAt }
         set { fields = fields.changed { $0.receivedAt = newValue } }
     }
-    /// When it happened, as the vendor says: the status was set, the message came in, the link was touched. Nil when the
-    /// callback does not say.
+    /// When it happened, as the vendor says: the status was set, the message came in, the link was touched. Nil when
+    /// the callback does not say.
     public var occurredAt: EventTime? {
         get { fields.values.occurredAt }
         set { fields = fields.changed { $0.occurredAt = newValue } }
     }
-    /// The number of the subscriber: 5 to 15 digits in international form, and the key of the record. What is no number stands
-    /// here as it came, and the record has no key. Nil when the callback names none.
+    /// The number of the subscriber: 5 to 15 digits in international form, and the key of the record. What is no number
+    /// stands here unchanged, and the record has no key. Nil when the callback names none.
     public var msisdn: String? {
         get { fields.values.msisdn }
         set { fields = fields.changed { $0.msisdn = newValue } }
@@ -41,8 +42,8 @@ public struct Envelope: Sendable, Hashable {
         get { fields.values.batchID }
         set { fields = fields.changed { $0.batchID = newValue } }
     }
-    /// The vendor's id: of the message sent (delivery statuses, previews and clicks), of the reply, of the message to a short
-    /// code. Digits; text because it may pass 2^53.
+    /// The vendor's id: of the message sent (delivery statuses, previews and clicks), of the reply, of the message to a
+    /// short code. Digits; text because it may pass 2^53.
     public var messageID: String? {
         get { fields.values.messageID }
         set { fields = fields.changed { $0.messageID = newValue } }
@@ -57,13 +58,13 @@ public struct Envelope: Sendable, Hashable {
         get { fields.values.network }
         set { fields = fields.changed { $0.network = newValue } }
     }
-    /// The callback as it came. Nothing of it is lost.
+    /// The original callback, complete.
     public var raw: Callback {
         get { fields.values.raw }
         set { fields = fields.changed { $0.raw = newValue } }
     }
-    /// Whether the text of one field had broken the JSON of ``raw``, as template engines do that do not escape it, and was recovered.
-    /// In the value it is `raw.recovered`.
+    /// Whether the text of one field had broken the JSON of ``raw``, as template engines do that do not escape it, and
+    /// was recovered. In the value it is `raw.recovered`.
     public var isRecovered: Bool {
         get { fields.values.isRecovered }
         set { fields = fields.changed { $0.isRecovered = newValue } }
@@ -111,7 +112,7 @@ public struct Envelope: Sendable, Hashable {
     ///   - messageID: The vendor's id of the message or reply.
     ///   - reference: What the sender gave along.
     ///   - network: The subscriber's network.
-    ///   - raw: The callback as it came.
+    ///   - raw: The original callback.
     ///   - isRecovered: Whether a text that had broken its JSON was recovered.
     ///   - isImported: Whether the callback was imported from a file.
     ///   - traceparent: W3C Trace Context; written only when well formed.

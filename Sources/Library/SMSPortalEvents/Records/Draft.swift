@@ -1,7 +1,7 @@
-/// An event on its way into a record: everything that the writer needs, as bytes that somebody else keeps alive.
+/// An event on its way into a record: everything that the writer needs, as bytes that the caller keeps alive.
 ///
-/// The one thing that both ways into a record fill, decoding a callback and encoding a typed event, so that there is one
-/// writer and one shape.
+/// The one thing that both ways into a record fill, decoding a callback and encoding a typed event, so that there is
+/// one writer and one shape.
 struct Draft: ~Copyable {
     var type = EventType.unrecognised
     var topic = EventTopic.quarantine
@@ -44,7 +44,7 @@ struct Draft: ~Copyable {
     var queryIsUTF8 = true
     var bodyIsUTF8 = true
 
-    /// Empty for none; checked by whoever sets it.
+    /// Empty for none; checked by the caller.
     var traceparent = Bytes.empty
     var tracestate = Bytes.empty
 

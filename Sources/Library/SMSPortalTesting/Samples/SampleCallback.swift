@@ -1,7 +1,7 @@
 internal import SMSPortalEvents
 internal import Synchronization
 
-/// What any sample can be told; nil leaves the parameter out of the callback.
+/// The parameters of any sample; nil leaves the parameter out of the callback.
 struct SampleFields {
     var msisdn: String?
     var messageID: String?
@@ -12,8 +12,8 @@ struct SampleFields {
     var receivedAt: EventTime?
 }
 
-/// A callback as the vendor would send it, made from what a test cares about. The sample is what the bridge's own decoder
-/// makes of it: so it has the id, the opt-out mark and the `raw` that the real event would have.
+/// A callback as the vendor would send it, made from what a test cares about. The sample is what the bridge's own
+/// decoder makes of it: so it has the id, the opt-out mark and the `raw` that the real event would have.
 struct SampleCallback {
     private let type: EventType
     private let fields: SampleFields

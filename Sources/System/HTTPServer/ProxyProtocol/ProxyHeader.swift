@@ -1,7 +1,7 @@
 package import SMSBridgeAddresses
 
-/// What a balancer that passes TCP through says, before anything else, of where a client comes from: the PROXY protocol,
-/// versions 1 and 2 (haproxy's `doc/proxy-protocol.txt`).
+/// What a balancer that passes TCP through says, before anything else, of where a client comes from: the PROXY
+/// protocol, versions 1 and 2 (haproxy's `doc/proxy-protocol.txt`).
 ///
 /// Pure: bytes in, a verdict out. It never asks for bytes behind the header, and nothing in it is unbounded.
 package enum ProxyHeader {
@@ -114,7 +114,7 @@ package enum ProxyHeader {
         return .header(byteCount: end, source: source)
     }
 
-    /// Whether what stands behind the addresses is a row of type, length and value, each within the header.
+    /// Whether the addresses are followed by type-length-value fields only, each within the header.
     private static func areWhole(_ bytes: RawSpan, from start: Int, to end: Int) -> Bool {
         var index = start
         while index < end {

@@ -9,12 +9,12 @@ internal import Darwin
 #endif
 
 /// How a server speaks TLS: its certificate and key, and the rules for all its connections. It belongs to the loop's
-/// thread; connections hold the one that they began with, so another may take its place at any time.
+/// thread; connections hold the one that they began with, so it may be replaced at any time.
 ///
 /// TLS 1.2 and 1.3, ciphers with forward secrecy and authenticated encryption only (Mozilla's "intermediate" without
 /// finite-field Diffie-Hellman, whose cost a stranger could make us bear), HTTP/1.1 by ALPN, no renegotiation, no
-/// compression. No session is ever resumed: no key of tickets that must be guarded and changed, and a new certificate or
-/// other client authorities count from the next connection on. Callers keep connections, so handshakes are few.
+/// compression. No session is ever resumed: no key of tickets that must be guarded and changed, and a new certificate
+/// or other client authorities count from the next connection on. Callers keep connections, so handshakes are few.
 package final class TLSContext {
     let context: OpaquePointer
     /// How OpenSSL reads and writes a connection's socket: through `TLSSession`.

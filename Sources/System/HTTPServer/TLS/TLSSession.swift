@@ -2,10 +2,10 @@ internal import CSMSBridgeOpenSSL
 
 /// TLS on one connection's socket.
 ///
-/// OpenSSL reads and writes the socket through functions of ours and not with its own: a write to a client that has gone
-/// raises no signal, and one call reads a bounded amount, so that nobody keeps the loop busy with bytes that never become
-/// a request (records without content, changes of keys). What OpenSSL has read and not handed out yet, the loop cannot see
-/// in the socket any more: `hasBuffered` tells.
+/// OpenSSL reads and writes the socket through functions of ours and not with its own: a write to a client that has
+/// gone raises no signal, and one call reads a bounded amount, so that no client keeps the loop busy with bytes that
+/// never become a request (records without content, changes of keys). What OpenSSL has read and not handed out yet, the
+/// loop cannot see in the socket any more: `hasBuffered` tells.
 final class TLSSession {
     enum Handshake {
         case done
@@ -126,7 +126,8 @@ final class TLSSession {
         return body(ssl)
     }
 
-    /// Why OpenSSL refuses, by the first of its errors that is about TLS: there may be some of what lies below before it.
+    /// Why OpenSSL refuses, by the first of its errors that is about TLS: there may be some of what lies below before
+    /// it.
     private static func failure() -> TLSFailure {
         var code = ERR_get_error()
         if code == 0 { return .cutOff }

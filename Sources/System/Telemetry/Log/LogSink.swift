@@ -49,7 +49,7 @@ package final class LogSink: Sendable {
         destination = .closure(lines)
     }
 
-    /// A sink that hands every line to a closure on the caller's thread before it is text: the way into somebody else's
+    /// A sink that hands every line to a closure on the caller's thread before it is text: the way into another
     /// log, which says how lines look and must not block.
     package init(level: LogLevel, entries: @escaping @Sendable (LogEntry) -> Void) {
         format = .text

@@ -11,9 +11,9 @@ internal import Darwin
 
 /// The queue and the thread of a `LogSink`.
 ///
-/// The thread sleeps in `read` on a pipe of its own, and callers write a byte to it only when it sleeps. Whoever waits
-/// for a flush sleeps in `poll` on a second one. Pipes rather than a condition variable: descriptors are plain numbers,
-/// so nothing here needs an unchecked promise to be Sendable.
+/// The thread sleeps in `read` on a pipe of its own, and callers write a byte to it only when it sleeps. A caller that
+/// waits for a flush sleeps in `poll` on a second one. Pipes rather than a condition variable: descriptors are plain
+/// numbers, so nothing here needs an unchecked promise to be Sendable.
 final class LogWriter: Sendable {
     private struct State {
         /// Lines that wait, end to end.
@@ -22,9 +22,9 @@ final class LogWriter: Sendable {
         /// What the thread is writing now; it counts against the bounds too.
         var writingBytes = 0
         var writingLines = 0
-        /// Drops for want of room that no line has told yet; the thread tells them as soon as it can write.
+        /// Lines dropped because the queue was full, not logged yet; logged as soon as the thread can write.
         var untold: UInt64 = 0
-        /// Lines that could not be written. Told beside the next line only: what fails is not tried without end.
+        /// Lines that could not be written. Logged with the next line only, to avoid endless retries.
         var unwritten: UInt64 = 0
         var accepted: UInt64 = 0
         var finished: UInt64 = 0
@@ -57,7 +57,7 @@ final class LogWriter: Sendable {
         self.maximumLines = maximumLines
         self.maximumBytes = maximumBytes
         self.dropLine = dropLine
-        // A descriptor of its own: should somebody close standard error, its number may come to mean a socket.
+        // A descriptor of its own: if standard error is closed, its number may be reused for a socket.
         self.descriptor = fcntl(descriptor, F_DUPFD_CLOEXEC, 3)
         wake = Self.makePipe()
         drained = Self.makePipe()
@@ -91,7 +91,7 @@ final class LogWriter: Sendable {
         if mustWake { Self.signal(wake) }
     }
 
-    /// Lets the thread end once it has written what waits. Nothing may be appended afterwards.
+    /// Ends the thread once it has written the queued lines. Nothing may be appended afterwards.
     func close() {
         let mustWake = state.withLock { state in
             if state.closed { return false }
@@ -189,7 +189,7 @@ final class LogWriter: Sendable {
             switch errno {
             case EINTR: continue
             case EAGAIN, EWOULDBLOCK:
-                // Somebody who shares the terminal or pipe made it non-blocking.
+                // Another process that shares the terminal or pipe made it non-blocking.
                 var waiting = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
                 if poll(&waiting, 1, -1) > 0 || errno == EINTR { continue }
             default: break

@@ -14,7 +14,7 @@ package final class Counter: Sendable {
         mirror?.tell(amount)
     }
 
-    /// Takes over a total that somebody else keeps (a plain counter on a loop, a figure of the kernel).
+    /// Takes over a total that is counted elsewhere (a plain counter on a loop, a kernel counter).
     ///
     /// A total smaller than the present one is ignored: a counter does not fall. One thread at a time may call this.
     package func raise(to total: UInt64) {

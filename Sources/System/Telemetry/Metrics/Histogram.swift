@@ -3,7 +3,7 @@ internal import Synchronization
 /// Counts observations in buckets whose upper bounds are fixed at creation.
 ///
 /// An observation is a short search and two relaxed atomic additions: no lock, nothing allocated. The count that is
-/// rendered is the sum of the buckets, so `_count` and the `+Inf` bucket never differ, whatever runs meanwhile.
+/// rendered is the sum of the buckets, so `_count` and the `+Inf` bucket never differ under concurrency.
 package final class Histogram: Sendable {
     /// The most bounds that a histogram may have (`+Inf` is beside them).
     package static let maximumBounds = 31

@@ -1,13 +1,13 @@
-/// Another system of metrics, which is told what the instruments of a registry are told, at once.
+/// Another metrics system that receives every change of a registry's instruments at once.
 ///
 /// Asked once for each instrument that is made. What it gives back is called on the threads that count, so it must not
 /// block; an instrument without a mirror pays one comparison.
 package protocol MetricMirror: Sendable {
-    /// A counter, told by how much it grows.
+    /// A counter; receives increments.
     func counter(_ name: String, labels: [(String, String)]) -> MirroredInstrument<UInt64>
-    /// A gauge, told how it changes.
+    /// A gauge; receives changes.
     func gauge(_ name: String, labels: [(String, String)]) -> MirroredInstrument<GaugeChange>
-    /// A histogram, told each observation in the unit that its name says: `…_seconds` are seconds.
+    /// A histogram; receives each observation in the unit of its name: `…_seconds` are seconds.
     func histogram(_ name: String, labels: [(String, String)]) -> MirroredInstrument<Double>
 }
 
@@ -19,7 +19,7 @@ package enum GaugeChange: Sendable, Equatable {
 
 /// The same instrument in the other system.
 package struct MirroredInstrument<Value: Sendable>: Sendable {
-    /// Takes what the instrument was told.
+    /// Receives a change of the instrument.
     let tell: @Sendable (Value) -> Void
     /// The instrument has been taken out of its registry.
     let end: @Sendable () -> Void

@@ -44,7 +44,7 @@ extension Histogram: Instrument {
 
 /// The instruments of a process, and their text for Prometheus.
 ///
-/// Instruments are made once, at start, and kept by whoever counts; the registry is touched again only when the text is
+/// Instruments are created once, at start, and kept by their users; the registry is touched again only when the text is
 /// asked for. A name that is not conventional, or that is registered twice with another type, help text, label names or
 /// buckets, is a programmer's error and traps at once, so that any test that builds the process finds it. The same
 /// name with the same labels is the same instrument.
@@ -74,7 +74,7 @@ package final class MetricRegistry: Sendable {
     private let state = Mutex(State())
     private let mirror: (any MetricMirror)?
 
-    /// - Parameter mirror: another system that is told of everything that the instruments are told.
+    /// - Parameter mirror: another metrics system that receives every change of the instruments.
     package init(mirror: (any MetricMirror)? = nil) { self.mirror = mirror }
 
     /// A counter. Its name ends in `_total`, after the unit if it has one.
@@ -110,7 +110,7 @@ package final class MetricRegistry: Sendable {
         }
     }
 
-    /// Takes an instrument out, because what it measured is gone; whoever still holds it may go on counting.
+    /// Removes an instrument whose subject is gone; remaining references may still count.
     package func remove(_ name: String, labels: [(String, String)]) {
         let values = labels.map(\.1)
         let gone: Child? = state.withLock { state in
@@ -163,7 +163,7 @@ package final class MetricRegistry: Sendable {
 
     /// The values of all instruments, for who reads them in this process.
     ///
-    /// - Parameter collecting: whether what is read rather than counted is read anew, as `render` does.
+    /// - Parameter collecting: whether collected gauges are read again, as `render` does.
     package func snapshot(collecting: Bool) -> MetricSnapshot {
         let hooks = collecting ? state.withLock { $0.hooks } : []
         for hook in hooks { hook() }

@@ -67,8 +67,8 @@ final class Bridge {
     /// When the process is to have ended; nil before anyone has asked for its end.
     private var endsBy: ContinuousClock.Instant?
 
-    /// Whether threads of librdkafka's were still at work when `run` returned or threw: the process is then to end without
-    /// its exit handlers, which take away what those threads use.
+    /// Whether threads of librdkafka's were still at work when `run` returned or threw: the process is then to end
+    /// without its exit handlers, which take away what those threads use.
     private(set) var leavesThreads = false
 
     /// What the thread that watches the files of secrets tells, in order.
@@ -83,7 +83,7 @@ final class Bridge {
         case serving
         /// Not ready any more, and serving all the same until balancers have seen it.
         case announced
-        /// Nobody new is let in; requests in flight are answered.
+        /// No new connections are accepted; requests in flight are answered.
         case finishing
         /// Everything is being taken down.
         case ended
@@ -182,7 +182,7 @@ final class Bridge {
                 acceptPauses = server.counters.acceptPauses
                 logger.log(
                     .warning, onceIn: repeats, key: "accept",
-                    "no descriptors left, accepting connections pauses: raise LimitNOFILE= (systemd) or ulimit -n",
+                    "no file descriptors left, accepting paused: raise LimitNOFILE= (systemd) or ulimit -n",
                     ["limit": DescriptorBudget.limit, "connections": server.openConnections])
             }
             publisher.updateGauges()
@@ -224,18 +224,18 @@ final class Bridge {
         let budget = DescriptorBudget(limit: limit, wanted: wanted)
         if budget.publicConnections < wanted {
             logger.warning(
-                "http.maxConnections is lowered to what the limit of open descriptors allows: "
-                    + "raise LimitNOFILE= (systemd) or ulimit -n, or set http.maxConnections lower",
-                ["http.maxConnections": wanted, "lowered to": budget.publicConnections, "limit": limit])
+                "http.maxConnections reduced to the limit of file descriptors: "
+                    + "raise LimitNOFILE= (systemd) or ulimit -n, or lower http.maxConnections",
+                ["configured": wanted, "effective": budget.publicConnections, "limit": limit])
         }
         return budget
     }
 
-    /// Lets the loop turn until the spool's file is open, or cannot be opened for now: what it holds goes first. A disk may
-    /// take its time, so the private port and signals are served already.
+    /// Lets the loop turn until the spool's file is open, or cannot be opened for now: what it holds goes first. A disk
+    /// may take its time, so the private port and signals are served already.
     ///
-    /// - Returns: whether to go on; not when the end was asked for meanwhile.
-    /// - Throws: what no waiting mends: a file system that keeps no promise, a file of another version.
+    /// - Returns: Whether to go on; false when a shutdown was requested.
+    /// - Throws: Permanent failures: an unsuitable file system, a file of another version.
     private func openSpool() throws -> Bool {
         guard !settings.spool.none else { return true }
         readiness.set("starting", unmet: "the spool is being opened")
@@ -254,26 +254,26 @@ final class Bridge {
         readiness.set("kafka", unmet: hasSpoolRoom ? nil : reason)
         readiness.alert("kafka", hasSpoolRoom ? reason : nil)
         readiness.set("spool", unmet: spoolMistake)
-        readiness.alert("spool", settings.spool.none || hasSpoolRoom ? nil : "the spool takes no events")
+        readiness.alert("spool", settings.spool.none || hasSpoolRoom ? nil : "the spool cannot store events")
         readiness.alert("spoolDisk", spoolDiskTrouble)
         readiness.alert("cluster", clusterTrouble)
         let closed = publisher.spoolingTopics
-        readiness.alert("topics", closed.isEmpty ? nil : "events go to the spool: \(closed.joined(separator: ", "))")
+        readiness.alert("topics", closed.isEmpty ? nil : "spooling: \(closed.joined(separator: ", "))")
         let aside = publisher.filesSetAside
         readiness.alert(
-            "setAside", aside > 0 ? "damaged files of the spool were set aside and wait for a person: \(aside)" : nil)
+            "setAside", aside > 0 ? "corrupt spool files moved aside: \(aside)" : nil)
         let waiting = publisher.spooledEvents
-        readiness.alert("spooled", waiting > 0 ? "\(waiting) events wait in the spool" : nil)
+        readiness.alert("spooled", waiting > 0 ? "\(waiting) events in the spool" : nil)
     }
 
     /// What the spool's disk does to events, while Kafka takes them.
     private var spoolDiskTrouble: String? {
         let bypassing = publisher.bypassingTopics
         if !bypassing.isEmpty {
-            let topics = bypassing.map { "\($0.topic) (\($0.rows) behind)" }.joined(separator: ", ")
-            return "the spool's disk does not give its rows in time; new events go to Kafka before them: \(topics)"
+            let topics = bypassing.map { "\($0.topic) (\($0.rows) rows)" }.joined(separator: ", ")
+            return "the spool's disk does not respond in time, new events bypass the backlog: \(topics)"
         }
-        return publisher.isSpoolStalled ? "the spool's disk does not answer" : nil
+        return publisher.isSpoolStalled ? "the spool's disk does not respond" : nil
     }
 
     private var clusterTrouble: String? {
@@ -282,7 +282,7 @@ final class Bridge {
             loop.now &- changed < Self.clusterChangeMemory
         else { return nil }
         return
-            "kafka.bootstrapServers led to cluster \(previous), and leads to cluster \(cluster.current ?? "unknown") now"
+            "kafka.bootstrapServers leads to another cluster: before \(previous), now \(cluster.current ?? "unknown")"
     }
 
     /// How long a change of the cluster is an alert, in nanoseconds.
@@ -303,15 +303,15 @@ final class Bridge {
         if let id = publisher.cluster.current { remember(id) }
     }
 
-    /// Why the spool cannot be had by this instance, as it was set up: another one holds it, or no waiting mends it. A disk
+    /// Why this instance cannot use the spool as configured: another one holds it, or the failure is permanent. A disk
     /// that fails is an alert as long as Kafka answers.
     private var spoolMistake: String? {
         guard let failure = publisher.spoolFailure, failure.code == .locked || failure.isLasting else { return nil }
         return failure.message
     }
 
-    /// Begins to judge the topics from time to time. With a spool the first look is still to come, and where durability is
-    /// insisted on nothing is handed to Kafka before it.
+    /// Begins to judge the topics from time to time. With a spool the first look is still to come, and where durability
+    /// is insisted on nothing is handed to Kafka before it.
     private func watchTopics(_ watch: TopicWatch, after said: Set<String>?) throws -> BackgroundTask {
         let verdicts = try loop.makeMailbox(of: TopicWatch.Verdict.self) { [unowned self] batch in
             guard let last = batch.last else { return }
@@ -348,9 +348,10 @@ final class Bridge {
     /// Begins to watch the files of secrets. What is new takes effect in one step of the loop.
     private func watchSecrets(_ topicWatch: TopicWatch?) throws {
         if settings.auth.mode == .log, settings.auth.isConfigured {
-            readiness.alert("authentication", "auth.mode is log: everybody is let in, refusals are only counted")
+            readiness.alert(
+                "authentication", "auth.mode is log: all requests are accepted, failed authentication is only counted")
         } else if settings.auth.none {
-            readiness.alert("authentication", "auth.none is true: everybody is let in")
+            readiness.alert("authentication", "auth.none is true: all requests are accepted")
         }
         if settings.http.trustAllProxies {
             readiness.alert("proxies", "http.trustAllProxies is true: every caller may claim any address")
@@ -395,8 +396,8 @@ final class Bridge {
             alert: { [readiness] in readiness.alert("kafkaCertificates", $0) }, recreate: { changes.post($0) })
     }
 
-    /// Properties from files have changed. Credentials take effect with the next connection; anything else needs other clients,
-    /// which are made once they have been tried.
+    /// Properties from files have changed. Credentials take effect with the next connection; anything else needs other
+    /// clients, which are made once they have been tried.
     private func updateKafka(_ client: ClientConfiguration, _ topicWatch: TopicWatch?) {
         kafkaClient = kafkaClient.withCredentials(of: client)
         kafkaCertificates?.update(client)
@@ -405,7 +406,8 @@ final class Bridge {
             try publisher.update(kafkaClient)
             try monitor?.update(kafkaClient)
         } catch {
-            logger.error("Kafka's new user name and password take effect at the next start", ["reason": "\(error)"])
+            logger.error(
+                "failed to update the Kafka credentials, they take effect at the next start", ["reason": "\(error)"])
         }
     }
 
@@ -414,22 +416,22 @@ final class Bridge {
     /// The first request to stop is orderly, the second ends at once.
     private func stopRequested() {
         guard case .serving = shutdown else {
-            logger.warning("stopping at once", ["unanswered": server.requestsInFlight])
+            logger.warning("second signal, shutting down immediately", ["unanswered": server.requestsInFlight])
             endsBy = .now
             return loop.stop()
         }
         shutdown = .announced
         notifier?.stopping()
         endsBy = .now + settings.shutdown.deadline - closingTime / 5
-        // Nobody has been let in yet, and nothing is to be finished.
+        // No connection has been accepted yet: there is nothing to finish.
         guard isListening else { return loop.stop() }
         server.drainConnections()
-        readiness.set("stopping", unmet: "the bridge is stopping")
+        readiness.set("stopping", unmet: "the bridge is shutting down")
         let begin = loop.now
         let time = settings.shutdown.deadline - closingTime
         let delay = min(settings.shutdown.delay, time).nanoseconds
         let deadline = begin + time.nanoseconds
-        logger.info("stopping", ["serving on for": "\(settings.shutdown.delay)"])
+        logger.info("shutdown started", ["drainDelaySeconds": settings.shutdown.delay])
         do {
             _ = try loop.timer(after: delay) { [unowned self] in finish(by: deadline) }
         } catch {
@@ -449,7 +451,8 @@ final class Bridge {
                 guard case .finishing = shutdown else { return }
                 if loop.now >= closesIdleAt { server.closeIdle() }
                 // A connection that is still open is one whose request is not whole, or whose answer is not read.
-                // The spool is drained as long as that gets anywhere: Kafka may be away, and then it waits for the next start.
+                // The spool is drained as long as that gets anywhere: Kafka may be away, and then it waits for the next
+                // start.
                 let isDrained =
                     publisher.isIdle
                     || (!settings.spool.none && (monitor?.isKafkaAnswering == false || publisher.isHeldBack))
@@ -458,11 +461,11 @@ final class Bridge {
                 if !isDone, loop.now < deadline { return }
                 if !isDone {
                     logger.warning(
-                        "shutdown.deadline is near",
+                        "shutdown.deadline reached, closing open connections",
                         ["connections": server.openConnections, "inFlight": publisher.eventsInFlight])
                 }
                 let left = publisher.spooledEvents
-                if left > 0 { logger.warning("events stay in the spool until the next start", ["events": left]) }
+                if left > 0 { logger.warning("events left in the spool until the next start", ["events": left]) }
                 loop.stop()
             }
         } catch {
@@ -476,16 +479,16 @@ final class Bridge {
     /// What of `shutdown.deadline` is kept for taking everything down; the last fifth of it for the process's own end.
     private var closingTime: Duration { min(.seconds(1), settings.shutdown.deadline / 4) }
 
-    /// Ends everything that `run` has made. What may block on the disk or on librdkafka is waited for until the process is
-    /// to have ended, or somebody asks for its end once more; the spool gets its time to close its file in any case.
+    /// Ends everything that `run` has made. What may block on the disk or on librdkafka is waited for until the process
+    /// is to have ended, or a second signal arrives; the spool gets its time to close its file in any case.
     private func tearDown() {
         shutdown = .ended
         let waitsUntil = endsBy ?? .now + settings.shutdown.deadline
         endsBy = waitsUntil
-        // Whoever still waits is told so, and only then are the connections closed. The spool writes what it was given.
+        // Waiting callers get their 503 before the connections are closed. The spool writes what it was given.
         let unanswered = server?.requestsInFlight ?? 0
         let remains = publisher.close()
-        if unanswered > 0 { logger.warning("requests were answered 503 at the end", ["requests": unanswered]) }
+        if unanswered > 0 { logger.warning("requests rejected with 503 at shutdown", ["requests": unanswered]) }
         server?.close()
         ingress?.logRejections(all: true)
         operations?.stop()
@@ -501,19 +504,19 @@ final class Bridge {
             remains.destroy()
         }
         if !remains.hasSpoolEnded {
-            // Nobody was answered 200 for what is still to be written.
-            logger.error("the spool's disk does not answer: the process ends without closing the spool")
+            // No event that is still to be written was answered 200.
+            logger.error("spool disk not responding, exiting without closing the spool")
         } else if leavesThreads {
-            logger.warning("librdkafka's threads had not ended, the process ends without them")
+            logger.warning("librdkafka threads still running, exiting without waiting for them")
         }
         loop.destroy()
-        logger.info("stopped")
+        logger.info("shutdown complete")
     }
 
     /// Does what may block on a thread of its own.
     ///
     /// - Parameter mayEnd: what must be so, too, before an end without it.
-    /// - Returns: whether it was done in time. The loop turns meanwhile, for the sake of signals.
+    /// - Returns: Whether it was done in time. The loop runs in that time, to handle signals.
     private func ends(
         by instant: ContinuousClock.Instant, once mayEnd: @escaping () -> Bool, _ work: @escaping @Sendable () -> Void
     ) -> Bool {
@@ -535,7 +538,7 @@ final class Bridge {
             loop.run()
             clock.cancel()
         } catch {
-            logger.error("cannot end in order", ["reason": "\(error)"])
+            logger.error("orderly shutdown failed", ["reason": "\(error)"])
         }
         return isDone
     }

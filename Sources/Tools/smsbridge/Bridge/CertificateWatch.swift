@@ -39,7 +39,7 @@ final class CertificateWatch {
 
     /// Gives the server its certificate, and begins to look at the files if there are any.
     ///
-    /// - Parameter alert: is told what is wrong with changed files, and nil when nothing is any more.
+    /// - Parameter alert: Called with the problem of changed files, and with nil when it is resolved.
     /// - Returns: nil without TLS.
     /// - Throws: what keeps TLS from being spoken, with setting and path.
     static func start(

@@ -1,8 +1,8 @@
 import SMSBridgeTelemetry
 import SMSBridgeThreads
 
-/// Notices that the machine's clock was set. An event carries the time of its reception, and a topic rejects or deletes what
-/// carries a wrong one.
+/// Notices that the machine's clock was set. An event carries the time of its reception, and a topic rejects or deletes
+/// what carries a wrong one.
 ///
 /// Confined to the thread that calls `look`.
 final class ClockWatch {
@@ -12,7 +12,8 @@ final class ClockWatch {
     private var offset: Int64
     private var lastStep: (at: ContinuousClock.Instant, seconds: Double)?
 
-    /// What is more than that within a second is a step, in nanoseconds; adjtime and NTP slew by 0.5 ms a second at most.
+    /// What is more than that within a second is a step, in nanoseconds; adjtime and NTP slew by 0.5 ms a second at
+    /// most.
     private static let threshold: Int64 = 500_000_000
     /// How long a step is an alert.
     private static let memory = Duration.seconds(600)
@@ -22,15 +23,15 @@ final class ClockWatch {
         offset = SystemClock.wallOffset
         steps = registry.counter(
             "smsbridge_clock_steps_total",
-            help: "Times that the machine's wall clock was set by more than half a second.")
+            help: "Steps of the wall clock by more than 0.5 s.")
         synchronized = registry.gauge(
             "smsbridge_clock_synchronized",
-            help: "Whether the kernel calls the clock synchronised (adjtimex): 1 or 0, -1 where it cannot be told.")
+            help: "1 when the kernel reports the clock as synchronised (adjtimex), 0 when not, -1 when unknown.")
     }
 
     /// Compares the clocks. Called once a second.
     ///
-    /// - Returns: what is wrong, for an alert; nil for nothing.
+    /// - Returns: The problem, for an alert; nil for none.
     func look() -> String? {
         synchronized.set(SystemClock.isSynchronized.map { $0 ? 1 : 0 } ?? -1)
         let now = SystemClock.wallOffset
@@ -43,7 +44,7 @@ final class ClockWatch {
             logger.warning("clock stepped", ["seconds": Self.text(seconds)])
         }
         guard let lastStep, lastStep.at.duration(to: .now) < Self.memory else { return nil }
-        return "the machine's clock was set by \(Self.text(lastStep.seconds)) s within the last ten minutes"
+        return "the clock was stepped by \(Self.text(lastStep.seconds)) s within the last ten minutes"
     }
 
     private static func text(_ seconds: Double) -> String {

@@ -28,7 +28,7 @@ struct HTTPMetrics {
         }
         func proxyHeaders(_ reason: String) -> Counter {
             registry.counter(
-                "smsbridge_http_proxy_headers_refused_total",
+                "smsbridge_http_proxy_headers_rejected_total",
                 help: "Connections closed because they did not begin with a PROXY header from http.trustedProxies.",
                 labels: [("reason", reason)])
         }
@@ -42,7 +42,7 @@ struct HTTPMetrics {
             ),
             (
                 registry.counter(
-                    "smsbridge_http_connections_refused_total",
+                    "smsbridge_http_connections_rejected_total",
                     help: "Connections beyond http.maxConnections, answered 503."), \.surplus
             ),
             (
@@ -57,12 +57,12 @@ struct HTTPMetrics {
             ),
             (
                 registry.counter(
-                    "smsbridge_http_refused_for_memory_total",
+                    "smsbridge_http_memory_rejected_total",
                     help: "Requests answered 503 because of http.maxUnfinishedBytes."), \.refusedForMemory
             ),
             (
                 registry.counter(
-                    "smsbridge_http_clients_left_total",
+                    "smsbridge_http_clients_disconnected_total",
                     help: "Connections lost before a request was answered; the event is published all the same."),
                 \.clientsLeft
             ),
@@ -88,7 +88,7 @@ struct HTTPMetrics {
         refusals = RequestRule.allCases.map {
             (
                 registry.counter(
-                    "smsbridge_http_refused_total",
+                    "smsbridge_http_rejected_total",
                     help: "Requests rejected by the HTTP server, by rule (docs/control-panel.md).",
                     labels: [("rule", $0.rawValue)]), $0
             )

@@ -26,7 +26,7 @@ final class SecretWatch: Sendable {
         self.logger = logger
         reloads = registry.counter("smsbridge_secret_reloads_total", help: "Reloads of changed secret files.")
         unusable = registry.gauge(
-            "smsbridge_secret_files_unusable",
+            "smsbridge_secret_reload_failed",
             help: "Whether secret files cannot be used and the previous secrets still are: 1 or 0.")
     }
 

@@ -5,12 +5,13 @@ import SMSBridgeTelemetry
 import SMSBridgeThreads
 import Synchronization
 
-/// Makes and judges the topics, and judges them again from time to time: what the cluster's owners change later can break
-/// a promise that held at the start.
+/// Makes and judges the topics, and judges them again from time to time: what the cluster's owners change later can
+/// break a promise that held at the start.
 ///
-/// `prepare` blocks; the rest happens on a thread of its own, each look with a client of its own that is gone afterwards.
+/// `prepare` blocks; the rest happens on a thread of its own, each look with a client of its own that is gone
+/// afterwards.
 final class TopicWatch: Sendable {
-    /// What is to be done with events, and why they are refused.
+    /// How events are handled, and why they are rejected.
     struct Verdict: Sendable {
         let gate: DurabilityGate
         let refusal: String?
@@ -42,7 +43,8 @@ final class TopicWatch: Sendable {
         client.withLock { $0 = configuration }
     }
 
-    /// Looks at the topics soon, at most every five seconds: events of a topic do not get into Kafka, or the cluster is another.
+    /// Looks at the topics soon, at most every five seconds: events of a topic do not get into Kafka, or the cluster is
+    /// another.
     func lookSoon() { isLookWanted.store(true, ordering: .relaxed) }
 
     /// - Returns: whether the end was asked for.
@@ -59,7 +61,7 @@ final class TopicWatch: Sendable {
 
     /// Makes missing topics where it may, and judges all of them. Blocks.
     ///
-    /// - Returns: what the log was told of them.
+    /// - Returns: The findings that were logged.
     /// - Throws: `TopicSetupError`, also for topics that are too weak for `durability.strict`.
     func prepare() throws -> Set<String> {
         let (said, findings) = try look(isPrepared: false, said: [])
@@ -102,7 +104,7 @@ final class TopicWatch: Sendable {
     }
 
     private func report(_ error: any Error, _ repeats: RepeatGuard) {
-        logger.log(.error, onceIn: repeats, key: "topics", "the topics are not ready", ["reason": "\(error)"])
+        logger.log(.error, onceIn: repeats, key: "topics", "topics not ready", ["reason": "\(error)"])
     }
 
     /// - Parameter said: what the last look has said already.
@@ -117,7 +119,7 @@ final class TopicWatch: Sendable {
             ? try setup.look(settings.topicPlan)
             : try setup.run(settings.topicPlan, creates: settings.topics.create, strict: settings.durability.strict)
         metrics.update(findings.durability, prefix: settings.topicPlan.prefix)
-        if !findings.created.isEmpty { logger.info("created topics", ["topics": findings.created]) }
+        if !findings.created.isEmpty { logger.info("topics created", ["topics": findings.created]) }
         for finding in findings.findings where !said.contains(finding.text) {
             if finding.severity == .note { logger.info(finding.text) } else { logger.warning(finding.text) }
         }
@@ -131,11 +133,11 @@ final class TopicWatch: Sendable {
         guard let record = try? TestEvent.record() else { return }
         let access = TopicAccess(settings.topicPlan, settings.kafkaClient)
         let findings = access.lookForWrite(settings.topicPlan.names, record)
-        for text in findings.missing { logger.error("a permission is missing", ["reason": text]) }
+        for text in findings.missing { logger.error("permission missing", ["reason": text]) }
     }
 }
 
-/// Work on a thread of its own that is told when to end.
+/// Work on a thread of its own with a stop signal.
 final class BackgroundTask: Sendable {
     private let signal: StopSignal
     private let thread: NamedThread

@@ -15,7 +15,7 @@ struct CallerSecrets {
 
     /// The first secret of each kind: those that follow are on their way in or out.
     ///
-    /// - Returns: nil when the account is none of the settings'; the user has been told.
+    /// - Returns: Nil when the account is not in the settings; the error has been printed.
     init?(_ auth: BridgeSettings.Auth, account: String?, command: String) {
         let names = auth.accountNames
         let account = account ?? (names.count == 1 ? names[0] : nil)

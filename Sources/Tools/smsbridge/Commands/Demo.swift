@@ -121,7 +121,7 @@ enum Demo {
             || !settings.auth.accountNames.isEmpty
         {
             Output.error(
-                "smsbridge demo: its vendor is no account of yours and signs nothing: a secret of its own stands for auth.*\n"
+                "smsbridge demo: the simulated vendor does not sign: auth.* is replaced by a secret of the demo\n"
             )
             settings.auth = BridgeSettings().auth
         }
@@ -147,7 +147,7 @@ enum Demo {
             } catch {
                 stage.state.withLock { $0.failure = "\(error)" }
             }
-            // Whoever waits for it goes on, if it has not served at all, too.
+            // Wakes the waiting thread, also when the bridge did not serve.
             stage.isOpen.set()
             stage.isOver.set()
             _ = logger.sink.flush(timeout: .seconds(1))

@@ -86,7 +86,7 @@ struct EventPrinter {
     private func details(of event: Event) -> [String] {
         switch event {
         case .deliveryStatus(let event):
-            // The vendor's own words say nothing of a subscriber; what else stands there is the caller's.
+            // The vendor's own values are not personal data; other values come from the caller.
             [
                 word(event.status, if: DeliveryState(status: event.status) != .unknown), "(\(event.state.rawValue))",
             ]

@@ -62,7 +62,8 @@ enum Output {
                 let code = errno
                 if code == EINTR { continue }
                 if code == EAGAIN {
-                    // Whoever shares the terminal or pipe has made it non-blocking, and the reader is slow.
+                    // Another process that shares the terminal or pipe has made it non-blocking, and the reader is
+                    // slow.
                     var readiness = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
                     _ = poll(&readiness, 1, -1)
                     continue
@@ -93,8 +94,8 @@ enum Output {
         return Logger(sink: sink)
     }
 
-    /// A log for a command that speaks to a person: lines of text between its own, warnings and above unless the settings ask
-    /// for more.
+    /// A log for a command that speaks to a person: lines of text between its own, warnings and above unless the
+    /// settings ask for more.
     static func messages(of command: String, _ log: BridgeSettings.Log) -> Logger {
         let level = LogLevel(rawValue: log.level.rawValue) ?? .info
         return Logger(

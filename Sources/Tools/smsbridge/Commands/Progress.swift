@@ -41,7 +41,7 @@ struct Progress {
         }
     }
 
-    /// - Parameter share: how much of the work is done, 0 to 1; nil where nobody knows its end.
+    /// - Parameter share: the completed share of the work, 0 to 1; nil when the total is unknown.
     mutating func update(share: Double?, _ say: () -> String) {
         guard last.duration(to: .now) >= (isTerminal ? .milliseconds(200) : .seconds(10)) else { return }
         last = .now
@@ -56,7 +56,7 @@ struct Progress {
         hasBar = true
     }
 
-    /// Takes the bar away, so that what follows stands on a line of its own.
+    /// Clears the bar, so that the next output starts on a line of its own.
     mutating func end() {
         if hasBar { Output.error("\r\u{1B}[K") }
         hasBar = false

@@ -46,7 +46,7 @@ enum Serve {
         defer { _ = logger.sink.flush(timeout: .seconds(2)) }
         registry.addProcessMetrics()
         registry.addBuildInfo(Version.labels)
-        logger.info("smsbridge \(Version.number)", ["librdkafka": Version.librdkafka])
+        logger.info("starting", ["version": Version.number, "librdkafka": Version.librdkafka])
         DescriptorBudget.raiseLimit()
         for warning in loaded.warnings { logger.warning(warning) }
         if let trouble = loaded.settings.topicPlan.access.scramTrouble { logger.warning(trouble) }
@@ -57,7 +57,7 @@ enum Serve {
         do {
             notifier = try ServiceNotifier { name in getenv(name).map { String(cString: $0) } }
         } catch {
-            logger.warning("the service manager cannot be told anything", ["reason": "\(error)"])
+            logger.warning("sd_notify unavailable", ["reason": "\(error)"])
         }
         let bridge = Bridge(
             loaded.settings, logger: logger, registry: registry, reloadsOnHangup: true, notifier: notifier)

@@ -73,19 +73,19 @@ struct Check {
 
     private mutating func lookAtAuthentication() {
         let auth = settings.auth
-        if auth.none { return tell(.warning, "auth", "auth.none lets everybody in") }
+        if auth.none { return tell(.warning, "auth", "auth.none is true: all requests are accepted") }
         let ways = [
             ("a secret in the header", auth.header.all.count), ("one in the path", auth.path.all.count),
             ("one in the query", auth.query.all.count), ("a signature", auth.signature.all.count),
             ("an address", auth.addresses.count),
         ].filter { $0.1 > 0 }.map { "\($0.0) (of \($0.1))" }
         guard !ways.isEmpty else {
-            return tell(.failed, "auth", "nobody is let in: give auth.header.secrets, or say auth.none: true")
+            return tell(.failed, "auth", "no authentication configured: set auth.header.secrets, or auth.none: true")
         }
         let accounts = auth.accountNames.isEmpty ? "" : ", for \(auth.accountNames.count) accounts"
         let text = "callers show \(ways.joined(separator: " and "))\(accounts)"
         if auth.mode == .log {
-            tell(.warning, "auth", text + "; auth.mode: log lets in whoever does not")
+            tell(.warning, "auth", text + "; auth.mode is log: other requests are accepted, too")
         } else {
             tell(.ok, "auth", text)
         }

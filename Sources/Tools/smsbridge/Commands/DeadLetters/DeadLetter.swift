@@ -20,7 +20,7 @@ struct DeadLetter {
     }
 
     var originalTopic: String? { text("original-topic") }
-    /// `topic[partition]@offset`; `?` for what is not told.
+    /// `topic[partition]@offset`; `?` for unknown parts.
     var origin: String {
         let partition = number("original-partition", bytes: 4).map(String.init) ?? "?"
         let offset = number("original-offset", bytes: 8).map(String.init) ?? "?"
@@ -30,7 +30,7 @@ struct DeadLetter {
     var cause: String { text("exception-fqcn") ?? "unknown" }
     /// May quote the event.
     var message: String { text("exception-message") ?? "" }
-    /// Over all redrives; 0 where it is not told.
+    /// Over all redrives; 0 where it is unknown.
     var attempts: Int64 { number("attempts", bytes: 4) ?? 0 }
     /// When the bridge received the event.
     var receivedAt: Int64? { number("original-timestamp", bytes: 8) }

@@ -46,7 +46,7 @@ enum DeadLettersCommand {
                 options: filters + [all, showsContent], settings: settings,
                 examples: [.init("one of them", "smsbridge dlt show --group crm --at 3:17 --show-content")]),
             Command(
-                "redrive", summary: "Send dead letters to the handlers of their group again, and to nobody else",
+                "redrive", summary: "Send dead letters to the handlers of their own group again",
                 discussion: """
                     They go to GROUP-redrive, with their headers; attempts are counted on. Each is then done with here, and is
                     not sent again by another redrive. A kill in between sends at most the last 1,000 again, with the
@@ -57,7 +57,7 @@ enum DeadLettersCommand {
                     .init("what failed for one reason", "smsbridge dlt redrive --group crm --cause PaymentDeclined")
                 ]),
             Command(
-                "discard", summary: "Be done with dead letters without handling them",
+                "discard", summary: "Discard dead letters without handling them",
                 discussion: "Only counted without --execute. The topic keeps them for its retention: list --all.",
                 options: filters + [execute, json], settings: settings,
                 examples: [.init("one of them", "smsbridge dlt discard --group crm --at 3:17 --execute")]),
@@ -183,7 +183,7 @@ enum DeadLettersCommand {
 
     // MARK: Being done with
 
-    /// How many are sent before what is done with is kept.
+    /// How many are sent before the processed offsets are stored.
     private static let batch = 1_000
 
     private static func redrive(
@@ -245,7 +245,7 @@ enum DeadLettersCommand {
     }
 
     private static func after(_ count: Int, _ error: ReplayFailure) -> ReplayFailure {
-        ReplayFailure(message: "after \(count), which are done with: \(error.message)")
+        ReplayFailure(message: "after \(count), which were sent: \(error.message)")
     }
 
     private static func tell(_ invocation: Invocation, _ count: Int, _ what: String, isDone: Bool) {

@@ -96,7 +96,7 @@ enum QuarantineCommand {
         }
     }
 
-    /// The event of a record, when it is meant; nil for a record that is no event, which nobody can decode.
+    /// The event of a record, when it is selected; nil for a record that is no event and cannot be decoded.
     private static func event(
         _ record: ArchiveRecord, _ invocation: Invocation, _ window: ReplayWindow
     ) -> Unrecognised? {
@@ -203,7 +203,7 @@ enum QuarantineCommand {
 
     // MARK: Decoding again
 
-    /// How many are sent before what is done with is kept.
+    /// How many are sent before the processed offsets are stored.
     private static let batch = 1_000
 
     private static func redecode(
@@ -269,7 +269,7 @@ enum QuarantineCommand {
                 left["\(event.reason)", default: 0] += 1
                 return true
             }
-            // Whoever has seen it knows it by this id.
+            // Consumers that have seen it identify it by this id.
             again.envelope.id = event.envelope.id
             again.envelope.idBasis = event.envelope.idBasis
             let new = again.record()
@@ -346,7 +346,7 @@ enum QuarantineCommand {
     }
 }
 
-/// Why an event is in the quarantine that was understood: its topic refused it, for itself.
+/// Why a decoded event is in the quarantine: its topic rejected the record.
 private struct Refusal {
     static let headers = ["smsbridge-refused", "smsbridge-topic"]
 

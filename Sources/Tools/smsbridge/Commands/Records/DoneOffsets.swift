@@ -1,13 +1,13 @@
-/// Which records of a partition are done with: all below an offset, and some above it.
+/// The processed records of a partition: all below an offset, and some above it.
 ///
-/// Its text is `1`, the offset, the time of the newest record that is done with, then for each stretch above the offset how
+/// Its text is `1`, the offset, the time of the newest processed record, then for each range above the offset how
 /// many open ones come before it and how many done ones it has, all in base 36: `1 2s m3xk2c00 1.3 2.1`.
 struct DoneOffsets: Equatable {
     /// Everything below is done.
     private(set) var low: Int64
     /// Done above `low`: ascending, apart from each other.
     private(set) var stretches: [Range<Int64>] = []
-    /// No record that is done with has a later timestamp, in milliseconds. One that has, at an offset that is done, is of a
+    /// No processed record has a later timestamp, in milliseconds. One that has, at an offset that is done, is of a
     /// topic that was made again.
     private(set) var newest: Int64 = 0
 

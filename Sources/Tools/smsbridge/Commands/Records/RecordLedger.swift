@@ -9,11 +9,11 @@ import Glibc
 import Darwin
 #endif
 
-/// The records of a topic that wait for somebody: those that no earlier command has dealt with.
+/// The unprocessed records of a topic: those that no earlier command has processed.
 ///
-/// Kafka cannot take one record out of a topic. So what is done with is kept in a compacted topic of its own, the marks: for
-/// each partition one record, of which the newest counts. Committed offsets would be forgotten after a week
-/// (`offsets.retention.minutes`), with letters of a month still there to be sent twice, and hold a thousand gaps.
+/// Kafka cannot take one record out of a topic. So the processed offsets are stored in a compacted topic of its own,
+/// the marks: for each partition one record, of which the newest counts. Committed offsets would be forgotten after a
+/// week (`offsets.retention.minutes`), with letters of a month still there to be sent twice, and hold a thousand gaps.
 /// One command at a time.
 final class RecordLedger {
     private let client: ClientConfiguration
@@ -24,7 +24,7 @@ final class RecordLedger {
     private var done: [Int32: DoneOffsets] = [:]
     private var changed: Set<Int32> = []
 
-    /// - Parameter marks: the topic that keeps what is done with. It is made when something is.
+    /// - Parameter marks: The topic that stores the processed offsets. Created when there are any.
     init(_ client: ClientConfiguration, topic: String, marks: String) {
         self.client = client
         self.topic = topic
@@ -97,7 +97,7 @@ final class RecordLedger {
         return true
     }
 
-    // MARK: What is done with
+    // MARK: Processed offsets
 
     /// When it is interrupted, so is what follows.
     private func load(_ reader: RangeReader, until interrupted: StopSignal) throws(ReplayFailure) {
@@ -120,7 +120,7 @@ final class RecordLedger {
             if found == .unknownTopicOrPartition || found == .unknownTopic { return [:] }
             if let found { throw KafkaError(found) }
         } catch {
-            throw ReplayFailure(message: "what is done with, in the topic \(marks): \(error.message)")
+            throw ReplayFailure(message: "processed offsets in the topic \(marks): \(error.message)")
         }
         hasMarks = true
         var known: [Int32: DoneOffsets] = [:]
@@ -139,8 +139,8 @@ final class RecordLedger {
         return known
     }
 
-    /// Notes that a record is about to be dealt with; `keep()` makes it last, once it has been. Asked for before anything is
-    /// sent, for what cannot be kept would be sent again.
+    /// Notes that a record is about to be dealt with; `keep()` makes it last, once it has been. Asked for before
+    /// anything is sent, for what cannot be kept would be sent again.
     ///
     /// - Throws: `ReplayFailure` when it cannot be kept: this record is not to be dealt with.
     func finish(_ record: ArchiveRecord) throws(ReplayFailure) {
@@ -149,7 +149,7 @@ final class RecordLedger {
         guard done[partition, default: DoneOffsets()].insert(offset, time: record.timestamp) else {
             throw ReplayFailure(
                 message:
-                    "\(topic)[\(partition)]: \(DoneOffsets.mostStretches) open ones lie between those that are done with, and no more can be kept; deal with older ones first"
+                    "\(topic)[\(partition)]: \(DoneOffsets.mostStretches) unprocessed ranges lie between processed ones, and no more can be stored; process older ones first"
             )
         }
         changed.insert(partition)
@@ -166,7 +166,7 @@ final class RecordLedger {
             }
             try sender.flush()
         } catch {
-            throw ReplayFailure(message: "what is done with could not be kept in the topic \(marks): \(error.message)")
+            throw ReplayFailure(message: "failed to store processed offsets in the topic \(marks): \(error.message)")
         }
         changed.removeAll()
     }
@@ -185,7 +185,7 @@ final class RecordLedger {
                     .invalidArgument, "its cleanup.policy is \(policy), so that it forgets: it has to be compact")
             }
         } catch let error as KafkaError {
-            throw ReplayFailure(message: "what is done with is kept in the topic \(marks): \(error.message)")
+            throw ReplayFailure(message: "processed offsets are stored in the topic \(marks): \(error.message)")
         } catch {
             throw ReplayFailure(message: "\(error)")
         }
@@ -193,7 +193,7 @@ final class RecordLedger {
         while sender == nil {
             do throws(ReplayFailure) { sender = try RecordSender(client, topics: [marks]) } catch {
                 attempt += 1
-                // One that was just made may not be told everywhere yet.
+                // A topic that was just created may not be known to all brokers yet.
                 guard !hasMarks, attempt < 50 else { throw error }
                 usleep(100_000)
             }
@@ -202,7 +202,7 @@ final class RecordLedger {
     }
 
     private func make(_ admin: Admin) throws(KafkaError) {
-        // As safe as what it is about.
+        // As durable as the topic that it describes.
         let copies = try admin.describe(topic: topic, timeout: 10_000).topics.first?.partitions.first?.replicas.count
         let outcomes = try admin.create(
             [
@@ -214,7 +214,7 @@ final class RecordLedger {
         throw KafkaError(
             error.code,
             error.code == .topicExists
-                ? "it has been made meanwhile: try again"
+                ? "it has just been created: try again"
                 : "it cannot be made: \(error.message). Make it, with one partition and cleanup.policy=compact")
     }
 }

@@ -23,7 +23,8 @@ final class RecordSender {
     private var deadline: ContinuousClock.Instant?
     private var isAbandoned = false
 
-    /// How much may wait for its acknowledgement: half of what librdkafka's queue holds, for headers and the largest record.
+    /// How much may wait for its acknowledgement: half of what librdkafka's queue holds, for headers and the largest
+    /// record.
     private static let window = Load(records: 20_000, bytes: 64 << 20)
     /// How much is still on its way when the sender goes on, so that it does not wake for every record.
     private static let half = Load(records: window.records / 2, bytes: window.bytes / 2)
@@ -51,7 +52,7 @@ final class RecordSender {
             configuration.lingerMilliseconds = 5
             configuration.maxQueuedMessages = Self.window.records * 2
             configuration.maxQueuedKibibytes = Self.window.bytes / 1_024 * 2
-            // What a topic has let in another one may refuse; the broker judges.
+            // Another topic may reject a record that one topic accepts; the broker decides.
             configuration.maxMessageBytes = 100 << 20
             producer = try ProducerThread(configuration)
             flight = try Flight()
@@ -141,7 +142,7 @@ final class RecordSender {
         private struct State {
             var load = Load()
             var failure: KafkaError?
-            /// What somebody waits for.
+            /// What a caller waits for.
             var awaited: Load?
         }
 

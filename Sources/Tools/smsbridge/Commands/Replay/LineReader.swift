@@ -6,7 +6,7 @@ import Darwin
 
 /// The lines of a file, or of standard input, one after the other.
 final class LineReader {
-    /// The longest line, in bytes: a record of the largest size that Kafka is ever told to take, written in hexadecimal.
+    /// The longest line, in bytes: a record of the largest size that Kafka accepts, written in hexadecimal.
     private static let longest = 64 << 20
 
     private let path: String

@@ -88,7 +88,7 @@ final class FileSink: ReplaySink {
             if errno == ENOENT, let name {
                 throw ReplayFailure(
                     message:
-                        "--to-file: \(path) is not there, and \(name) has begun in it: bring it back, or begin anew under another --name"
+                        "--to-file: \(path) is not there, and \(name) has begun in it: restore it, or start again under another --name"
                 )
             }
             throw failure()
@@ -101,7 +101,7 @@ final class FileSink: ReplaySink {
         }
     }
 
-    /// What is there is somebody's; an empty file may be what is left of a replay that could not begin.
+    /// An existing file is kept; an empty one may be left over from a replay that could not start.
     private func begin(_ path: String) throws(ReplayFailure) {
         var status = stat()
         guard fstat(descriptor, &status) == 0 else { throw failure() }

@@ -13,7 +13,7 @@ enum SpoolCommands {
 
     static let path = CommandOption<String>(
         "--path", "PATH", .anyText("path"),
-        help: "A spool's folder, or a file that was set aside. Default: the setting spool.path.")
+        help: "Spool folder, or a corrupt file that was moved aside. Default: the setting spool.path.")
     static let json = CommandOption<Bool>("--json", help: "Write JSON to standard output.")
     static let types = CommandOption<String>(
         "--type", "TYPE", .oneOf(EventTopic.allCases.map(\.suffix), name: "type"), repeats: true,
@@ -86,7 +86,7 @@ enum SpoolCommands {
         }
     }
 
-    /// - Returns: nil when every type exists; else what is wrong.
+    /// - Returns: Nil when every type exists, else the problem.
     static func wrongType(_ asked: [String]) -> String? {
         let names = EventTopic.allCases.map(\.suffix)
         guard let wrong = asked.first(where: { !names.contains($0) }) else { return nil }

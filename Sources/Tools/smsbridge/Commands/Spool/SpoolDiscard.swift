@@ -21,7 +21,7 @@ enum SpoolDiscard {
                 .locked,
                 place.isHeld
                     ? "a bridge holds \(place.path): stop it first"
-                    : "\(place.path) is a file that was set aside: delete it")
+                    : "\(place.path) is a corrupt file that was moved aside: delete it")
         }
         guard invocation.isOn(execute) else {
             let file = try SpoolFile(place.file)

@@ -22,7 +22,7 @@ enum SpoolDrain {
         "--parked", help: "Try the parked rows again, too: once their topics take what they refused.")
     private static let patience = CommandOption<Duration>(
         "--give-up-after", "DURATION", .duration(.seconds(1)...(.seconds(86_400))), default: .seconds(60),
-        help: "End when Kafka takes nothing for so long.")
+        help: "End when Kafka acknowledges nothing for this long.")
 
     static let command = Command(
         "drain", summary: "Publish what a stopped bridge's spool holds",
@@ -71,7 +71,7 @@ enum SpoolDrain {
             file.close()
             place.release()
             let aside = try SpoolCopy.quarantine(in: place.folder)
-            Output.error("smsbridge spool drain: \(place.file) is damaged and is set aside as \(aside)\n")
+            Output.error("smsbridge spool drain: \(place.file) is corrupt and was moved aside as \(aside)\n")
             folder = try salvage(SpoolFile(aside), to: aside + ".drain", &result)
         }
         file.close()

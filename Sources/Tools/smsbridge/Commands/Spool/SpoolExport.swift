@@ -23,7 +23,7 @@ enum SpoolExport {
         options: [SpoolCommands.path, target], settings: .init(needs: [], sections: ["spool", "topics"]),
         examples: [
             .init(
-                "a file that was set aside",
+                "a corrupt file that was moved aside",
                 "smsbridge spool export --path /var/lib/smsbridge/spool-quarantined-1764000000-1.db --to rows.ndjson")
         ])
 

@@ -30,7 +30,7 @@ enum SpoolShow {
 
     static func status(_ invocation: Invocation, _ place: SpoolPlace) throws(SpoolError) -> Int32 {
         let source = try SpoolCommands.source(place)
-        // Of a file that was set aside the question is what of it can be read.
+        // For a file that was moved aside, the readable rows are of interest.
         let file = place.isLoneFile ? source as? SpoolFile : nil
         let status: SpoolStatus
         if let file { status = try file.countedStatus() } else { status = try source.status() }
@@ -60,7 +60,7 @@ enum SpoolShow {
         for (reason, rows) in status.parked.sorted(by: { $0.key < $1.key }) {
             Output.line("parked  \(rows) rows: \(reason)")
         }
-        for name in place.quarantined { Output.line("set aside  \(place.folder)/\(name)") }
+        for name in place.quarantined { Output.line("moved aside  \(place.folder)/\(name)") }
         return SpoolCommands.finish(invocation, source)
     }
 

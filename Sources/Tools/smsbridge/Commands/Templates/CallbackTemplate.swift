@@ -29,8 +29,8 @@ struct CallbackTemplate {
     let form: Form
     let variables: [Variable]
 
-    /// - Parameter form: nil for the one that is recommended: by GET what a person has written, by POST everything else,
-    ///   which keeps it out of the logs of proxies.
+    /// - Parameter form: nil for the one that is recommended: by GET what a person has written, by POST everything
+    ///   else, which keeps it out of the logs of proxies.
     init(_ type: EventType, form: Form? = nil) {
         self.type = type
         let variables = Self.variables(of: type)
@@ -92,7 +92,7 @@ struct CallbackTemplate {
         return url
     }
 
-    /// The body to be filled in; nil for GET. Numbers stand in quotes, too: an empty one would be no JSON.
+    /// The body to be filled in; nil for GET. Numbers are quoted, too: an empty one would be invalid JSON.
     var body: String? {
         guard form == .post else { return nil }
         return "{" + variables.map { "\"\($0.key)\":\"@@\($0.name)@@\"" }.joined(separator: ",") + "}"

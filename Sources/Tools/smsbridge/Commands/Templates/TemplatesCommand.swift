@@ -6,7 +6,7 @@ enum TemplatesCommand {
     private static let url = CommandOption<String>(
         "--url", "URL", .anyText("url"),
         help:
-            "Where the vendor reaches the bridge: what stands in front of /webhooks; auth.signature.baseUrl by default."
+            "Public URL of the bridge, without /webhooks. Default: auth.signature.baseUrl."
     )
     private static let types = CommandOption<String>(
         "--type", "TYPE", .oneOf(EventType.recognised.map(\.rawValue), name: "type"), repeats: true,
@@ -73,7 +73,7 @@ enum TemplatesCommand {
         }
         if base.hasPrefix("http:") { Output.error("smsbridge templates: the vendor calls https only\n") }
         if !settings.auth.isConfigured {
-            Output.error("smsbridge templates: no secret is configured: nobody would be told from the vendor\n")
+            Output.error("smsbridge templates: no secret is configured: callers cannot be authenticated\n")
         }
         let chosen = EventType.recognised.filter { asked.isEmpty || asked.contains($0.rawValue) }
         var exitCode = ExitCode.success
