@@ -9,22 +9,23 @@ extension EventConsumer {
         /// The consumer group. Its members share the events, and each group gets all of them. The names of its
         /// dead-letter and redrive topics are made from it.
         public var group: String
-        /// What stands before the dot in the topics' names; as `topics.prefix` of the bridge.
+        /// The topic name prefix; as `topics.prefix` of the bridge.
         public var topicPrefix = "smsportal"
         /// Further properties of librdkafka by their names (CONFIGURATION.md), as `kafka.properties` of the bridge:
         /// `security.protocol`, `ssl.ca.location`, `sasl.username` and the like. Those that this library sets itself
-        /// (`group.id`, `enable.auto.commit`, `auto.offset.reset` and others) are a problem that names what to set instead.
+        /// (`group.id`, `enable.auto.commit`, `auto.offset.reset` and others) are a problem that names what to set
+        /// instead.
         public var kafkaProperties: [String: String] = [:]
 
         /// How many handlers run at once; 1 to 10,000. Events of one key never do.
         public var concurrency = 64
-        /// How many events are held at once, waiting or being handled; at least 1. When they are so many, reading pauses
-        /// until half of them are done.
+        /// How many events are held at once, waiting or being handled; at least 1. When they are so many, reading
+        /// pauses until half of them are done.
         public var maxBufferedEvents = 10_000
         /// How many bytes of events are held at once; at least 1 MiB.
         public var maxBufferedBytes = 64 << 20
-        /// How many offsets may lie between the first unfinished event of a partition and the last one that was read; at
-        /// least 1. Done events among them cost next to nothing, but after a crash they are handled again. At this
+        /// How many offsets may lie between the first unfinished event of a partition and the last one that was read;
+        /// at least 1. Done events among them cost next to nothing, but after a crash they are handled again. At this
         /// number the partition pauses, with an error in the log.
         public var maxSpan = 1_000_000
         /// How often offsets are committed; 10 ms to 10 min. What was handled since the last commit is handled again
@@ -33,14 +34,16 @@ extension EventConsumer {
         /// How long handlers may go on with events of a partition that the group gives to another member; they are then
         /// cancelled. At most a day; should be below the group's `max.poll.interval.ms`, 5 minutes.
         public var revokeTimeout: Duration = .seconds(20)
-        /// How long handlers may go on after ``EventConsumer/shutdown()``, at most a day; they are then cancelled. The last
-        /// commit has what is left of it. ``EventConsumer/run()`` returns at most a second later, whatever Kafka does.
+        /// How long handlers may go on after ``EventConsumer/shutdown()``, at most a day; they are then cancelled. The
+        /// last commit has what is left of it. ``EventConsumer/run()`` returns at most a second later, whatever Kafka
+        /// does.
         public var shutdownTimeout: Duration = .seconds(20)
-        /// Where a new group begins: one that has committed no offset in any of its event topics. `.latest` is the end that a
-        /// topic has when the group joins for the first time; partitions that are added later are read from their beginning.
+        /// Where a new group begins: one that has committed no offset in any of its event topics. `.latest` is the end
+        /// that a topic has when the group joins for the first time; partitions that are added later are read from
+        /// their beginning.
         ///
-        /// A handler that is new in an existing group begins at the end of its topic, unless its own `startAt` or a time here says
-        /// otherwise: old events are not handled unexpectedly.
+        /// A handler that is new in an existing group begins at the end of its topic, unless its own `startAt` or a
+        /// time here says otherwise: old events are not handled unexpectedly.
         public var startAt: Position = .earliest
         /// What happens when the committed offset is no longer, or not yet, in the partition: events may have been
         /// missed. An error in the log and a metric say so in any case.
@@ -54,8 +57,8 @@ extension EventConsumer {
         public var failureForError: (@Sendable (any Error) -> FailurePolicy?)?
         /// What happens to a record that is no event.
         public var undecodable: FailureAction = .deadLetter
-        /// Whether the dead-letter and the redrive topic are created when they are missing, as durable as the event topics and
-        /// never weaker. Without it, and without the
+        /// Whether the dead-letter and the redrive topic are created when they are missing, as durable as the event
+        /// topics and never weaker. Without it, and without the
         /// topics, ``EventConsumer/run()`` throws an error that says how to make them.
         public var createsTopics = true
 
@@ -69,8 +72,9 @@ extension EventConsumer {
 
         /// Where log lines go.
         public var log: EventLog = .standardError()
-        /// Whether the group's protocol assigns the partitions. Without it a consumer reads all partitions of its topics,
-        /// and commits for its group all the same: for tests on a mock cluster, whose groups are slow and fragile.
+        /// Whether the group's protocol assigns the partitions. Without it a consumer reads all partitions of its
+        /// topics, and commits for its group all the same: for tests on a mock cluster, whose groups are slow and
+        /// fragile.
         package var joinsGroup = true
 
         /// The instruments; several consumers of a process may share them.
@@ -192,7 +196,7 @@ extension EventConsumer {
                 // What librdkafka reads ahead is beside `maxBufferedBytes`, and thrown away by every pause.
                 "queued.min.messages": "100000", "queued.max.messages.kbytes": "65536",
             ]
-            // Once so much is read ahead, it fetches nothing for a second, and quick handlers are done with it much sooner.
+            // Once so much is read ahead, it fetches nothing for a second, and quick handlers finish much sooner.
             // Releases before 2.2 do not let it be shortened.
             if LibRDKafka.versionNumber >= 0x0202_0000 { standard["fetch.queue.backoff.ms"] = "50" }
             return ClientConfiguration(
@@ -218,7 +222,7 @@ extension EventConsumer.Configuration: CustomStringConvertible, CustomReflectabl
 }
 
 extension FailurePolicy {
-    /// What is wrong with it, by property.
+    /// The problems, by property.
     func problems() -> [String] {
         var problems: [String] = []
         if maxAttempts < 1 { problems.append("maxAttempts: \(maxAttempts) is not at least 1") }

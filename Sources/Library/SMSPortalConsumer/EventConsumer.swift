@@ -2,8 +2,8 @@ internal import SMSBridgeTelemetry
 public import SMSPortalEvents
 internal import Synchronization
 
-/// Reacts to SMSPortal's events: reads the bridge's topics as a member of a consumer group, and calls a handler for each
-/// event.
+/// Reacts to SMSPortal's events: reads the bridge's topics as a member of a consumer group, and calls a handler for
+/// each event.
 ///
 /// ```swift
 /// let consumer = EventConsumer(configuration: .fromEnvironment(group: "orders"))
@@ -15,9 +15,10 @@ internal import Synchronization
 /// await consumer.runOrExit()
 /// ```
 ///
-/// It promises: every event is handled at least once. The events of one number and type are handled one after the other,
-/// in the order in which one instance of the bridge answered them; those of different numbers are handled concurrently.
-/// An event that fails is tried again, and then kept in the group's dead-letter topic; no other number waits for it.
+/// It promises: every event is handled at least once. The events of one number and type are handled one after the
+/// other, in the order in which one instance of the bridge answered them; those of different numbers are handled
+/// concurrently. An event that fails is tried again, and then kept in the group's dead-letter topic; no other number
+/// waits for it.
 public final class EventConsumer: Sendable {
     /// How the consumer reads.
     public let configuration: Configuration
@@ -35,7 +36,7 @@ public final class EventConsumer: Sendable {
 
     /// A consumer that reads nothing yet.
     ///
-    /// - Parameter configuration: How it reads. What is wrong with it is told by ``run()``.
+    /// - Parameter configuration: The configuration. ``run()`` reports its problems.
     public init(configuration: Configuration) {
         self.configuration = configuration
         control = ConsumerControl()
@@ -50,9 +51,10 @@ public final class EventConsumer: Sendable {
     /// Every type has one handler, registered before ``run()``, which throws when there is a second one.
     ///
     /// - Parameters:
-    ///   - startAt: Where the group begins in the topic when it has committed no offset there. By default a new group begins at
-    ///     ``Configuration/startAt``, and a handler that is new in an existing group at the end of the topic. Handlers that
-    ///     share a topic begin at the earliest of their positions. It changes nothing once an offset is committed.
+    ///   - startAt: Where the group begins in the topic when it has committed no offset there. By default a new group
+    ///     begins at ``Configuration/startAt``, and a handler that is new in an existing group at the end of the topic.
+    ///     Handlers that share a topic begin at the earliest of their positions. It changes nothing once an offset is
+    ///     committed.
     ///   - handler: Handles an event.
     @discardableResult
     public func onDeliveryStatus(
@@ -62,8 +64,8 @@ public final class EventConsumer: Sendable {
         register(.deliveryStatus, startAt) { if case .deliveryStatus(let event) = $0 { try await handler(event, $1) } }
     }
 
-    /// Handles replies. With a handler for opt-outs, replies that are opt-outs go there and not here: nobody is called
-    /// back who has just said stop.
+    /// Handles replies. With a handler for opt-outs, replies that are opt-outs go there and not here: no handler is
+    /// called back who has just said stop.
     @discardableResult
     public func onReply(
         startAt: Configuration.Position? = nil,
@@ -181,11 +183,11 @@ public final class EventConsumer: Sendable {
     ///
     /// A consumer runs once. While Kafka cannot be reached it waits and says so in the log.
     ///
-    /// Shutting down lets running handlers finish (``Configuration/shutdownTimeout``), commits what is done and leaves the
-    /// group. Cancelling the task does the same, but cancels the handlers at once.
+    /// Shutting down lets running handlers finish (``Configuration/shutdownTimeout``), commits what is done and leaves
+    /// the group. Cancelling the task does the same, but cancels the handlers at once.
     ///
-    /// - Throws: ``EventConsumerError`` when the configuration is wrong, the topics of the group cannot be made, a policy
-    ///   says to stop, or Kafka's client cannot go on.
+    /// - Throws: ``EventConsumerError`` when the configuration is wrong, the topics of the group cannot be made, a
+    ///   policy says to stop, or Kafka's client cannot go on.
     public nonisolated(nonsending) func run() async throws {
         let begun = state.withLock { state -> State? in
             guard !state.hasBegun else { return nil }
@@ -234,8 +236,8 @@ public final class EventConsumer: Sendable {
         }
     }
 
-    /// Ends ``run()``: running handlers finish, what is done is committed, the group is left. May be called from anywhere
-    /// and at any time, more than once; called before ``run()``, that ends at once.
+    /// Ends ``run()``: running handlers finish, what is done is committed, the group is left. May be called from
+    /// anywhere and at any time, more than once; called before ``run()``, that ends at once.
     public func shutdown() {
         control.stop(.graceful)
     }

@@ -29,7 +29,7 @@ public struct EventConsumerError: Error, Sendable, CustomStringConvertible {
 
     /// The kind of failure.
     public let code: Code
-    /// What is wrong and what to do, for a person.
+    /// The problem and the action, for people.
     public let message: String
     /// With ``Code/configuration``: every problem, each by the name of its property. Empty otherwise.
     public let problems: [String]

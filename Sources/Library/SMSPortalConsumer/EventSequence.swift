@@ -13,16 +13,16 @@ extension EventConsumer {
     ///
     /// A loop that is left early is followed by ``EventSequence/finish()``, which waits for the last commit. Nothing is
     /// committed that is not acknowledged. The next event of a key comes after the acknowledgement of the one
-    /// before, and at most ``Configuration/concurrency`` events are out at once: acknowledge, or fail, each of them. One
-    /// that is let go of without either has failed. The sequence ends with ``shutdown()`` or the end of the iteration, and
-    /// can be iterated once; with the cancellation of the task it ends, too.
+    /// before, and at most ``Configuration/concurrency`` events are out at once: acknowledge, or fail, each of them.
+    /// One that is released without either has failed. The sequence ends with ``shutdown()`` or the end of the
+    /// iteration, and can be iterated once; with the cancellation of the task it ends, too.
     ///
     /// - Parameters:
     ///   - types: At least one; a type may have a handler or a sequence, not both. Iterating throws otherwise.
     ///   - startAt: Where the group begins in topics in which it has committed no offset; see
     ///     ``onDeliveryStatus(startAt:_:)``.
-    ///   - signals: Signals that end the sequence, as ``run(until:)`` says; none by default. What was acknowledged is then
-    ///     committed, and the loop ends.
+    ///   - signals: Signals that end the sequence, as ``run(until:)`` says; none by default. What was acknowledged is
+    ///     then committed, and the loop ends.
     public func events(
         _ types: EventType..., startAt: Configuration.Position? = nil, until signals: ShutdownSignals = []
     ) -> EventSequence {
@@ -43,8 +43,8 @@ public struct EventSequence: AsyncSequence, Sendable {
     let channel: DeliveryChannel
     let signals: ShutdownSignals
 
-    /// Shuts the consumer down, if it still runs, and waits until it has ended: what was acknowledged is then committed. A
-    /// program that leaves the loop and ends without it is told its last events again at the next start.
+    /// Shuts the consumer down, if it still runs, and waits until it has ended: what was acknowledged is then
+    /// committed. A program that leaves the loop and ends without it gets its last events again at the next start.
     ///
     /// - Throws: ``EventConsumerError``, as ``EventConsumer/run()`` does.
     public func finish() async throws {
@@ -70,7 +70,7 @@ public struct EventSequence: AsyncSequence, Sendable {
         }
     }
 
-    /// Ends the consumer when nobody iterates any more.
+    /// Ends the consumer when the iteration has ended.
     fileprivate final class Run: Sendable {
         private let consumer: EventConsumer
         private let channel: DeliveryChannel
@@ -211,7 +211,8 @@ final class DeliveryChannel: Sendable {
         try await receipt.wait()
     }
 
-    /// Does not suspend: what waits for the receipt must not keep the delivery alive, for one that is let go of has failed.
+    /// Does not suspend: what waits for the receipt must not keep the delivery alive, because a released one has
+    /// failed.
     private func handOver(_ event: Event, _ context: EventContext, _ receipt: DeliveryReceipt) throws {
         let reader = try state.withLock { state -> (CheckedContinuation<DeliveredEvent?, any Error>, DeliveredEvent)? in
             guard !state.isAbandoned else { throw DeliveryAbandoned() }
@@ -229,7 +230,7 @@ final class DeliveryChannel: Sendable {
     func next() async throws -> DeliveredEvent? {
         try await withCheckedThrowingContinuation { continuation in
             let result = state.withLock { state -> Result<DeliveredEvent?, any Error>? in
-                // One that was cancelled while it waited belongs to whoever has its partition now.
+                // One that was cancelled while it waited belongs to the present owner of its partition.
                 while let delivered = state.waiting.popFirst() {
                     if !delivered.isSettled { return .success(delivered) }
                 }
@@ -245,7 +246,7 @@ final class DeliveryChannel: Sendable {
     /// The consumer runs.
     func begin() { state.withLock { $0.hasBegun = true } }
 
-    /// Waits until the consumer has ended; not at all when nobody has iterated.
+    /// Waits until the consumer has ended; not at all without an iteration.
     func untilEnd() async throws {
         try await withCheckedThrowingContinuation { (waiter: CheckedContinuation<Void, any Error>) in
             let end = state.withLock { state -> Result<DeliveredEvent?, any Error>? in
@@ -273,7 +274,7 @@ final class DeliveryChannel: Sendable {
         for waiter in waiters { waiter.resume(with: end.map { _ in }) }
     }
 
-    /// Nobody reads any more. What was not taken out is left as it was, neither handled nor failed.
+    /// The iteration has ended. Events that were not taken out are neither handled nor failed.
     func abandon() {
         let (reader, left) = state.withLock { state in
             state.isAbandoned = true

@@ -220,7 +220,7 @@ struct PublisherCore {
     }
 
     /// Whether an event that the spool does not take may wait for Kafka until its deadline. Where Kafka is known to
-    /// take nothing, one of them is enough to learn when it does again.
+    /// accept nothing, one of them is enough to learn when it does again.
     func mayWaitInMemory(_ index: Int, now: UInt64) -> Bool {
         !isKafkaFailing(now: now) || (queues[index].tail.isEmpty && queues[index].sent == 0)
     }

@@ -134,7 +134,7 @@ extension ValueType where Value == String {
         }
     }
 
-    /// What stands in a signature's header.
+    /// The format of a signature's header.
     static let signatureValue = ValueType.text(
         "template",
         expected: "a text with {signature} once, and {timestamp} or {any} where they are, in quotation marks"

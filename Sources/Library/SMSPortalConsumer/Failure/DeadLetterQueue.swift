@@ -81,7 +81,8 @@ final class DeadLetterQueue: Sendable {
         }
     }
 
-    /// A fatal error ends an idempotent producer, and is ordinary (librdkafka#3584): the next letter goes to another one.
+    /// A fatal error ends an idempotent producer, and is ordinary (librdkafka#3584): the next letter goes to another
+    /// one.
     private func replace(_ generation: Int) throws(KafkaError) {
         let result = state.withLock { state -> Result<ProducerThread?, KafkaError> in
             guard state.generation == generation, !state.isClosed else { return .success(nil) }
@@ -95,7 +96,7 @@ final class DeadLetterQueue: Sendable {
             }
         }
         guard let old = try result.get() else { return }
-        log.warning("dead letters: Kafka's client could not go on, and was made anew")
+        log.warning("dead-letter producer recreated after a fatal error")
         // Closing waits for the reports of what it still holds.
         do { _ = try NamedThread("sms-dead-letter-end") { old.close() } } catch { old.close() }
     }

@@ -20,7 +20,7 @@ public struct FailurePolicy: Sendable {
         self.finally = finally
     }
 
-    /// Not tried again, to the dead letters at once: for an error that another attempt will not mend.
+    /// Dead-lettered at once, without retries: for permanent errors.
     public static let deadLetterNow = FailurePolicy(maxAttempts: 1)
     /// Not tried again, and left out.
     public static let skipNow = FailurePolicy(maxAttempts: 1, finally: .skip)
@@ -33,9 +33,9 @@ public struct FailureAction: Sendable, Hashable {
 
     /// It goes to the dead-letter topic of the group, and its key goes on with the next event.
     public static let deadLetter = FailureAction(kind: .deadLetter)
-    /// It goes to the dead-letter topic, and so do the events that follow on its key, untried, for as long as this member
-    /// has the partition: for handlers that must not see a later event without the earlier one. At most 10,000 keys are
-    /// kept so; beyond that the one that was parked first goes on.
+    /// It goes to the dead-letter topic, and so do the events that follow on its key, untried, for as long as this
+    /// member has the partition: for handlers that must not see a later event without the earlier one. At most 10,000
+    /// keys are kept so; beyond that the one that was parked first goes on.
     public static let park = FailureAction(kind: .park)
     /// It counts as handled. A log line and a metric say so.
     public static let skip = FailureAction(kind: .skip)

@@ -3,8 +3,8 @@ internal import SMSBridgeTelemetry
 internal import SMSBridgeThreads
 internal import Synchronization
 
-/// The dead-letter and the redrive topic of a group: looked for before anything is read, created where they are missing,
-/// and looked after while the consumer runs. On a thread of its own, for every question to a cluster blocks.
+/// The dead-letter and the redrive topic of a group: looked for before anything is read, created where they are
+/// missing, and looked after while the consumer runs. On a thread of its own, for every question to a cluster blocks.
 final class GroupTopics: Sendable {
     /// What is known after a look at the cluster.
     private enum Outcome: Sendable {
@@ -54,9 +54,10 @@ final class GroupTopics: Sendable {
     /// The problems of the topics as they are; a sentence each.
     var problems: [String] { state.withLock { $0.problems } }
 
-    /// Begins to look after the topics, and waits until they can be used or until nothing more can be done about it now.
+    /// Begins to look after the topics, and waits until they can be used or until nothing more can be done about it
+    /// now.
     ///
-    /// - Returns: false when the consumer was stopped meanwhile.
+    /// - Returns: False when the consumer was stopped.
     func start() throws(EventConsumerError) -> Bool {
         do { _ = try NamedThread("sms-group-topics") { self.run() } } catch {
             throw EventConsumerError(.kafka, "\(error)")

@@ -17,7 +17,7 @@ final class ParkedKeys: Sendable {
     /// Whether there ever was one: every event asks, and most consumers never park any.
     private let hasAny = Atomic(false)
 
-    /// - Returns: false when another key was let go for want of room.
+    /// - Returns: False when another key was dropped because the table is full.
     func park(_ work: Work) -> Bool {
         guard let key = work.record.key else { return true }
         hasAny.store(true, ordering: .releasing)

@@ -17,14 +17,14 @@ public struct EventLog: Sendable {
     let sink: LogSink
 
     /// Standard error: text on a terminal, one JSON object per line otherwise. A line never makes a handler wait: when
-    /// nobody reads, lines are dropped and counted.
+    /// the reader is too slow, lines are dropped and counted.
     ///
     /// - Parameter level: Lines below it are not written.
     public static func standardError(level: Level = .info) -> EventLog {
         EventLog(sink: LogSink(level: level.level))
     }
 
-    /// Every line, as text without its end, to a closure, on the thread of whoever writes it.
+    /// Every line, as text without its end, to a closure, on the writing thread.
     ///
     /// - Parameters:
     ///   - level: Lines below it are not written.

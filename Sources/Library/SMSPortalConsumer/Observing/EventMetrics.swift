@@ -18,7 +18,7 @@ public final class EventMetrics: Sendable {
 
 /// The instruments of one consumer.
 struct ConsumerMetrics: Sendable {
-    /// What became of an event, once and for all.
+    /// The final outcome of an event.
     enum Outcome: Int, CaseIterable {
         case handled, deadLettered, parked, skipped, duplicate, ignored
 
@@ -65,7 +65,7 @@ struct ConsumerMetrics: Sendable {
             return OfType(
                 outcomes: Outcome.allCases.map {
                     registry.counter(
-                        name("events_total"), help: "Events by what became of them.",
+                        name("events_total"), help: "Events by outcome.",
                         labels: labels + [("outcome", $0.label)])
                 },
                 failed: registry.counter(
@@ -109,7 +109,7 @@ struct ConsumerMetrics: Sendable {
         bufferedBytes = registry.gauge(
             name("buffered_bytes"), help: "Bytes of the events that are held.", labels: labels)
         pausedPartitions = registry.gauge(
-            name("paused_partitions"), help: "Partitions that are not read for want of room.", labels: labels)
+            name("paused_partitions"), help: "Partitions paused because the buffer is full.", labels: labels)
     }
 
     func count(_ outcome: Outcome, _ type: EventType) {

@@ -133,7 +133,7 @@ public final class InMemoryProcessedEvents: ProcessedEvents {
         }
 
         private mutating func forget(now: UInt64) {
-            // Claims that nobody has completed or released: few, and looked for when they might have become many.
+            // Abandoned claims: few, and looked for when they might have become many.
             if processing.count > 2 * max(1_000, heldAtSweep) {
                 processing = processing.filter { $0.value.deadline > now }
                 heldAtSweep = processing.count

@@ -46,7 +46,7 @@ struct ReplayTask: Sendable {
         keys = selection.msisdns.map { Set($0.map { Array($0.utf8) }) }
     }
 
-    /// What is wrong; each by the name of what was given.
+    /// The problems, each with the name of the parameter.
     func problems() -> [String] {
         var problems: [String] = []
         let isName =
@@ -69,7 +69,7 @@ struct ReplayTask: Sendable {
 
     func group(of configuration: EventConsumer.Configuration) -> String { "\(configuration.group)-replay-\(name)" }
 
-    /// What is selected, as far as it can be told from outside: a name is for one of it.
+    /// The selection, as far as it is known from outside: a name belongs to one selection.
     func checkpoint(_ configuration: EventConsumer.Configuration, topics: [String]) -> ReplayCheckpoint {
         let numbers = selection.msisdns?.sorted().joined(separator: ",") ?? "*"
         return ReplayCheckpoint(
