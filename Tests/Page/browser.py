@@ -2,7 +2,9 @@
 
 import html
 import os
+import re
 import shutil
+import socket
 import struct
 import subprocess
 import tempfile
@@ -85,6 +87,13 @@ def look(report, browser, admin, folder, state, pictures=True):
                 break
             dom = browser.dom(still)
         check(not changed, f"the parser has changed the number of {changed}")
+    with report.case(f"{state}: it names host, account and brokers, and each of its links leads somewhere"):
+        for part in (f"on {socket.gethostname()}", "account default", "<dt>Brokers</dt>"):
+            check(part in source, f"{part!r} is missing")
+        links = set(re.findall(r'href="(/[^"?]*)"', source))
+        check("/runbook" in links and all(fetch(admin + link) for link in sorted(links - {"/readyz"})), f"the links are {sorted(links)}")
+        alerts = re.findall(r'<a href="/runbook/(\w+)"><code>(\w+)</code></a>', source)
+        check(len(alerts) == source.count("<code>Smsbridge") and all(one == two for one, two in alerts), f"the alerts are {alerts}")
     if not pictures:
         return
     with report.case(f"{state}: it is dark where the browser is, and differs in nothing else that counts"):

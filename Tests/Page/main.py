@@ -14,6 +14,7 @@ sys.path[1:1] = [os.path.join(TESTS, "Contract"), os.path.join(TESTS, "Chaos")]
 
 import browser as browsers  # noqa: E402
 import faults  # noqa: E402
+import screenshots  # noqa: E402
 from bridge import Bridge  # noqa: E402
 from report import Report, check  # noqa: E402
 
@@ -36,6 +37,7 @@ def main():
     parser.add_argument("--binary", required=True, help="the bridge, perhaps with arguments before `serve`")
     parser.add_argument("--long", action="store_true", help="every fault")
     parser.add_argument("--browser", action="store_true", help="the browser only, on a bridge without a Kafka")
+    parser.add_argument("--screenshots", metavar="FOLDER", help="only write the documentation's screenshots there")
     parser.add_argument("--only", metavar="TEXT", default="", help="the faults with that in their title")
     parser.add_argument("--keep", metavar="FOLDER", help="leave logs and pictures there")
     options = parser.parse_args()
@@ -51,7 +53,10 @@ def main():
         browser = browsers.Browser(program, folder) if program else None
         if browser is None:
             report.skip("browser", "there is no chromium here")
-        if options.browser:
+        if options.screenshots:
+            if browser:
+                screenshots.run(report, browser, binary, folder, os.path.abspath(options.screenshots))
+        elif options.browser:
             if browser:
                 alone(report, browser, binary, folder)
         else:

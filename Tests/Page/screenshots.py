@@ -1,0 +1,70 @@
+"""Screenshots of the status page for the documentation: healthy, one broker, Kafka down, callbacks rejected."""
+
+import os
+import time
+
+import faults
+from bridge import Bridge
+from cluster import Cluster
+from report import check
+
+WIDTH = 1160
+
+
+def wait(bridge, text, within=90):
+    """Until the page has the text."""
+    deadline = time.monotonic() + within
+    while text not in bridge.admin_page("/?refresh=never"):
+        check(time.monotonic() < deadline, f"the page does not say {text!r} within {within} s")
+        time.sleep(0.5)
+
+
+def take(report, browser, bridge, folder, name, height):
+    with report.case(f"screenshot {name}"):
+        picture = browser.picture(f"{bridge.admin}/?refresh=never", os.path.join(folder, f"{name}.png"), WIDTH, height)
+        check(len(picture) < 200_000, f"it has {len(picture)} bytes")
+
+
+def one_broker(report, browser, binary, folder, target):
+    """A cluster of one broker, as on a developer's machine."""
+    cluster, traffic = Cluster(os.environ["KAFKA_START"]), None
+    settings = {"SMSBRIDGE_AUTH_HEADER_SECRETS": faults.SECRET, "SMSBRIDGE_SPOOL_ANY_FILE_SYSTEM": "true",
+                "SMSBRIDGE_TOPICS_REPLICATION": "1", "SMSBRIDGE_DURABILITY_INTERVAL": "1s", "SMSBRIDGE_SHUTDOWN_DELAY": "0s"}
+    bridge = Bridge.start(binary, cluster.bootstrap, "smsportal", folder, "one-broker", settings)
+    try:
+        traffic = faults.Traffic(bridge, 5)
+        wait(bridge, "replication 1")
+        time.sleep(20)
+        take(report, browser, bridge, target, "status-one-broker", 1180)
+    finally:
+        if traffic:
+            traffic.stop()
+        bridge.end()
+        cluster.end()
+
+
+def run(report, browser, binary, folder, target):
+    os.makedirs(target, exist_ok=True)
+    one_broker(report, browser, binary, folder, target)
+    stand = faults.Stand(report, binary, folder, long=False, only="")
+    try:
+        stand.start("calm", {"SMSBRIDGE_TOPICS_PREFIX": "smsportal"})
+        stand.start("quiet", {"SMSBRIDGE_TOPICS_PREFIX": "smsportal"})
+        calm, quiet = stand.bridges["calm"], stand.bridges["quiet"]
+        stand.traffic["calm"] = faults.Traffic(calm, 20)
+        wait(calm, "No problems")
+        time.sleep(45)
+        take(report, browser, calm, target, "status", 1240)
+        rejected = faults.Traffic(quiet, 1, paths=["/webhook/reply"])
+        wait(quiet, "SmsbridgeAllCallbacksRejected")
+        time.sleep(30)
+        take(report, browser, quiet, target, "status-rejected", 1460)
+        rejected.stop()
+        for node in (1, 2, 3):
+            stand.cluster.pause(node)
+        wait(calm, "SmsbridgeKafkaDown")
+        wait(calm, "SmsbridgeTopicSpooling")
+        time.sleep(20)
+        take(report, browser, calm, target, "status-kafka-down", 1460)
+    finally:
+        stand.end()
