@@ -19,6 +19,34 @@ import Testing
         }
     }
 
+    /// Every help text fits into 100 columns, and an example remains one command line.
+    @Test func helpTextsAreAtMost100ColumnsWide() throws {
+        let overview = try smsbridge(["--help"]).output
+        let commands = overview.split(separator: "\n").prefix { $0 != "Options:" }.filter { $0.hasPrefix("  ") }
+            .compactMap { $0.split(separator: " ").first.map(String.init) }.filter { $0 != "help" }
+        #expect(commands.count > 10)
+        var seen = 0
+        for command in commands {
+            let help = try smsbridge([command, "--help"]).output
+            var texts = [help]
+            if let list = help.split(separator: "\nCommands:\n").dropFirst().first {
+                for line in list.split(separator: "\n").prefix(while: { $0.hasPrefix("  ") })
+                where !line.hasPrefix("   ") {
+                    guard let name = line.split(separator: " ").first.map(String.init) else { continue }
+                    texts.append(try smsbridge([command, name, "--help"]).output)
+                }
+            }
+            for text in texts {
+                seen += 1
+                let wide = text.split(separator: "\n").filter { $0.count > 100 }
+                #expect(wide.isEmpty, "\(command): \(wide.first ?? "")")
+            }
+        }
+        #expect(seen > 25)
+        #expect(
+            try smsbridge(["serve", "--help"]).output.contains(" \\\n      --kafka-bootstrap-servers kafka:9092\n"))
+    }
+
     @Test func theVersionIsToldWithLibrdkafkas() throws {
         let run = try smsbridge(["--version"])
         #expect(run.exitCode == 0)

@@ -145,6 +145,7 @@ import Testing
 
     @Test func helps() throws {
         let overview = try printed("--help")
+        #expect(overview.split(separator: "\n").allSatisfy { $0.count <= 100 })
         #expect(try [printed("help"), printed("-h")] == [overview, overview])
         #expect(overview.contains("serve") && overview.contains("receive callbacks") && !overview.contains("inner"))
         #expect(overview.contains("smsbridge serve --config bridge.yaml"))

@@ -13,7 +13,7 @@ ignoreWriteSignals()
 openStandardDescriptors()
 unblockSignals([SIGTERM, SIGINT])
 
-let tool = CommandLineTool(
+var tool = CommandLineTool(
     name: "smsbridge", summary: "Takes SMSPortal's callbacks and publishes them to Kafka", version: Version.text,
     commands: [
         Serve.command, ConfigCommand.command, Check.command, TopicsCommand.command, Demo.command, Simulate.command,
@@ -21,6 +21,7 @@ let tool = CommandLineTool(
         ReplayCommand.command, ImportCommand.command, DeadLettersCommand.command,
         QuarantineCommand.command, SpoolCommands.command, TemplatesCommand.command,
     ], topics: HelpTopics.all)
+tool.columns = Output.columns
 
 /// The arguments, the program's name first. The Swift runtime reads them from /proc, which a chroot may lack.
 var arguments = CommandLine.arguments

@@ -11,13 +11,13 @@ extension CommandLineTool {
             text += operand.isRequired ? " \(name)" : " [\(name)]"
         }
         text += "\n"
-        if !command.discussion.isEmpty { text += "\n\(command.discussion)\n" }
+        if !command.discussion.isEmpty { text += "\n\(wrapping.block(command.discussion))\n" }
         if !command.subcommands.isEmpty {
             text += "\nCommands:\n"
-            text += Self.table(command.subcommands.filter { !$0.isHidden }.map { ($0.name, $0.summary) })
+            text += table(command.subcommands.filter { !$0.isHidden }.map { ($0.name, $0.summary) })
         }
         if !command.operands.isEmpty {
-            text += "\nArguments:\n" + Self.table(command.operands.map { ("<\($0.name)>", $0.help) })
+            text += "\nArguments:\n" + table(command.operands.map { ("<\($0.name)>", $0.help) })
         }
         var options = command.options.map { option -> (String, String) in
             let standard = option.defaultText.map { " (default: \($0))" } ?? ""
@@ -33,11 +33,11 @@ extension CommandLineTool {
                 ("-c, --config FILE", "read settings from a YAML file (or \(SettingsLoader.configVariable))"))
         }
         options.append(("--help", "show this"))
-        text += "\nOptions:\n" + Self.table(options)
+        text += "\nOptions:\n" + table(options)
         if let use = command.settings {
             text += "\nSettings, each also by environment or in the file (see '\(name) help settings'):\n"
             let standard = BridgeSettings()
-            text += Self.table(
+            text += table(
                 use.declarations.map { declaration in
                     let placeholder = declaration.isBoolean ? "" : " " + declaration.placeholder
                     let shown = declaration.show(standard)
@@ -47,23 +47,27 @@ extension CommandLineTool {
         }
         if !command.examples.isEmpty {
             text += command.examples.count == 1 ? "\nExample:\n" : "\nExamples:\n"
-            for example in command.examples { text += "  # \(example.says)\n  \(example.line)\n" }
+            for example in command.examples {
+                text += "  # \(example.says)\n  \(wrapping.command(example.line, indent: 2))\n"
+            }
         }
         return text
     }
 
     private func overview() -> String {
         var text = "\(name): \(summary)\n\nUsage: \(name) <command> [options]\n\nCommands:\n"
-        text += Self.table(
+        text += table(
             commands.filter { !$0.isHidden }.map { ($0.name, $0.summary) } + [
                 ("help <command>", "explain a command"), ("help settings", "explain every setting"),
             ] + topics.map { ("help \($0.name)", $0.summary) } + [("help --man", "all of it as a manual page")])
-        text += "\nOptions:\n" + Self.table([("--version", "show versions"), ("--help", "show this")])
+        text += "\nOptions:\n" + table([("--version", "show versions"), ("--help", "show this")])
         if let example = commands.lazy.compactMap(\.examples.first).first {
-            text += "\nExample:\n  # \(example.says)\n  \(example.line)\n"
+            text += "\nExample:\n  # \(example.says)\n  \(wrapping.command(example.line, indent: 2))\n"
         }
         return text
     }
+
+    private var wrapping: TextWrapping { TextWrapping(columns: columns) }
 
     /// `-n, --count`, or the flag alone.
     private static func names(of flag: String) -> String {
@@ -71,11 +75,12 @@ extension CommandLineTool {
     }
 
     /// Two columns; a long left one has a line of its own.
-    private static func table(_ rows: [(String, String)]) -> String {
+    private func table(_ rows: [(String, String)]) -> String {
         let width = min(28, rows.map(\.0.count).max() ?? 0)
         return rows.map { left, right in
             let gap = left.count <= width ? String(repeating: " ", count: width - left.count + 2) : nil
-            return "  " + left + (gap ?? "\n" + String(repeating: " ", count: width + 4)) + right + "\n"
+            let text = wrapping.paragraph(right, first: width + 4, indent: width + 4)
+            return "  " + left + (gap ?? "\n" + String(repeating: " ", count: width + 4)) + text + "\n"
         }.joined()
     }
 }

@@ -11,6 +11,8 @@ package struct CommandLineTool: Sendable {
     package var commands: [Command]
     /// What `help` explains besides commands and settings.
     package var topics: [HelpTopic]
+    /// The width of help texts, in characters.
+    package var columns = 100
 
     /// - Parameter topics: what `help` explains besides commands and settings. A command `completions` is added.
     package init(name: String, summary: String, version: String, commands: [Command], topics: [HelpTopic] = []) {

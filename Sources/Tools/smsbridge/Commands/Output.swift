@@ -24,6 +24,13 @@ enum Output {
             && environment["TERM"] != "dumb"
     }
 
+    /// The width of help texts: that of the terminal, within readable bounds.
+    static var columns: Int {
+        var size = winsize()
+        guard ioctl(STDOUT_FILENO, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 else { return 100 }
+        return min(100, max(40, Int(size.ws_col)))
+    }
+
     /// Writes a table: columns as wide as their widest cell, the last one as it is.
     static func table(_ rows: [[String]]) {
         guard let first = rows.first else { return }
