@@ -10,7 +10,7 @@ internal import Darwin
 final class Database {
     private var handle: OpaquePointer?
     private let path: String
-    /// Pages in the write-ahead log that are not in the file yet, as the last commit told. Its place must not move.
+    /// Pages in the write-ahead log that are not in the file yet, as of the last commit. Its address must not change.
     private let logPagesPlace = UnsafeMutablePointer<Int32>.allocate(capacity: 1)
 
     var logPages: Int { Int(logPagesPlace.pointee) }
@@ -30,7 +30,7 @@ final class Database {
         sqlite3_busy_timeout(handle, 2_000)
     }
 
-    /// Opens a file that nobody changes, without a lock and without its log: for media that cannot be written.
+    /// Opens a file that does not change, without a lock and without its log: for media that cannot be written.
     init(immutable path: String) throws(SpoolError) {
         self.path = path
         logPagesPlace.initialize(to: 0)
@@ -63,7 +63,7 @@ final class Database {
             }, logPagesPlace)
     }
 
-    /// Closes now, and with it every statement: an exclusive lock must not outlive the decision to open the file anew.
+    /// Closes now, and with it every statement: an exclusive lock must not outlive the decision to reopen the file.
     func close() {
         guard let handle else { return }
         while let statement = sqlite3_next_stmt(handle, nil) { sqlite3_finalize(statement) }

@@ -15,7 +15,8 @@ package struct SpoolConfiguration: Sendable {
     package var maxQueuedBytes = 32 << 20
     /// A file of at most so many bytes is read whole before it is used: so much is read in a moment from any disk.
     var verifiedFileBytes = 16 << 20
-    /// How long the sound rows of a corrupt file are copied before all of it is left to a person; nothing is stored then.
+    /// How long the sound rows of a corrupt file are copied before all of it is left to a person; nothing is stored
+    /// then.
     var recoveryLimit = Duration.seconds(60)
 
     package init(path: String, lanes: [String]) {
@@ -36,7 +37,7 @@ package enum SpoolCommand: Sendable {
     case move(SpoolRecord, number: Int64, fromLane: Int, fromNumber: Int64)
     /// Asks for the next rows of a lane.
     case read(lane: Int, after: Int64, count: Int, bytes: Int)
-    /// Somebody outside asks; answered on the writer's thread behind everything before it.
+    /// An inspection request; answered on the writer's thread after everything before it.
     case inspect(SpoolInquiry)
 }
 
@@ -50,7 +51,7 @@ package struct SpoolInquiry: Sendable {
 package struct QuarantinedFile: Sendable {
     /// Its new name.
     package let path: String
-    /// What is wrong with it.
+    /// The problem.
     package let reason: SpoolError
     /// How many of its rows are in the new file; nil when all of it is left to a person.
     package let copied: Int64?
@@ -66,7 +67,8 @@ package struct SpoolDisk: Sendable {
     package let hasRoom: Bool
     /// Files in the folder that are quarantined.
     package let quarantinedFiles: Int
-    /// Rows that were delivered and are still in the file, because their delete cannot be committed. They are in no total.
+    /// Rows that were delivered and are still in the file, because their delete cannot be committed. They are in no
+    /// total.
     package let pendingDeletes: Int64
     /// Why changes cannot be committed; nil while they can.
     package let writeError: SpoolError?
@@ -81,8 +83,8 @@ package enum SpoolEvent: Sendable {
     /// These could not be stored.
     case rejected(tokens: [UInt64], SpoolError)
     case rows(lane: Int, [SpoolRow])
-    /// The rows that were asked for could not be read: this says nothing of whether there are any. `opened` follows when it is
-    /// worth another attempt at once.
+    /// The rows that were asked for could not be read: this says nothing of whether there are any. `opened` follows
+    /// when it is worth another attempt at once.
     case readFailed(lane: Int, SpoolError)
     /// The figures after a batch.
     case totals([SpoolTotals], oldest: [Int64?], parked: Int64, disk: SpoolDisk)
@@ -94,12 +96,12 @@ package enum SpoolEvent: Sendable {
     case writesRecovered
     /// The file was corrupt, and a new one has taken its place.
     case quarantined(QuarantinedFile)
-    /// The files were removed from this folder while they were open. Rows are read from the open file, and copied into a
-    /// new one; nothing is stored until that is complete.
+    /// The files were removed from this folder while they were open. Rows are read from the open file, and copied into
+    /// a new one; nothing is stored until that is complete.
     case filesRemoved(folder: String)
     /// The copy is complete, with so many rows.
     case filesRestored(folder: String, rows: Int64)
-    /// This folder goes when its container does: told once, when it is taken.
+    /// The folder is lost with its container: reported once, when it is opened.
     case inContainerLayer(String)
     /// Other processes cannot ask about the spool.
     case notInspectable(SpoolError)
@@ -107,7 +109,7 @@ package enum SpoolEvent: Sendable {
 
 /// The durable local queue: what Kafka has not acknowledged in time waits here, synced to disk.
 ///
-/// One thread writes. Whatever has gathered while it was busy is one transaction, and one sync; then all of it is told
+/// One thread writes. Everything queued while it was busy is one transaction, and one sync; then all of it is reported
 /// at once. `submit` may be called from any thread and never blocks.
 package final class Spool: Sendable {
     private struct Queue {
@@ -169,7 +171,7 @@ package final class Spool: Sendable {
         thread.withLock { $0 }?.join()
     }
 
-    /// Whether the writer has ended and let go of the file.
+    /// Whether the writer has ended and closed the file.
     package var hasEnded: Bool { isOver.load(ordering: .acquiring) }
 
     /// - Returns: what has gathered; nil when the spool is to end and nothing is left.

@@ -39,7 +39,7 @@ package struct SpoolError: Error, Sendable, Equatable, CustomStringConvertible {
         self.isFailedSync = isFailedSync
     }
 
-    /// Whether no waiting mends it: a setting is wrong, or the file is not this program's.
+    /// Whether it is permanent: a setting is wrong, or the file is not this program's.
     package var isLasting: Bool { code == .fileSystem || code == .version }
 
     package var description: String { message }

@@ -28,14 +28,14 @@ package struct SpoolRow: Sendable {
 
 /// The spool's file: one table per lane, ordered by number, and one for records that are parked.
 ///
-/// It knows transactions and nothing of threads: whoever made it calls it. SQLite in WAL mode with `synchronous=FULL`
+/// It has transactions but no threads: its owner calls it. SQLite in WAL mode with `synchronous=FULL`
 /// syncs the log at each commit, before `commit` returns.
 final class SpoolStore {
     static let formatVersion: Int64 = 2
     /// Numbers are given one by one; one that no bridge can have reached would leave none for the rows to come.
     static let endOfNumbers = Int64.max / 2
     private static let olderFormats: Range<Int64> = 1..<formatVersion
-    /// "SMSP", so that `file` and people can tell what it is.
+    /// "SMSP", by which `file` and people identify the database.
     private static let applicationID = 0x534D_5350
     static let pageBytes = 4_096
     /// Pages of the log after which it is carried over into the file, between two batches: 4 MiB. A transaction writes
@@ -55,7 +55,8 @@ final class SpoolStore {
     private var totalsBefore: [SpoolTotals]
     /// The lowest number that no row has.
     private(set) var nextNumber: Int64
-    /// Why the log that was there at the opening is not copied into the file: nothing may count as durable before it is.
+    /// Why the log that was there at the opening is not copied into the file: nothing may count as durable before it
+    /// is.
     private(set) var checkpointFailure: SpoolError?
 
     private struct Lane {
@@ -82,7 +83,8 @@ final class SpoolStore {
         try Self.refuseEmptyFileWithLog(path)
         let database = try Database(path)
         self.database = database
-        // Before anything is read. No other connection: the log's index stays in memory, and a second process is refused by SQLite, too.
+        // Before anything is read. No other connection: the log's index stays in memory, and a second process is
+        // refused by SQLite, too.
         try database.execute("PRAGMA locking_mode=EXCLUSIVE")
         // Of use only before the first table is made; later it would be a write, which a full disk refuses.
         if Self.size(of: path) == 0 {
@@ -223,7 +225,8 @@ final class SpoolStore {
 
     /// A look at the whole file. Reads all of it, so only when there is reason to.
     func verify() throws(SpoolError) {
-        // What SQLite cannot read it reports as it does what is corrupt: only what it finds in a readable file twice counts.
+        // What SQLite cannot read it reports as it does what is corrupt: only what it finds in a readable file twice
+        // counts.
         if try checkIntegrity() != nil {
             try database.readAll()
             if let fault = try checkIntegrity() { throw SpoolError(.corrupt, "\(path): \(fault)") }
@@ -533,8 +536,8 @@ final class SpoolStore {
     private var shrinkAt: ContinuousClock.Instant? = .now
     static let shrinkPages = 512
 
-    /// Gives a part of the free pages back, for they go through the log and others wait meanwhile. On a full disk it may
-    /// take more than one attempt.
+    /// Gives a part of the free pages back, because they go through the log while other work waits. On a full disk it
+    /// may take more than one attempt.
     private func shrink() throws(SpoolError) {
         do throws(SpoolError) {
             let free = try freePages()

@@ -211,7 +211,7 @@ final class DeliveryChannel: Sendable {
         try await receipt.wait()
     }
 
-    /// Does not suspend: what waits for the receipt must not keep the delivery alive, because a released one has
+    /// Does not suspend: a waiter for the receipt must not keep the delivery alive, because a released one has
     /// failed.
     private func handOver(_ event: Event, _ context: EventContext, _ receipt: DeliveryReceipt) throws {
         let reader = try state.withLock { state -> (CheckedContinuation<DeliveredEvent?, any Error>, DeliveredEvent)? in

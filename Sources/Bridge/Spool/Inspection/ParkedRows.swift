@@ -1,6 +1,6 @@
 /// What becomes of the rows that no topic took, once a person has decided. For a spool that no bridge holds.
 package enum ParkedRows {
-    /// Puts them back into lanes, behind what waits there, to be published with the rest.
+    /// Puts them back into their topics' queues, behind the waiting rows, to be published with them.
     ///
     /// - Parameters:
     ///   - folder: of the spool.

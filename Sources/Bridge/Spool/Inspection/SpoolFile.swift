@@ -6,8 +6,8 @@ internal import Darwin
 
 /// The file of a spool that no bridge has open: of a stopped one, of an orphaned volume, or a quarantined one.
 ///
-/// Nothing is written to it. SQLite's exclusive lock keeps everybody else out while it is open; rows that are still in the
-/// write-ahead log are seen and stay there. What cannot be read because it is corrupt is skipped and counted.
+/// Nothing is written to it. SQLite's exclusive lock keeps other processes out while it is open; rows that are still in
+/// the write-ahead log are seen and stay there. What cannot be read because it is corrupt is skipped and counted.
 package final class SpoolFile: SpoolSource {
     package let path: String
     /// Whether what is not read here is lost: then only corruption that is found several times is skipped.
@@ -87,7 +87,8 @@ package final class SpoolFile: SpoolSource {
             try database.execute("PRAGMA locking_mode=EXCLUSIVE")
             return database
         }
-        // Not ours to write, or a volume that is mounted read-only: possible as long as everything is in the file itself.
+        // Not ours to write, or a volume that is mounted read-only: possible as long as everything is in the file
+        // itself.
         var log = stat()
         guard stat(path + "-wal", &log) != 0 || log.st_size == 0 else {
             throw SpoolError(
@@ -104,13 +105,13 @@ package final class SpoolFile: SpoolSource {
             for lane in known where !tables.contains(lane.id) { faults.append("\(lane.name): its table is not there") }
             for id in tables where !known.contains(where: { $0.id == id }) {
                 hasNames = false
-                faults.append("the topic of lane_\(id) cannot be told")
+                faults.append("the topic of lane_\(id) is unknown")
             }
             return tables.map { id in known.first { $0.id == id } ?? (id, "lane_\(id)") }
         } catch {
             guard error.code != .unreadable || skipsUnreadable else { throw error }
             hasNames = false
-            faults.append("the names of the topics cannot be read, lane_N stands for them")
+            faults.append("the topic names cannot be read; lane_N is shown instead")
             return tables.map { ($0, "lane_\($0)") }
         }
     }
@@ -204,9 +205,9 @@ package final class SpoolFile: SpoolSource {
 
     /// Reads rows in their order.
     ///
-    /// A page that stands in another's place has rows that are sound. If they belong elsewhere they come again there, or have
-    /// come; if they are old, the table does not know them where it would look. Either shows with the next page, so a batch is
-    /// looked at beyond its end.
+    /// A misplaced page has rows that are sound. If they belong elsewhere they come again there, or have
+    /// come; if they are old, the table does not know them where it would look. Either shows with the next page, so a
+    /// batch is looked at beyond its end.
     private func read(
         _ table: SpoolTable, after number: Int64, count: Int, into rows: inout [InspectedRow]
     ) throws(SpoolError) {

@@ -79,7 +79,7 @@ struct SpoolReader {
 
     /// The row at which a statement of `statement(_:)` stands, and whether it is what was stored.
     ///
-    /// - Parameter last: the number of the row before it: a page that stands in another's place has rows that are sound.
+    /// - Parameter last: the number of the row before it: a misplaced page has rows that are sound.
     static func row(_ statement: Statement, behind last: Int64) -> (row: InspectedRow, isSound: Bool) {
         let lane = statement.integer(6)
         let row = InspectedRow(

@@ -8,8 +8,8 @@ internal import Glibc
 internal import Darwin
 #endif
 
-/// Answers the questions of other processes about an open spool, on a thread of its own: one question at a time, so that
-/// the writer has at most one to answer between two batches.
+/// Answers the questions of other processes about an open spool, on a thread of its own: one question at a time, so
+/// that the writer has at most one to answer between two batches.
 final class SpoolServer: Sendable {
     /// Puts a question to the writer; the answer comes on the writer's thread, or never when it ends.
     typealias Ask =
@@ -23,7 +23,7 @@ final class SpoolServer: Sendable {
     /// The connection that is being served; -1 for none.
     private let current = Mutex<Int32>(-1)
 
-    /// How long somebody may take to ask, or to read the next part of an answer, in seconds.
+    /// How long a client may take to send its request, or to read the next part of a response, in seconds.
     private static let patience = 5
 
     /// Listens in the folder, whose lock the caller holds.
@@ -75,7 +75,7 @@ final class SpoolServer: Sendable {
     private func serve(_ peer: Int32) {
         _ = fcntl(peer, F_SETFD, FD_CLOEXEC)
         UnixSocket.setTimeout(peer, seconds: 1)
-        // The file's mode keeps others out already; this holds also where somebody has changed it. Root may read the
+        // The file's mode keeps others out already; this holds also where the mode was changed. Root may read the
         // spool's file in any case.
         let user = csystem_peer_user(peer)
         guard user == Int(geteuid()) || user == 0 else {

@@ -19,13 +19,13 @@ enum UnixSocket {
 
     /// Listens for the owner only, in the place of a file that a crash has left.
     ///
-    /// - Precondition: the caller holds the folder's lock, so that nobody else listens there.
+    /// - Precondition: The caller holds the folder's lock, so that no other process listens there.
     static func listener(in folder: String, name: String) throws(SpoolError) -> Int32 {
         let path = folder + "/" + name
         unlink(path)
         let descriptor = try open()
         let code = try call(binds: true, descriptor, folder: folder, name: name)
-        // Nobody can connect between the two: before `listen` a connection is refused.
+        // No connection is possible between the two: before `listen` it is refused.
         guard code == 0, chmod(path, 0o600) == 0, beginListening(descriptor) == 0 else {
             let error = failure("cannot listen on \(path)")
             close(descriptor)
@@ -88,8 +88,8 @@ enum UnixSocket {
         SpoolError(.io, "\(what): \(String(cString: strerror(errno)))")
     }
 
-    /// Calls `bind` or `connect`. An address has room for some hundred bytes only; on Linux a longer path goes by way of
-    /// the folder's descriptor.
+    /// Calls `bind` or `connect`. An address has room for some hundred bytes only; on Linux a longer path goes by way
+    /// of the folder's descriptor.
     private static func call(
         binds: Bool, _ descriptor: Int32, folder: String,
         name: String

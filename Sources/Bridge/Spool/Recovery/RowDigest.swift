@@ -3,8 +3,8 @@ internal import CSMSBridgeOpenSSL
 extension SpoolRecord {
     /// What a row is known by again: the first eight bytes of SHA-256 over its place and all that it holds.
     ///
-    /// It is stored beside the row, for SQLite has no checksums: a page that a disk gives back with other bytes looks sound
-    /// to it as long as its structure is, and so would an event that nobody ever sent.
+    /// It is stored beside the row, for SQLite has no checksums: a page that a disk gives back with other bytes looks
+    /// sound to it as long as its structure is, and so would an event that was never sent.
     ///
     /// - Parameters:
     ///   - lane: the number that the file gives the lane: rows under another lane's table are not that lane's.

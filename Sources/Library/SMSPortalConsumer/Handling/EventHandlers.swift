@@ -4,8 +4,8 @@ internal import SMSPortalEvents
 struct EventHandlers: Sendable {
     typealias Handler = @Sendable (Event, EventContext) async throws -> Void
 
-    /// A handler as it is called. A function that is an element itself is kept in the form that generic code calls: a thunk
-    /// there and one back, at every call.
+    /// A handler as it is called. A function that is an element itself is kept in the form that generic code calls: a
+    /// thunk there and one back, at every call.
     private struct Entry {
         let handler: Handler
     }
@@ -78,7 +78,7 @@ struct EventHandlers: Sendable {
 
     var isEmpty: Bool { ofOptOut == nil && !ofType.contains { $0 != nil } }
 
-    /// Who handles an event; nil when nobody does.
+    /// The handler of an event; nil without one.
     func handler(of event: Event) -> Handler? {
         if event.isOptOut, let ofOptOut { return ofOptOut.handler }
         return ofType[event.type.index]?.handler

@@ -2,7 +2,7 @@ internal import SMSBridgeKafka
 internal import SMSBridgeTelemetry
 internal import SMSPortalEvents
 
-/// What is done with one record: it is decoded, claimed, handled, and what fails is tried again or kept.
+/// Processes one record: decodes, claims and handles it, and retries or dead-letters a failure.
 struct EventProcessor: WorkProcessor {
     private let configuration: EventConsumer.Configuration
     private let handlers: EventHandlers
@@ -15,9 +15,10 @@ struct EventProcessor: WorkProcessor {
     private let log: Logger
     private let repeats = RepeatGuard()
 
-    /// How long an event waits for a store of processed events that does not answer, or for Kafka to take a dead letter.
+    /// How long an event waits for a store of processed events that does not answer, or for Kafka to take a dead
+    /// letter.
     private static let patience = RetryBackoff(initial: .milliseconds(500), maximum: .seconds(15))
-    /// How often it is looked whether somebody else has done with an event.
+    /// How often it is checked whether another consumer has completed an event.
     private static let claimPoll: Duration = .seconds(1)
 
     init(
@@ -54,8 +55,8 @@ struct EventProcessor: WorkProcessor {
         }
         let type = event.type
         guard let handler = handlers.handler(of: event) else {
-            // Every member reads the redrive topic. The members of a group differ while a new version is rolled out, and
-            // when a service is split: what this one cannot handle must not be lost.
+            // Every member reads the redrive topic. The members of a group differ while a new version is rolled out,
+            // and when a service is split: what this one cannot handle must not be lost.
             if replay == nil, work.record.topic == configuration.redriveTopic {
                 return await bury(work, .noHandler(type))
             }
@@ -197,7 +198,7 @@ struct EventProcessor: WorkProcessor {
         }
         metrics.count(failure.isParked ? .parked : .deadLettered, failure.type)
         replay?.tally.failed()
-        log.log(.warning, onceIn: repeats, key: "buried \(failure.kind)", "event dead-lettered", fields)
+        log.log(.warning, onceIn: repeats, key: "deadLettered \(failure.kind)", "event dead-lettered", fields)
         if failure.parks, !parked.park(work) {
             log.log(
                 .warning, onceIn: repeats, key: "parked", "too many parked keys; the first one goes on",
@@ -207,8 +208,8 @@ struct EventProcessor: WorkProcessor {
     }
 
     private func complete(_ claim: EventClaim) async {
-        // The event is handled. If the store does not hear of it, a repeat that comes after the claim's expiry is handled
-        // again: at least once.
+        // The event is handled. If the store does not hear of it, a repeat that comes after the claim's expiry is
+        // handled again: at least once.
         for attempt in 1...3 {
             do {
                 _ = try await uncancelled { try await configuration.processedEvents?.complete(claim) }
@@ -227,8 +228,8 @@ struct EventProcessor: WorkProcessor {
         }
     }
 
-    /// What a store must hear also from a handler that was cancelled: a database's driver would throw at once, and whoever
-    /// gets the partition would wait until the claim expires.
+    /// Reports to a store also for a cancelled handler: a database's driver would throw at once, and the next owner
+    /// that gets the partition would wait until the claim expires.
     private func uncancelled<R: Sendable>(_ body: @escaping @Sendable () async throws -> R) async throws -> R {
         try await Task { try await body() }.value
     }

@@ -2,8 +2,8 @@ internal import SMSBridgeThreads
 internal import SMSPortalEvents
 internal import Synchronization
 
-/// A few readers of events, each with memory that it keeps, for whichever workers come. A thread finds the same one each
-/// time, whose memory is in its processor's cache, while no other thread has it.
+/// A few readers of events, each with memory that it keeps, for whichever workers come. A thread finds the same one
+/// each time, whose memory is in its processor's cache, while no other thread has it.
 final class EventReaders: Sendable {
     private let shelves: [Shelf]
 
@@ -20,7 +20,7 @@ final class EventReaders: Sendable {
 
     func event(of record: ConsumedRecord) throws(EventDecodingError) -> ReadEvent {
         let first = Int(currentThreadHash % UInt(shelves.count))
-        // Whoever has a reader may have been interrupted; another one is free.
+        // The owner of a reader may have been suspended; another one is free.
         for index in first..<first + shelves.count {
             let result = shelves[index % shelves.count].reader.withLockIfAvailable { Self.read(record, with: $0) }
             if let result { return try result.get() }

@@ -144,7 +144,7 @@ extension ConsumerLoop {
 
     /// Ends the replay once everything is done, and keeps the rate.
     ///
-    /// - Returns: how long to wait for what comes next, in milliseconds; nil when nothing may be read now.
+    /// - Returns: how long to wait for the next record, in milliseconds; nil when nothing may be read now.
     func pace(_ replay: ReplayRun, timeout: Int32) -> Int32? {
         replay.report(done: replayed, partitions)
         let now = monotonicNow()
@@ -224,8 +224,8 @@ extension ConsumerLoop {
         if isPaused { pause(partitions.filter { !$0.isRead }) }
     }
 
-    /// The positions of the whole plan, when one of them has moved: Kafka forgets those of a group without members one by
-    /// one, a week after each was last committed.
+    /// The positions of the whole plan, when one of them has moved: Kafka forgets those of a group without members one
+    /// by one, a week after each was last committed.
     func offsets(of replay: ReplayRun) -> [TopicPartition] {
         guard let plan = replay.plan, let checkpoint = replay.checkpoint else { return [] }
         let watermarks = dispatcher.read { core in partitions.map { core.watermark(of: $0.assignment) } }

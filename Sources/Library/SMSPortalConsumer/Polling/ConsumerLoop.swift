@@ -119,7 +119,7 @@ final class ConsumerLoop {
         control.setWaker(self.consumer.waker)
     }
 
-    /// Reads until it is told to stop.
+    /// Reads until it is stopped.
     ///
     /// - Throws: Why it cannot go on.
     func run(topics: [String]) throws(EventConsumerError) {
@@ -231,8 +231,8 @@ final class ConsumerLoop {
         }
     }
 
-    /// The last offsets of a partition may be markers of transactions, or compacted away: no record brings them, and they
-    /// count as done.
+    /// The last offsets of a partition may be markers of transactions, or compacted away: no record brings them, and
+    /// they count as done.
     private func reachedEnd(_ place: TopicPartition) {
         guard let offset = place.offset,
             let partition = partitions.first(where: { $0.topic == place.topic && $0.partition == place.partition })
@@ -301,7 +301,8 @@ final class ConsumerLoop {
         dispatcher.cancel(assignments)
     }
 
-    /// When the steps of the end are over, by the monotonic clock: one after the other, whatever Kafka and the handlers do.
+    /// When the steps of the end are over, by the monotonic clock: one after the other, whatever Kafka and the handlers
+    /// do.
     struct EndOfRun {
         /// Handlers that have not finished are cancelled.
         let handlers: UInt64
@@ -363,7 +364,7 @@ final class ConsumerLoop {
                 nextCommit = now + Self.lookupPause
                 commitLater(now: now)
             }
-            // What comes is dropped: it has not been begun.
+            // New records are dropped: they have not been begun.
             _ = consumer.poll(timeout: dispatcher.serve(now: now).nextLook == nil ? 50 : 2)
         }
         while consumer.isJoining, !consumer.isAssignmentLost, monotonicNow() < limit.handlers {
