@@ -29,9 +29,9 @@ import Testing
         for command in commands {
             let help = try smsbridge([command, "--help"]).output
             var texts = [help]
-            if let list = help.split(separator: "\nCommands:\n").dropFirst().first {
-                for line in list.split(separator: "\n").prefix(while: { $0.hasPrefix("  ") })
-                where !line.hasPrefix("   ") {
+            let lines = help.split(separator: "\n", omittingEmptySubsequences: false)
+            if let start = lines.firstIndex(of: "Commands:") {
+                for line in lines[(start + 1)...].prefix(while: { $0.hasPrefix("  ") }) where !line.hasPrefix("   ") {
                     guard let name = line.split(separator: " ").first.map(String.init) else { continue }
                     texts.append(try smsbridge([command, name, "--help"]).output)
                 }
