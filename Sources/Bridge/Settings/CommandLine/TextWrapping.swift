@@ -5,17 +5,32 @@ struct TextWrapping {
 
     /// A paragraph whose lines after the first begin with `indent` blanks.
     func paragraph(_ text: String, first: Int, indent: Int) -> String {
-        lines(text, first: first, next: indent, end: "")
+        lines(text, first: first, next: indent)
     }
 
-    /// Lines of their own layout: only those that are too long are broken, and go on below their own indentation.
+    /// Paragraphs of lines that begin without blanks are re-filled when one of them is too long; an indented line is
+    /// broken by itself, below its own indentation.
     func block(_ text: String) -> String {
-        text.split(separator: "\n", omittingEmptySubsequences: false).map { line in
-            guard line.count > columns else { return String(line) }
+        var result: [String] = []
+        var paragraph: [Substring] = []
+        func finish() {
+            let fits = paragraph.allSatisfy { $0.count <= columns }
+            let filled = fits ? paragraph.joined(separator: "\n") : lines(paragraph.joined(separator: " "))
+            if !paragraph.isEmpty { result.append(filled) }
+            paragraph = []
+        }
+        for line in text.split(separator: "\n", omittingEmptySubsequences: false) {
             let indent = line.prefix { $0 == " " }.count
-            return String(repeating: " ", count: indent)
-                + lines(String(line.dropFirst(indent)), first: indent, next: indent, end: "")
-        }.joined(separator: "\n")
+            if indent == 0, !line.isEmpty {
+                paragraph.append(line)
+            } else {
+                finish()
+                let blanks = String(repeating: " ", count: indent)
+                result.append(blanks + lines(String(line.dropFirst(indent)), first: indent, next: indent))
+            }
+        }
+        finish()
+        return result.joined(separator: "\n")
     }
 
     /// A command line of a shell that stays one.
@@ -23,7 +38,7 @@ struct TextWrapping {
         lines(text, first: indent, next: indent + 4, end: " \\")
     }
 
-    private func lines(_ text: String, first: Int, next: Int, end: String) -> String {
+    private func lines(_ text: String, first: Int = 0, next: Int = 0, end: String = "") -> String {
         var result = ""
         var used = first
         for word in text.split(separator: " ", omittingEmptySubsequences: false) {
