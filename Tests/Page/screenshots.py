@@ -1,11 +1,10 @@
 """Screenshots of the status page for the documentation: healthy, one broker, Kafka down, callbacks rejected."""
 
 import os
-import shutil
-import subprocess
 import time
 
 import faults
+import palette
 from bridge import Bridge
 from cluster import Cluster
 from report import check
@@ -25,10 +24,8 @@ def take(report, browser, bridge, folder, name, height):
     with report.case(f"screenshot {name}"):
         path = os.path.join(folder, f"{name}.png")
         browser.picture(f"{bridge.admin}/?refresh=never", path, WIDTH, height)
-        if shutil.which("convert"):
-            # A palette: a third of the size, and no difference to the eye.
-            subprocess.run(["convert", path, "+dither", "-colors", "64", "-strip", f"PNG8:{path}"], check=True)
-        check(os.path.getsize(path) < 200_000, f"it has {os.path.getsize(path)} bytes")
+        palette.shrink(path)
+        check(os.path.getsize(path) < 100_000, f"it has {os.path.getsize(path)} bytes")
 
 
 def one_broker(report, browser, binary, folder, target):
