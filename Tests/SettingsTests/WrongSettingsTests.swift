@@ -172,8 +172,8 @@ import Testing
         ),
         .yaml("shutdown: {delay: 25s}", "shutdown.delay: is 25s, expected less than shutdown.deadline"),
         .yaml(
-            "http: {maxUnfinishedBytes: 64KiB}",
-            "http.maxUnfinishedBytes: is 64KiB, expected no less than http.maxBodyBytes"),
+            "http: {maxBufferedRequestBytes: 64KiB}",
+            "http.maxBufferedRequestBytes: is 64KiB, expected no less than http.maxBodyBytes"),
         .yaml("http: {maxBodyBytes: 1MiB}\npublish: {maxInFlightBytes: 512KiB}", "publish.maxInFlightBytes: is 512KiB"),
         .yaml(
             "http: {tls: {certificate: /c}}",

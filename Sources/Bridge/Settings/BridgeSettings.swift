@@ -45,7 +45,7 @@ package struct BridgeSettings: Sendable, Equatable {
         /// The most open connections.
         package var maxConnections = 10_000
         /// All requests that are not whole yet together, in bytes.
-        package var maxUnfinishedBytes = 64 << 20
+        package var maxBufferedRequestBytes = 64 << 20
         /// Connections that the system may keep waiting to be accepted.
         package var backlog = 1_024
         /// Ranges of addresses whose word on where a client comes from is believed.

@@ -279,7 +279,7 @@ extension StatusReport {
             add(
                 .critical, "SmsbridgeRequestMemoryFull",
                 "Callbacks are rejected with 503: request memory limit reached",
-                "Many large bodies at once. Raise http.maxUnfinishedBytes.")
+                "Many large bodies at once. Raise http.maxBufferedRequestBytes.")
         }
         if history.increase("smsbridge_http_connections_rejected_total", over: moment) > 0 {
             add(

@@ -64,7 +64,8 @@ extension Declaration {
             "Maximum number of open connections. One more closes the longest idle one; if none is idle, it is answered 503 and closed, with TLS or the PROXY protocol without an answer."
         ),
         .single(
-            "http.maxUnfinishedBytes", \.http.maxUnfinishedBytes, .bytes(64 << 10...16 << 30),
+            "http.maxBufferedRequestBytes", \.http.maxBufferedRequestBytes, .bytes(64 << 10...16 << 30),
+            also: ["http.maxUnfinishedBytes"],
             "Maximum memory for incomplete requests together. Beyond it: 503. Not below `http.maxBodyBytes`."
         ),
         .single(

@@ -8,7 +8,7 @@ extension SettingsLoader {
         below("publish.hedge", settings.publish.hedge, "publish.deadline", settings.publish.deadline)
         below("shutdown.delay", settings.shutdown.delay, "shutdown.deadline", settings.shutdown.deadline)
         notBelow(
-            "http.maxUnfinishedBytes", settings.http.maxUnfinishedBytes, "http.maxBodyBytes",
+            "http.maxBufferedRequestBytes", settings.http.maxBufferedRequestBytes, "http.maxBodyBytes",
             settings.http.maxBodyBytes)
         notBelow(
             "publish.maxInFlightBytes", settings.publish.maxInFlightBytes, "http.maxBodyBytes",

@@ -73,7 +73,7 @@ extension BridgeSettings {
         configuration.writeTimeout = http.writeTimeout
         configuration.idleTimeout = http.idleTimeout
         configuration.maxConnections = http.maxConnections
-        configuration.maxUnfinishedBytes = http.maxUnfinishedBytes
+        configuration.maxUnfinishedBytes = http.maxBufferedRequestBytes
         configuration.handshakeTimeout = http.tls.handshakeTimeout
         configuration.maxHandshakes = http.tls.maxHandshakes
         if http.proxyProtocol { configuration.proxyProtocolSources = trustedProxies }

@@ -58,7 +58,7 @@ struct HTTPMetrics {
             (
                 registry.counter(
                     "smsbridge_http_memory_rejected_total",
-                    help: "Requests answered 503 because of http.maxUnfinishedBytes."), \.refusedForMemory
+                    help: "Requests answered 503 because of http.maxBufferedRequestBytes."), \.refusedForMemory
             ),
             (
                 registry.counter(
