@@ -14,7 +14,7 @@ openStandardDescriptors()
 unblockSignals([SIGTERM, SIGINT])
 
 var tool = CommandLineTool(
-    name: "smsbridge", summary: "Takes SMSPortal's callbacks and publishes them to Kafka", version: Version.text,
+    name: "smsbridge", summary: "Receives SMSPortal's callbacks and publishes them to Kafka", version: Version.text,
     commands: [
         Serve.command, ConfigCommand.command, Check.command, TopicsCommand.command, Demo.command, Simulate.command,
         Tail.command, Lag.command,

@@ -5,7 +5,7 @@ import SMSPortalSimulator
 struct CallerSecrets {
     static let account = CommandOption<String>(
         "--account", "NAME", .anyText("account"),
-        help: "Whose secrets: an account of auth.….accounts; required where there are several.")
+        help: "Account of auth.….accounts; required when there are several.")
 
     let header: Secret?
     let path: Secret?

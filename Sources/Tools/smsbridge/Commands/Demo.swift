@@ -10,12 +10,12 @@ import Synchronization
 /// `smsbridge demo`
 enum Demo {
     private static let seconds = CommandOption<Double>(
-        "--seconds", "N", .number(1...31_536_000), help: "End after so long; without it, on Ctrl-C.")
+        "--seconds", "N", .number(1...31_536_000), help: "Duration; without it, until Ctrl-C.")
     private static let rate = CommandOption<Double>(
-        "--rate", "R", .number(0...1_000_000), default: 10, help: "Callbacks a second; 0 for as many as possible.")
+        "--rate", "R", .number(0...1_000_000), default: 10, help: "Callbacks per second; 0 for as many as possible.")
 
     static let command = Command(
-        "demo", summary: "See it work: a Kafka, a bridge, a vendor and a consumer in this one process",
+        "demo", summary: "Run a mock Kafka, a bridge, a simulated vendor and a consumer in one process",
         discussion: """
             The Kafka is librdkafka's mock cluster, in memory. The vendor is the simulator: it sends callbacks of every
             type and generation over HTTP, one in twenty of them malformed. The consumer prints the events as they come

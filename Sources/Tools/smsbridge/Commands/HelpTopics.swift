@@ -3,8 +3,8 @@ import SMSBridgeSettings
 /// What `smsbridge help` explains besides commands and settings.
 enum HelpTopics {
     static let all = [
-        HelpTopic("exit-codes", summary: "what a process ends with", text: exitCodes),
-        HelpTopic("output", summary: "how commands speak: streams, JSON, units, colours", text: output),
+        HelpTopic("exit-codes", summary: "exit codes of the commands", text: exitCodes),
+        HelpTopic("output", summary: "output of the commands: streams, JSON, units, colours", text: output),
         HelpTopic("connections", summary: "connect to a Kafka with TLS, SASL and ACLs", text: connections),
         HelpTopic("control-panel", summary: "connect SMSPortal's Control Panel", text: controlPanel),
     ]

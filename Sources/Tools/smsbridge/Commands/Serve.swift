@@ -13,7 +13,7 @@ import Darwin
 /// `smsbridge serve`
 enum Serve {
     static let command = Command(
-        "serve", summary: "Take callbacks and publish them to Kafka",
+        "serve", summary: "Receive callbacks and publish them to Kafka",
         discussion: """
             Callbacks come to /webhooks/<type> (delivery-status, reply, short-code, url-preview, url-click) or to
             /webhooks, where the fields tell the type. Each is answered 200 once its event is in Kafka or synced in the

@@ -53,7 +53,7 @@ enum Simulate {
     private static let json = CommandOption<Bool>("--json", help: "Write the figures as one JSON object.")
 
     static let command = Command(
-        "simulate", summary: "Play SMSPortal: send callbacks of every type and generation",
+        "simulate", summary: "Simulate SMSPortal: send callbacks of every type and generation",
         discussion: """
             Behaves as the vendor: waits 10 s for an answer, takes any 2xx for received, tries five times with
             exponential back-off, and gives up. The secrets are the first ones of the settings auth.*, and requests are

@@ -17,12 +17,12 @@ import Darwin
 
 /// `smsbridge check`: whether the promises hold with these settings and this cluster, before anybody depends on them.
 struct Check {
-    private static let json = CommandOption<Bool>("--json", help: "Write JSON to standard output, an object a line.")
+    private static let json = CommandOption<Bool>("--json", help: "Write JSON to standard output, one object per line.")
     private static let noEvent = CommandOption<Bool>(
-        "--no-event", help: "Publish no test events, and do not try whether the topics may be written.")
+        "--no-event", help: "Publish no test events, and do not test write permissions.")
 
     static let command = Command(
-        "check", summary: "Say whether the promises hold with these settings and this cluster",
+        "check", summary: "Preflight check of settings, connectivity, topics and permissions",
         discussion: """
             Looks at the settings, the ports, the spool's folder, the brokers, and each topic: replication,
             min.insync.replicas, unclean election, message size, retention, timestamps. Tries what this user may do, and

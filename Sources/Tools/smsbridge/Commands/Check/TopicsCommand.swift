@@ -8,7 +8,7 @@ enum TopicsCommand {
         "topics", summary: "Create and list the topics of the bridge",
         subcommands: [
             Command(
-                "create", summary: "Make the topics that are missing, as serve would",
+                "create", summary: "Create missing topics, as serve does",
                 discussion: """
                     With topics.partitions, topics.replication and topics.retention, CreateTime, and a message size that takes
                     the largest callback. What is there is left as it is, and judged. For a user who may make topics, so

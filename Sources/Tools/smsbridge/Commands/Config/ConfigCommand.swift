@@ -3,7 +3,7 @@ import SMSBridgeSettings
 /// `smsbridge config`: the configuration file, without a cluster.
 enum ConfigCommand {
     private static let all = CommandOption<Bool>("--all", help: "Show settings with their defaults, too.")
-    private static let json = CommandOption<Bool>("--json", help: "Write JSON to standard output, an object a line.")
+    private static let json = CommandOption<Bool>("--json", help: "Write JSON to standard output, one object per line.")
 
     static let command = Command(
         "config", summary: "Create, validate and show settings, offline",

@@ -21,12 +21,12 @@ enum DeadLettersCommand {
         "--at", "PARTITION:OFFSET", .anyText("place"), repeats: true,
         help: "Only this dead letter, as list shows it. May be repeated.")
     private static let all = CommandOption<Bool>(
-        "--all", help: "Those that were redriven or discarded, too, as far as the topic keeps them.")
+        "--all", help: "Include redriven and discarded ones, within the topic's retention.")
     private static let showsContent = CommandOption<Bool>(
         "--show-content", help: "Show numbers, texts, and what the error said, which may quote them.")
     private static let dryRun = CommandOption<Bool>("--dry-run", help: "Count only.")
     private static let execute = CommandOption<Bool>("--execute", help: "Apply it; default is a dry run.")
-    private static let json = CommandOption<Bool>("--json", help: "Write JSON to standard output, an object a line.")
+    private static let json = CommandOption<Bool>("--json", help: "Write JSON to standard output, one object per line.")
 
     private static let filters: [any CommandOptionDeclaration] = [
         group, causes, SpoolCommands.types, from, to, CommandWindow.timeZone, places,
@@ -34,14 +34,14 @@ enum DeadLettersCommand {
     private static let settings = Command.SettingsUse(needs: .kafka, sections: ["kafka", "topics"])
 
     static let command = Command(
-        "dlt", summary: "Look at the dead letters of a consumer group, and send them to it again",
+        "dlt", summary: "List, redrive and discard the dead letters of a consumer group",
         subcommands: [
             Command(
-                "list", summary: "A line for each dead letter that is open: place, time, cause, attempts, origin",
+                "list", summary: "List open dead letters: position, time, cause, attempts, origin",
                 options: filters + [all, json], settings: settings,
                 examples: [.init("since yesterday", "smsbridge dlt list --group crm --from 24h")]),
             Command(
-                "show", summary: "All that is known of dead letters",
+                "show", summary: "Show everything known about dead letters",
                 discussion: "Of subscribers nothing is shown unless --show-content asks for it.",
                 options: filters + [all, showsContent], settings: settings,
                 examples: [.init("one of them", "smsbridge dlt show --group crm --at 3:17 --show-content")]),

@@ -43,7 +43,7 @@ enum ImportCommand {
         "--name", "NAME", .replayName,
         help: "Keep the position in Kafka under this name: the same command resumes there.")
     static let rate = CommandOption<Int>(
-        "--rate", "N", .integer(1...1_000_000), help: "Maximum records a second.")
+        "--rate", "N", .integer(1...1_000_000), help: "Maximum records per second.")
     static let maxErrors = CommandOption<Int>(
         "--max-errors", "N", .integer(0...1_000_000), default: 20, help: "Maximum malformed rows to print.")
     static let errorsTo = CommandOption<String>(

@@ -18,7 +18,7 @@ enum QuarantineCommand {
         "--at", "PARTITION:OFFSET", .anyText("place"), repeats: true,
         help: "Only this callback, as list shows it. May be repeated.")
     private static let all = CommandOption<Bool>(
-        "--all", help: "Those that were redecoded, too, as far as the topic keeps them.")
+        "--all", help: "Include redecoded ones, within the topic's retention.")
     private static let refused = CommandOption<Bool>(
         "--refused", help: "Send events that Kafka refused to their topics again, too: once those take them.")
     private static let timestamp = CommandOption<ReplayTimestamp>(
@@ -30,7 +30,7 @@ enum QuarantineCommand {
         "--charset", "NAME", .anyText("charset"),
         help: "Charset of bodies and query strings that are not UTF-8, such as windows-1252.")
     private static let dryRun = CommandOption<Bool>("--dry-run", help: "Count only.")
-    private static let json = CommandOption<Bool>("--json", help: "Write JSON to standard output, an object a line.")
+    private static let json = CommandOption<Bool>("--json", help: "Write JSON to standard output, one object per line.")
 
     private static let showsContent = CommandOption<Bool>(
         "--show-content", help: "Show the request with its numbers and texts.")
@@ -39,21 +39,21 @@ enum QuarantineCommand {
     private static let settings = Command.SettingsUse(needs: .kafka, sections: ["kafka", "topics", "events"])
 
     static let command = Command(
-        "quarantine", summary: "Look at callbacks that were not understood, and decode them again",
+        "quarantine", summary: "List and redecode quarantined callbacks",
         subcommands: [
             Command(
-                "list", summary: "A line for each callback that is not understood: place, time, reason",
+                "list", summary: "List quarantined callbacks: position, time, reason",
                 options: filters + [all, json], settings: settings,
                 examples: [.init("of the last day", "smsbridge quarantine list --from 24h")]),
             Command(
-                "show", summary: "Everything known about quarantined callbacks",
+                "show", summary: "Show everything known about quarantined callbacks",
                 discussion: "Of subscribers nothing is shown unless --show-content asks for it.",
                 options: filters + [all, showsContent], settings: settings,
                 examples: [
                     .init("one of them, with its content", "smsbridge quarantine show --at 0:17 --show-content")
                 ]),
             Command(
-                "redecode", summary: "Decode again, as the settings say now, and publish what is understood",
+                "redecode", summary: "Decode again with the current settings, and publish the results",
                 discussion: """
                     After events.<type>.fields has been given the names of a new shape: what is now understood goes to the
                     topic of its type, with its first id and time, once. What still is not stays. A kill in between sends

@@ -27,7 +27,7 @@ enum ReplayCommand {
         "--name", "NAME", .replayName,
         help: "Keep the position in Kafka under this name: the same command resumes there.")
     static let rate = CommandOption<Int>(
-        "--rate", "N", .integer(1...1_000_000), help: "Maximum records a second.")
+        "--rate", "N", .integer(1...1_000_000), help: "Maximum records per second.")
     static let dryRun = CommandOption<Bool>("--dry-run", help: "Count only: nothing is sent or committed.")
     static let json = CommandOption<Bool>("--json", help: "Write the result as JSON to standard output.")
     static let toTopic = CommandOption<String>(

@@ -5,7 +5,7 @@ import SMSPortalEvents
 /// `smsbridge spool`: what is common to its subcommands.
 enum SpoolCommands {
     static let command = Command(
-        "spool", summary: "Look into a spool, export it, or publish what a stopped bridge has left",
+        "spool", summary: "Inspect, export, import and drain a spool",
         subcommands: [
             SpoolShow.statusCommand, SpoolShow.listCommand, SpoolExport.command, SpoolImportCommand.command,
             SpoolDrain.command, SpoolDiscard.command,

@@ -25,7 +25,7 @@ enum SpoolDrain {
         help: "End when Kafka acknowledges nothing for this long.")
 
     static let command = Command(
-        "drain", summary: "Publish what a stopped bridge's spool holds",
+        "drain", summary: "Publish the events of a stopped bridge's spool",
         discussion: """
             As serve does: acks=all, idempotent, in order per topic, with each record's own time, headers and key. A row
             goes when Kafka has acknowledged it; started again it goes on where it was, and what was on its way may come

@@ -10,7 +10,7 @@ enum SpoolShow {
     private static let showsKeys = CommandOption<Bool>("--show-keys", help: "Show keys: they are phone numbers.")
 
     static let statusCommand = Command(
-        "status", summary: "Say what a spool holds",
+        "status", summary: "Show the contents of a spool: rows, bytes and age by topic",
         discussion: """
             Of a running bridge, which is asked through the socket in its spool's folder, of a stopped one, or of a file
             that was set aside. Exit codes: 0; 1 it cannot be read; 3 a part of it is damaged.

@@ -16,10 +16,10 @@ enum TemplatesCommand {
         help: "get or post; without it the one that is recommended for each type.")
     private static let showSecrets = CommandOption<Bool>(
         "--show-secrets", help: "Show the secrets that callers need, to be pasted.")
-    private static let json = CommandOption<Bool>("--json", help: "Write JSON to standard output, an object a line.")
+    private static let json = CommandOption<Bool>("--json", help: "Write JSON to standard output, one object per line.")
 
     static let command = Command(
-        "templates", summary: "Print what to paste into SMSPortal's Control Panel",
+        "templates", summary: "Print URLs, headers and bodies for SMSPortal's Control Panel",
         discussion: """
             For each event type the method, the address, the header and the body with the vendor's @@Variables@@. What a
             person has written travels in the query of a GET, last: there quotes, line ends and the like survive, and the

@@ -7,7 +7,7 @@ import SMSPortalEvents
 enum Lag {
     private static let group = CommandOption<String>(
         "--group", "GROUP", .anyText("group"), isRequired: true, help: "The consumer group.")
-    private static let json = CommandOption<Bool>("--json", help: "Write JSON to standard output, an object a line.")
+    private static let json = CommandOption<Bool>("--json", help: "Write JSON to standard output, one object per line.")
 
     static let command = Command(
         "lag", summary: "Show how far a consumer group is behind in the bridge's topics",

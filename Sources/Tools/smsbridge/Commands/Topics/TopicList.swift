@@ -5,7 +5,7 @@ import SMSPortalEvents
 
 /// `smsbridge topics list`
 enum TopicList {
-    private static let json = CommandOption<Bool>("--json", help: "Write JSON to standard output, an object a line.")
+    private static let json = CommandOption<Bool>("--json", help: "Write JSON to standard output, one object per line.")
 
     static let command = Command(
         "list", summary: "List the bridge's topics with partitions, replication and records",
