@@ -1,7 +1,7 @@
 internal import SMSBridgeHTTPServer
 
 extension RequestHead {
-    /// The value of the one header of that name; nil when it is missing or repeated: two values prove nothing.
+    /// The value of the one header of that name; nil when it is missing, or there twice: two values are nobody's proof.
     ///
     /// - Parameter name: in lower case; letters of the request match in either.
     borrowing func onlyHeader(_ name: [UInt8], in bytes: RawSpan) -> Cut? {

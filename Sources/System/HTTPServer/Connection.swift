@@ -3,9 +3,8 @@ import SMSBridgeEventLoop
 
 /// One client's connection: reads requests one after another, and has each answered before the next.
 ///
-/// Its life is a line: `opening` where something stands before the first request, `receiving` and `answering` in turn,
-/// `flushing` while an answer waits for the client to take it, then, once the last answer is out, `draining`, and
-/// `closed`.
+/// Its life is a line: `opening` where something stands before the first request, `receiving` and `answering` in turn, `flushing` while an answer waits for the client to take
+/// it, then, once the last answer is out, `draining`, and `closed`.
 final class Connection {
     private enum Phase {
         /// A PROXY header or a TLS handshake is not whole.
@@ -24,9 +23,9 @@ final class Connection {
     /// Held until the connection closes; the server holds its connections as long.
     private let server: HTTPServer
     private var transport: Transport
-    /// The peer, or the client that the PROXY header names.
+    /// Whoever is at the other end, or whom the balancer there speaks for.
     private var peer: PeerAddress
-    /// Above the connection limit: only rejected with 503.
+    /// Beyond the cap: only there to be told so.
     let isSurplus: Bool
     private(set) var exchange: Exchange
     private var watch: DescriptorWatch?
@@ -187,7 +186,7 @@ final class Connection {
         }
     }
 
-    /// Reads while a response is pending, to detect a disconnect; up to a bound.
+    /// Reads what comes while an answer is owed, so as to see the client leave; up to a bound.
     private func receiveAhead() {
         let limit = server.configuration.maxPipelinedBytes
         let buffer: RequestBuffer
@@ -284,8 +283,8 @@ final class Connection {
         server.queueHandshake(self)
     }
 
-    /// Takes the header and not a byte behind it, which is the handshake's or a request's: it looks first, and then
-    /// takes what belongs to the header.
+    /// Takes the header and not a byte behind it, which is the handshake's or a request's: it looks first, and then takes
+    /// what belongs to the header.
     private func readProxyHeader() {
         let room = UnsafeMutableRawBufferPointer(rebasing: server.shared.tail.prefix(ProxyHeader.maxBinaryBytes))
         let count: Int
@@ -359,7 +358,7 @@ final class Connection {
             return
         }
         server.endedHandshake()
-        // A client that sends plain HTTP gets an HTTP response.
+        // Whoever speaks HTTP here is told so in the language that they speak.
         if failure == .plaintext {
             server.handler.rejected(.plaintext, bytes: RawSpan(), from: peer, exchange: exchange)
             server.assemble(
@@ -486,7 +485,7 @@ final class Connection {
         buffer.compact()
         guard let own = server.makeBuffer(atLeast: buffer.count) else {
             buffer.clear()
-            // Bytes were lost: the connection is closed after the pending response.
+            // What is lost here may not be missed in silence: the connection ends with the answer that is owed.
             keepAlive = false
             isLast = true
             if phase == .receiving { refuseForMemory() }
@@ -599,7 +598,7 @@ final class Connection {
         if transport.session != nil { lookForBuffered() }
         if isAdvancing { return }
         noteIdleness()
-        // Buffered bytes are served when the iteration ends: a response may be given from within another request.
+        // What came meanwhile is served when the turn ends: an answer may be given from within another request.
         if pending != nil { server.resumeSoon(exchange) }
     }
 
@@ -608,7 +607,7 @@ final class Connection {
         if awaits == .request, pending == nil { server.becameIdle(self) }
     }
 
-    /// Serves requests that arrived while the previous response was pending.
+    /// Serves what came while the answer before was owed.
     func resume() {
         guard phase == .receiving, let pending else { return }
         advance(pending)
@@ -616,7 +615,7 @@ final class Connection {
 
     // MARK: Watching and waiting
 
-    /// Watches for the events that the present state uses, to avoid needless wake-ups.
+    /// Watches for what the present state can use, so that readiness that nothing is done with wakes nobody.
     private func updateInterest() {
         var interest = Readiness.readable
         if phase == .answering || phase == .flushing,

@@ -1,7 +1,7 @@
-/// Bytes that the caller owns and keeps alive: a pointer and a count, every access checked.
+/// Bytes that somebody else owns and keeps alive: a pointer and a count, every access checked.
 ///
-/// The checks are `precondition`s and so stay in release builds. They guard against mistakes in this module alone; the
-/// code around them never reaches past the end whatever the bytes are.
+/// The checks are `precondition`s and so stay in release builds. They guard against mistakes in this module alone; the code
+/// around them never reaches past the end whatever the bytes are.
 struct Bytes {
     let base: UnsafePointer<UInt8>
     let count: Int
@@ -142,8 +142,8 @@ extension Bytes {
         return self[start..<end]
     }
 
-    /// Without a decimal point and zeros at the end, as middleware adds them that takes integers for floating-point
-    /// numbers: `27821234567.0` without its `.0`. Anything else stays as it is.
+    /// Without a decimal point and zeros at the end, as middleware adds them that takes integers for floating-point numbers:
+    /// `27821234567.0` without its `.0`. Anything else stays as it is.
     @inline(__always)
     var withoutZeroFraction: Bytes {
         guard count > 2, base[count &- 1] == 0x30 else { return self }
@@ -249,11 +249,9 @@ func hexValue(_ byte: UInt8) -> UInt8 {
     return 255
 }
 
-/// Marks, in the high bit of each byte, the bytes that end plain text in JSON: a quote, a backslash, a control
-/// character.
+/// Marks, in the high bit of each byte, the bytes that end plain text in JSON: a quote, a backslash, a control character.
 ///
-/// The lowest mark is exact; those above it may be false, since subtraction borrows upwards. So only the lowest may be
-/// used.
+/// The lowest mark is exact; those above it may be false, since subtraction borrows upwards. So only the lowest may be used.
 @inline(__always)
 func jsonSpecials(_ word: UInt64) -> UInt64 {
     let ones: UInt64 = 0x0101_0101_0101_0101
