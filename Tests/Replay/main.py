@@ -20,6 +20,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 import clusters
 import imports
+import many
 from letters import dead_letters, library, quarantine
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -466,7 +467,7 @@ def main():
     parser.add_argument("--bootstrap", default=os.environ.get("KAFKA_BOOTSTRAP_SERVERS"))
     own = (windows, kills, archives, groups, failures)
     parts = (windows, kills, archives, groups, redecoding, library, dead_letters, quarantine, *clusters.SCENARIOS,
-             *imports.SCENARIOS, failures)
+             *imports.SCENARIOS, *many.SCENARIOS, failures)
     parser.add_argument("--only", action="append", choices=[part.__name__ for part in parts], help="may be repeated")
     parser.add_argument("--events", type=int, default=60_000)
     parser.add_argument("--rows", type=int, default=1_000, help="rows of each imported format")

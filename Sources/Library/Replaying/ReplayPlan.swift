@@ -122,18 +122,34 @@ package struct ReplayPlan: Sendable {
         case .now: return bounds.map(\.upperBound)
         case .offset(let offset): return bounds.map { min(max(offset, $0.lowerBound), $0.upperBound) }
         case .time(let time):
-            guard !partitions.isEmpty else { return [] }
-            let found = try client.offsets(
-                forTimes: partitions.map { TopicPartition($0.topic, $0.partition, offset: max(0, time)) },
-                timeout: timeout)
-            return try partitions.indices.map { index throws(KafkaError) in
-                let one = partitions[index]
-                guard let answer = found.first(where: { $0.topic == one.topic && $0.partition == one.partition })
-                else { return bounds[index].upperBound }
-                if let error = answer.error { throw KafkaError(error, "\(one): no offset for a time") }
-                // No record has this time or a later one: there is nothing to read.
-                return min(max(answer.offset ?? .max, bounds[index].lowerBound), bounds[index].upperBound)
+            var found = try Self.lookup(max(0, time), partitions, client, timeout)
+            // Kafka looks a time up in the first segment that has it, and finds nothing where that segment was deleted up to a
+            // later offset (DeleteRecords) and its file is still there. Then it does not find the time 0 either: all is read.
+            let unsure = partitions.indices.filter {
+                found[$0] == nil && !bounds[$0].isEmpty && bounds[$0].lowerBound > 0
             }
+            let first = try Self.lookup(0, unsure.map { partitions[$0] }, client, timeout)
+            for (index, offset) in zip(unsure, first) where offset == nil { found[index] = bounds[index].lowerBound }
+            return zip(found, bounds).map { offset, bounds in
+                // No record has this time or a later one: there is nothing to read.
+                min(max(offset ?? .max, bounds.lowerBound), bounds.upperBound)
+            }
+        }
+    }
+
+    /// For each partition the first offset with this time or a later one; nil where Kafka finds none.
+    private static func lookup(
+        _ time: Int64, _ partitions: [TopicPartition], _ client: Client, _ timeout: Int32
+    ) throws(KafkaError) -> [Int64?] {
+        guard !partitions.isEmpty else { return [] }
+        let found = try client.offsets(
+            forTimes: partitions.map { TopicPartition($0.topic, $0.partition, offset: time) }, timeout: timeout)
+        return try partitions.map { one throws(KafkaError) in
+            guard let answer = found.first(where: { $0.topic == one.topic && $0.partition == one.partition }) else {
+                return nil
+            }
+            if let error = answer.error { throw KafkaError(error, "\(one): no offset for a time") }
+            return answer.offset
         }
     }
 }
