@@ -285,6 +285,43 @@ struct ByteScanTests {
         }
     }
 
+    @Test("the end of a token")
+    func endOfToken() {
+        everywhere { bytes, place, value, start in
+            // `~`, which fills the texts, is of a token, too.
+            let found = ByteScan.endOfToken(bytes.span.bytes, from: start, to: bytes.count)
+            if found != (ByteScan.isToken(value) ? bytes.count : place) {
+                Issue.record("\(value) at \(place) from \(start): \(found)")
+            }
+        }
+    }
+
+    @Test("a name matches in any case of its letters, and with no other byte")
+    func name() {
+        for (name, length) in [
+            ("h" as StaticString, 1), ("tls", 3), ("host", 4), ("expect", 6), ("x-secret", 8), ("content-type", 12),
+            ("transfer-encoding", 17),
+        ] {
+            let lower = name.withUTF8Buffer { Array($0) }
+            #expect(lower.count == length)
+            for place in 0..<length {
+                for value in UInt8.min...UInt8.max {
+                    for fill in [0, 3] {
+                        var bytes = [UInt8](repeating: UInt8(ascii: "z"), count: fill) + lower
+                        bytes[fill + place] = value
+                        let cut = Cut(offset: fill, count: length)
+                        if ByteScan.matches(bytes.span.bytes, cut, name) != (ByteScan.lowercased(value) == lower[place])
+                        {
+                            Issue.record("\(name): \(value) at \(place)")
+                        }
+                    }
+                }
+            }
+            let isShorter = ByteScan.matches(lower.span.bytes, Cut(offset: 0, count: length - 1), name)
+            #expect(!isShorter)
+        }
+    }
+
     @Test("the first of a byte")
     func first() {
         for wanted in [UInt8(ascii: "?"), 0x00, 0x7F, 0x80, 0xFF, UInt8(ascii: "\r")] {

@@ -34,10 +34,12 @@ package final class Ingress: RequestHandler {
     private let respond: (Exchange, PreparedResponse) -> Void
 
     private var authenticator: Authenticator
-    private var router: Router
-    private var querySecret = QuerySecret()
+    // Unchecked: on the loop's thread, by accesses that contain no call of anything but the value's own methods, none of which
+    // knows the ingress.
+    @exclusivity(unchecked) private var router: Router
+    @exclusivity(unchecked) private var querySecret = QuerySecret()
     private var rejections: RejectionLog
-    private var accessLog: AccessLog
+    @exclusivity(unchecked) private var accessLog: AccessLog
     private let requestID: (Exchange) -> String
 
     /// What a request's tag says: in its lowest byte the type's position, and from `account` on one more than the

@@ -1,21 +1,5 @@
 internal import SMSBridgeHTTPServer
 
-extension RequestHead {
-    /// The value of the one header of that name; nil when it is missing, or there twice: two values are nobody's proof.
-    ///
-    /// - Parameter name: in lower case; letters of the request match in either.
-    borrowing func onlyHeader(_ name: [UInt8], in bytes: RawSpan) -> Cut? {
-        var found: Cut?
-        var isRepeated = false
-        forEachHeader { header, value in
-            guard bytes.matches(header, lowercase: name) else { return }
-            isRepeated = found != nil
-            found = value
-        }
-        return isRepeated ? nil : found
-    }
-}
-
 extension RawSpan {
     func byte(_ index: Int) -> UInt8 { unsafeLoad(fromByteOffset: index, as: UInt8.self) }
 

@@ -72,8 +72,32 @@ enum ByteScan {
     /// The first byte in `start..<end` that is not of a token; `end` if none.
     static func endOfToken(_ bytes: RawSpan, from start: Int, to end: Int) -> Int {
         var index = start
+        // Letters and hyphens are what names of headers are made of: eight at a time.
+        while index &+ 8 <= end {
+            let word = load(bytes, index)
+            let low = (word | ones &* 0x20) & ~highs
+            let letter = (low &+ ones &* (0x80 - 0x61)) & ~(low &+ ones &* (0x80 - 0x7B))
+            // Exact here, unlike `equal`: no byte borrows from the next.
+            let hyphen = ~((word ^ ones &* 0x2D) & ~highs &+ ~highs)
+            let other = ~((letter | hyphen) & ~word) & highs
+            if other != 0 {
+                index &+= other.trailingZeroBitCount / 8
+                guard isToken(byte(bytes, index)) else { return index }
+                index &+= 1
+                continue
+            }
+            index &+= 8
+        }
         while index < end, isToken(byte(bytes, index)) { index &+= 1 }
         return index
+    }
+
+    /// Whether `HTTP/1.1` and a line end stand at `offset`; there must be ten bytes.
+    @inline(__always)
+    static func isHTTP11Line(_ bytes: RawSpan, _ offset: Int) -> Bool {
+        // "HTTP/1.1", the first byte lowest.
+        load(bytes, offset) == 0x312E_312F_5054_5448
+            && byte(bytes, offset &+ 8) == UInt8(ascii: "\r") && byte(bytes, offset &+ 9) == UInt8(ascii: "\n")
     }
 
     @inline(__always)
@@ -111,14 +135,60 @@ enum ByteScan {
     }
 
     /// Whether the piece is `text`, which is in lower case, in any case of ASCII letters.
+    @inline(__always)
     static func matches(_ bytes: RawSpan, _ cut: Cut, _ text: StaticString) -> Bool {
         guard cut.count == text.utf8CodeUnitCount else { return false }
-        return text.withUTF8Buffer { text in
-            for index in 0..<text.count where lowercased(byte(bytes, cut.offset &+ index)) != text[index] {
+        return matches(bytes, cut.offset, UnsafeRawPointer(text.utf8Start), cut.count)
+    }
+
+    /// The same for bytes of a known count, eight at a time.
+    static func matches(_ bytes: RawSpan, _ offset: Int, _ text: UnsafeRawPointer, _ count: Int) -> Bool {
+        var index = 0
+        while index &+ 8 <= count {
+            if lowercased(load(bytes, offset &+ index)) != word(text, index) { return false }
+            index &+= 8
+        }
+        if count >= 8 {
+            let last = count &- 8
+            return index == count || lowercased(load(bytes, offset &+ last)) == word(text, last)
+        }
+        if count >= 4 {
+            let last = count &- 4
+            return lowercased(half(bytes, offset)) == half(text, 0)
+                && lowercased(half(bytes, offset &+ last)) == half(text, last)
+        }
+        while index < count {
+            guard lowercased(byte(bytes, offset &+ index)) == text.load(fromByteOffset: index, as: UInt8.self) else {
                 return false
             }
-            return true
+            index &+= 1
         }
+        return true
+    }
+
+    /// Four bytes, and zeros above them.
+    @inline(__always)
+    private static func half(_ bytes: RawSpan, _ offset: Int) -> UInt64 {
+        UInt64(UInt32(littleEndian: bytes.unsafeLoadUnaligned(fromByteOffset: offset, as: UInt32.self)))
+    }
+
+    @inline(__always)
+    private static func half(_ text: UnsafeRawPointer, _ offset: Int) -> UInt64 {
+        UInt64(UInt32(littleEndian: text.loadUnaligned(fromByteOffset: offset, as: UInt32.self)))
+    }
+
+    @inline(__always)
+    private static func word(_ text: UnsafeRawPointer, _ offset: Int) -> UInt64 {
+        UInt64(littleEndian: text.loadUnaligned(fromByteOffset: offset, as: UInt64.self))
+    }
+
+    /// Eight bytes at once; those from 0x80 stay as they are.
+    @inline(__always)
+    private static func lowercased(_ word: UInt64) -> UInt64 {
+        let low = word & ~highs
+        let fromA = low &+ ones &* (0x80 - 0x41)
+        let afterZ = low &+ ones &* (0x80 - 0x5B)
+        return word | (fromA & ~afterZ & ~word & highs) >> 2
     }
 
     /// The piece without blanks and tabs at its ends.

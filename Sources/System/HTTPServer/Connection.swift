@@ -20,42 +20,45 @@ final class Connection {
         case closed
     }
 
+    // Unchecked, here and below: on the loop's thread, by accesses that contain no call of anything but the value's own methods,
+    // none of which knows the connection.
+
     /// Held until the connection closes; the server holds its connections as long.
     private let server: HTTPServer
-    private var transport: Transport
+    @exclusivity(unchecked) private var transport: Transport
     /// Whoever is at the other end, or whom the balancer there speaks for.
-    private var peer: PeerAddress
+    @exclusivity(unchecked) private var peer: PeerAddress
     /// Beyond the cap: only there to be told so.
     let isSurplus: Bool
-    private(set) var exchange: Exchange
-    private var watch: DescriptorWatch?
+    @exclusivity(unchecked) private(set) var exchange: Exchange
+    @exclusivity(unchecked) private var watch: DescriptorWatch?
     /// What is watched for.
-    private var interest = Readiness.readable
-    private var phase = Phase.receiving
+    @exclusivity(unchecked) private var interest = Readiness.readable
+    @exclusivity(unchecked) private var phase = Phase.receiving
 
     /// Bytes that no request has used up yet; nil between requests, which is what most connections are.
-    private var pending: RequestBuffer?
+    @exclusivity(unchecked) private var pending: RequestBuffer?
     /// What the handler made of the present request's head.
-    private var verdict: HeadVerdict?
+    @exclusivity(unchecked) private var verdict: HeadVerdict?
     /// Bytes that the client has not taken yet, from `sent` on.
-    private var output: [UInt8] = []
-    private var hasOutput = false
+    @exclusivity(unchecked) private var output: [UInt8] = []
+    @exclusivity(unchecked) private var hasOutput = false
     private var sent = 0
 
     /// The present request allows a further one.
-    private var keepAlive = true
-    private var isHead = false
+    @exclusivity(unchecked) private var keepAlive = true
+    @exclusivity(unchecked) private var isHead = false
     /// The present request is not for the handler: `OPTIONS *`.
     private var isForServer = false
     private var isHTTP10 = false
     /// The answer being sent is the last.
-    private var isLast = false
+    @exclusivity(unchecked) private var isLast = false
     /// The client sends no more.
     private var hasEnded = false
     /// Within `advance`, which goes on by itself when an answer is given at once.
-    private var isAdvancing = false
+    @exclusivity(unchecked) private var isAdvancing = false
     /// The handler has the present request and owes its answer.
-    private(set) var isOwed = false
+    @exclusivity(unchecked) private(set) var isOwed = false
     private var isReadingPaused = false
     /// It will read on at the end of the turn.
     private var isReadingOn = false
@@ -66,11 +69,11 @@ final class Connection {
     private var drained = 0
 
     /// When the present state has lasted too long, in the loop's time; `UInt64.max` when it may last.
-    private(set) var deadline = UInt64.max
+    @exclusivity(unchecked) private(set) var deadline = UInt64.max
     /// What the deadline is of.
-    private var awaits = Awaited.head
+    @exclusivity(unchecked) private var awaits = Awaited.head
     /// The one entry of this connection in the server's ring that counts.
-    var ringDeadline: UInt64?
+    @exclusivity(unchecked) var ringDeadline: UInt64?
 
     private enum Awaited {
         /// The whole PROXY header.
@@ -105,7 +108,7 @@ final class Connection {
     /// Whether it is the client's turn to send or to read.
     var waitsForItsClient: Bool { phase != .answering && phase != .closed }
     /// Since when, in the loop's time.
-    private(set) var waitsSince: UInt64 = 0
+    @exclusivity(unchecked) private(set) var waitsSince: UInt64 = 0
 
     /// Begins to serve.
     func open() throws(EventLoopError) {

@@ -15,7 +15,7 @@ internal import Darwin
 package final class HTTPServer {
     let loop: EventLoop
     let configuration: HTTPServerConfiguration
-    private(set) var handler: any RequestHandler
+    @exclusivity(unchecked) private(set) var handler: any RequestHandler
     /// How connections speak TLS from their accept on; nil for plain ones. Give it before `listen()`, and another one at
     /// any time: connections that are open keep theirs.
     package var tls: TLSContext?
@@ -35,42 +35,42 @@ package final class HTTPServer {
     /// Runs while handshakes that are under way are waited for.
     private var listenEnd: LoopTimer?
     /// Answers are the last ones of their connections.
-    private(set) var answersAreLast = false
+    @exclusivity(unchecked) private(set) var answersAreLast = false
     private var isStopping = false
     private var isClosed = false
     /// A connection is reading from `shared`, and may be in a call of the handler's.
-    var isServing = false
+    @exclusivity(unchecked) var isServing = false
 
-    private var slots: [Connection?] = []
+    // Unchecked, here and below: on the loop's thread, by accesses that contain no call of anything but the value's own methods.
+    @exclusivity(unchecked) private var slots: [Connection?] = []
     private var freeSlots: [Int] = []
     /// For each slot the exchange that its next connection begins with.
     private var nextExchanges: [Exchange] = []
     private var surplusConnections = 0
-    private var idle = IdleList()
+    @exclusivity(unchecked) private var idle = IdleList()
 
     /// Where every connection reads that has nothing left over.
     let shared: RequestBuffer
     private var unfinishedBytes = 0
-    private var outgoing: [UInt8] = []
+    private var outgoing: AnswerBuffer? = AnswerBuffer()
     private var dateLine: [UInt8] = []
     private var dateSecond = Int64.min
 
-    private var ring: DeadlineRing
+    @exclusivity(unchecked) private var ring: DeadlineRing
     private var ringTimer: LoopTimer?
     private var ringTimerDue = UInt64.max
     private var dueSlots: [(slot: Int, deadline: UInt64)] = []
     private var resuming: [Exchange] = []
 
     private static let granularity: UInt64 = 50_000_000
-    private static let connectionClose = Array("Connection: close\r\n\r\n".utf8)
-    private static let connectionKeepAlive = Array("Connection: keep-alive\r\n\r\n".utf8)
-    private static let lineEnd = Array("\r\n".utf8)
+    private static let connectionClose: StaticString = "Connection: close\r\n\r\n"
+    private static let connectionKeepAlive: StaticString = "Connection: keep-alive\r\n\r\n"
+    private static let lineEnd: StaticString = "\r\n"
     private static let acceptsPerTurn = 64
 
-    // Stored for this module's eyes only: then the compiler sees every access, and checks none of them at run time.
     private var openCount = 0
-    var owedCount = 0
-    var tally = HTTPServerCounters()
+    @exclusivity(unchecked) var owedCount = 0
+    @exclusivity(unchecked) var tally = HTTPServerCounters()
     private var refusals = [UInt64](repeating: 0, count: RequestRule.allCases.count)
 
     /// Connections whose TLS handshake is not done, in the order of their begin; some of them have left by now.
@@ -112,7 +112,6 @@ package final class HTTPServer {
         handshakeTimeout = configuration.handshakeTimeout.nanoseconds
         shared = RequestBuffer(capacity: 64 * 1024, limits: configuration.limits)
         ring = DeadlineRing(granularity: Self.granularity, slots: 2048)
-        outgoing.reserveCapacity(4096)
     }
 
     // MARK: Listening
@@ -364,24 +363,23 @@ package final class HTTPServer {
             dateSecond = second
             dateLine = HTTPDate.line(second)
         }
-        // A local variable while it is put together: nothing else can reach it, and nothing needs to be checked.
-        var bytes = outgoing
-        outgoing = []
-        bytes.removeAll(keepingCapacity: true)
-        bytes.append(contentsOf: response.bytes[..<response.bodyOffset])
-        bytes.append(contentsOf: dateLine)
-        requestIDs.append(exchange, to: &bytes)
-        bytes.append(
-            contentsOf: isLast ? Self.connectionClose : saysKeepAlive ? Self.connectionKeepAlive : Self.lineEnd)
-        if !isHead { bytes.append(contentsOf: response.bytes[response.bodyOffset...]) }
-        bytes.withUnsafeBytes(write)
-        outgoing = bytes
+        // Taken out while it is in use: a write that finds the client gone may have another answer assembled.
+        let buffer = outgoing ?? AnswerBuffer()
+        outgoing = nil
+        buffer.removeAll(reserving: response.bytes.count + dateLine.count + RequestIDs.longest + 32)
+        buffer.append(response.bytes, ..<response.bodyOffset)
+        buffer.append(dateLine)
+        requestIDs.append(exchange, to: buffer)
+        buffer.append(isLast ? Self.connectionClose : saysKeepAlive ? Self.connectionKeepAlive : Self.lineEnd)
+        if !isHead { buffer.append(response.bytes, response.bodyOffset...) }
+        write(buffer.bytes)
+        outgoing = buffer
     }
 
     /// Has a connection go on at the end of this turn.
     func resumeSoon(_ exchange: Exchange) {
         resuming.append(exchange)
-        if resuming.count == 1 { loop.soon { [weak self] in self?.resumeWaiting() } }
+        if resuming.count == 1 { loop.soon { [self] in resumeWaiting() } }
     }
 
     private func resumeWaiting() {
@@ -415,7 +413,7 @@ package final class HTTPServer {
     /// Has a step of a handshake taken when this turn's requests have been served.
     func queueHandshake(_ connection: Connection) {
         handshakeQueue.append(connection)
-        if handshakeQueue.count == 1 { loop.soon { [weak self] in self?.takeHandshakeSteps() } }
+        if handshakeQueue.count == 1 { loop.soon { [self] in takeHandshakeSteps() } }
     }
 
     private func takeHandshakeSteps() {
@@ -423,13 +421,13 @@ package final class HTTPServer {
         handshakeQueue.removeFirst(steps.count)
         let left = !handshakeQueue.isEmpty
         for connection in steps { connection.shakeHands() }
-        if left { loop.soon { [weak self] in self?.takeHandshakeSteps() } }
+        if left { loop.soon { [self] in takeHandshakeSteps() } }
     }
 
     /// Has a connection read at the end of this turn what its socket does not tell of.
     func readOnSoon(_ connection: Connection) {
         readingOn.append(connection)
-        if readingOn.count == 1 { loop.soon { [weak self] in self?.readOn() } }
+        if readingOn.count == 1 { loop.soon { [self] in readOn() } }
     }
 
     private func readOn() {
@@ -483,7 +481,7 @@ package final class HTTPServer {
         ringTimerDue = .max
         // libuv runs timers before it looks at descriptors. What has come is served first, so that a process that was
         // paused does not take its own lateness for its clients'.
-        loop.soon { [weak self] in self?.judgeDeadlines() }
+        loop.soon { [self] in judgeDeadlines() }
     }
 
     private func judgeDeadlines() {

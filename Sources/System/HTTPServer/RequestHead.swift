@@ -66,6 +66,22 @@ package struct RequestHead: ~Copyable {
         return nil
     }
 
+    /// The value of the one header of that name; nil when it is missing, or there more than once.
+    ///
+    /// - Parameter lowercaseName: the name in lower case; letters of the request match in either.
+    package borrowing func onlyHeader(_ lowercaseName: [UInt8], in bytes: RawSpan) -> Cut? {
+        var found: Cut?
+        for index in fields.indices where Int(fields[index].nameCount) == lowercaseName.count {
+            let matches = lowercaseName.withUnsafeBytes { name in
+                name.baseAddress.map { ByteScan.matches(bytes, Int(fields[index].nameOffset), $0, name.count) } ?? false
+            }
+            guard matches else { continue }
+            if found != nil { return nil }
+            found = fields[index].value
+        }
+        return found
+    }
+
     /// Calls with the name and the value of each header, in order.
     package borrowing func forEachHeader(_ body: (_ name: Cut, _ value: Cut) -> Void) {
         for field in fields { body(field.name, field.value) }
@@ -125,7 +141,12 @@ package enum PercentEncoding {
     package static func matches(
         _ cut: Cut, in bytes: RawSpan, _ text: StaticString, ignoringCase: Bool = false
     ) -> Bool {
-        text.withUTF8Buffer { text in
+        // As many bytes: with an escape among them they would be fewer when decoded, and `text` has none.
+        if cut.count == text.utf8CodeUnitCount, ignoringCase {
+            return ByteScan.matches(bytes, cut, text)
+        }
+        guard cut.count >= text.utf8CodeUnitCount else { return false }
+        return text.withUTF8Buffer { text in
             var index = cut.offset
             var matched = 0
             while index < cut.end {

@@ -12,17 +12,19 @@ struct RequestIDs {
 
     func text(of exchange: Exchange) -> String { word + "-" + String(exchange.rawValue, radix: 16) }
 
-    /// Appends the header line.
-    func append(_ exchange: Exchange, to bytes: inout [UInt8]) {
-        bytes.append(contentsOf: line)
+    /// The most bytes that the header line has.
+    static let longest = 64
+
+    /// Appends the header line; `buffer` has room for it.
+    func append(_ exchange: Exchange, to buffer: AnswerBuffer) {
+        buffer.append(line)
         let number = exchange.rawValue
         var shift = (63 - number.leadingZeroBitCount) & ~3
         while shift >= 0 {
-            let digit = UInt8(truncatingIfNeeded: number >> UInt64(shift)) & 0xF
-            bytes.append(digit < 10 ? UInt8(ascii: "0") + digit : UInt8(ascii: "a") - 10 + digit)
+            let digit = UInt8(truncatingIfNeeded: number >> UInt64(truncatingIfNeeded: shift)) & 0xF
+            buffer.append(digit < 10 ? UInt8(ascii: "0") + digit : UInt8(ascii: "a") - 10 + digit)
             shift -= 4
         }
-        bytes.append(UInt8(ascii: "\r"))
-        bytes.append(UInt8(ascii: "\n"))
+        buffer.append("\r\n" as StaticString)
     }
 }

@@ -282,6 +282,14 @@ package struct RequestParser: ~Copyable {
     }
 
     private mutating func readVersion(_ bytes: RawSpan) -> Event? {
+        if position == mark, mark + 10 <= bytes.byteCount, ByteScan.isHTTP11Line(bytes, mark) {
+            head.version = .http11
+            position += 10
+            mark = position
+            sectionStart = position
+            state = .fieldStart
+            return nil
+        }
         let expected: StaticString = "HTTP/x.x\r\n"
         let available = min(bytes.byteCount - mark, expected.utf8CodeUnitCount)
         for index in (position - mark)..<available {
