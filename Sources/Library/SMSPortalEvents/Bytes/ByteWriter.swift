@@ -109,6 +109,25 @@ struct ByteWriter: ~Copyable {
         put(bytes)
     }
 
+    /// A length (four bytes, least significant first) and then the bytes, which may be some of this writer's own.
+    @inline(__always)
+    mutating func appendSized(_ bytes: Bytes) {
+        let isOwn = bytes.base >= UnsafePointer(base) && bytes.base < UnsafePointer(base + capacity)
+        let start = isOwn ? bytes.base - UnsafePointer(base) : 0
+        reserve(bytes.count &+ 12)
+        setSize(bytes.count, at: count)
+        count &+= 4
+        put(isOwn ? Bytes(base: UnsafePointer(base + start), count: bytes.count) : bytes)
+    }
+
+    /// Writes four bytes, least significant first, over what is there, or in room that the caller has reserved.
+    @inline(__always)
+    mutating func setSize(_ size: Int, at position: Int) {
+        precondition(position >= 0 && position &+ 4 <= capacity)
+        UnsafeMutableRawPointer(base + position).storeBytes(
+            of: UInt32(truncatingIfNeeded: size).littleEndian, as: UInt32.self)
+    }
+
     /// One parameter of an event id: the name in lower case as a part, the kind of value, the value as a part.
     @inline(__always)
     mutating func appendParameter(name: Bytes, kind: UInt8, value: Bytes) {
@@ -164,14 +183,23 @@ struct ByteWriter: ~Copyable {
         count &+= 2
     }
 
+    /// Two digits of base 16, in lower case, a byte.
     mutating func appendHex(_ bytes: Bytes) {
-        reserve(bytes.count * 2)
-        let digits = Bytes("0123456789abcdef")
-        for index in 0..<bytes.count {
-            let byte = bytes[index]
-            base[count] = digits[Int(byte >> 4)]
-            base[count &+ 1] = digits[Int(byte & 15)]
-            count &+= 2
+        reserve(bytes.count &* 2 &+ 8)
+        var index = 0
+        while index < bytes.count {
+            let left = min(4, bytes.count &- index)
+            // Four bytes become eight digits, each in a byte of its own, the high half of a byte first.
+            var word = bytes[index..<index &+ left].shortWord
+            word = (word | word << 16) & 0x0000_FFFF_0000_FFFF
+            word = (word | word << 8) & 0x00FF_00FF_00FF_00FF
+            word = (word >> 4 | word << 8) & 0x0F0F_0F0F_0F0F_0F0F
+            // From 10 on, digits are letters: 0x27 further on.
+            let letters = (word &+ 0x7676_7676_7676_7676) >> 7 & 0x0101_0101_0101_0101
+            word = word &+ 0x3030_3030_3030_3030 &+ letters &* 0x27
+            UnsafeMutableRawPointer(base + count).storeBytes(of: word.littleEndian, as: UInt64.self)
+            count &+= left &* 2
+            index &+= 4
         }
     }
 
@@ -203,21 +231,35 @@ extension ByteWriter {
     @inline(__always)
     mutating func appendEscaped(_ text: Bytes) {
         // Eight more than the worst case: a whole word is stored even where only its first bytes count.
-        reserve(text.count &* 6 &+ 8)
+        reserve(text.count &* 6 &+ 16)
         var index = 0
         while text.count &- index >= 8 {
-            let word = text.word(at: index)
-            UnsafeMutableRawPointer(base + count).storeBytes(of: word.littleEndian, as: UInt64.self)
-            let specials = jsonSpecials(word)
-            if specials == 0 {
-                count &+= 8
-                index &+= 8
-                continue
+            var word = text.word(at: index)
+            index &+= 8
+            var specials = allJSONSpecials(word)
+            var left = 8
+            // From special byte to special byte, the rest of the word shifted to its front each time.
+            while specials != 0 {
+                UnsafeMutableRawPointer(base + count).storeBytes(of: word.littleEndian, as: UInt64.self)
+                let mark = UInt64(truncatingIfNeeded: specials.trailingZeroBitCount)
+                let plain = Int(truncatingIfNeeded: mark >> 3)
+                count &+= plain
+                // The mark is the highest bit of its byte.
+                let special = UInt8(truncatingIfNeeded: word &>> (mark &- 7))
+                if special == 0x22 {
+                    // Nearly all are quotes: a callback in JSON.
+                    base[count] = 0x5C
+                    base[count &+ 1] = 0x22
+                    count &+= 2
+                } else {
+                    escape(special)
+                }
+                left &-= plain &+ 1
+                word = (word &>> mark) &>> 1
+                specials = (specials &>> mark) &>> 1
             }
-            let plain = specials.trailingZeroBitCount >> 3
-            count &+= plain
-            escape(UInt8(truncatingIfNeeded: word >> UInt64(truncatingIfNeeded: plain &* 8)))
-            index &+= plain &+ 1
+            UnsafeMutableRawPointer(base + count).storeBytes(of: word.littleEndian, as: UInt64.self)
+            count &+= left
         }
         // What is left is less than a word; the zeros that fill it up are special, but beyond what counts.
         var left = text.count &- index

@@ -249,6 +249,26 @@ func hexValue(_ byte: UInt8) -> UInt8 {
     return 255
 }
 
+/// Marks, in the high bit of each byte, the bytes that are no ASCII digits. Only the lowest mark is exact.
+@inline(__always)
+func nonDigits(_ word: UInt64) -> UInt64 {
+    let ones: UInt64 = 0x0101_0101_0101_0101
+    let value = word ^ (ones &* 0x30)
+    return ((value &+ ones &* 0x76) | value) & (ones &* 0x80)
+}
+
+/// The same as ``jsonSpecials(_:)``, but with every mark exact, at a few instructions more.
+@inline(__always)
+func allJSONSpecials(_ word: UInt64) -> UInt64 {
+    let ones: UInt64 = 0x0101_0101_0101_0101
+    let lows: UInt64 = 0x7F7F_7F7F_7F7F_7F7F
+    // Nothing carries from one byte into the next: each sum is of seven bits. The high bit of a sum says "not special".
+    let control = (word & lows) &+ ones &* 0x60
+    let quote = ((word ^ ones &* 0x22) & lows) &+ lows
+    let backslash = ((word ^ ones &* 0x5C) & lows) &+ lows
+    return ~(control & quote & backslash | word) & ~lows
+}
+
 /// Marks, in the high bit of each byte, the bytes that end plain text in JSON: a quote, a backslash, a control character.
 ///
 /// The lowest mark is exact; those above it may be false, since subtraction borrows upwards. So only the lowest may be used.

@@ -4,7 +4,8 @@
 /// thread. It never fails: what is not understood becomes an event of type ``EventType/unrecognised`` that keeps
 /// everything.
 public final class CallbackDecoder {
-    private var state: DecoderState
+    // Unchecked: a decoder belongs to one thread, and decoding calls nothing that knows it.
+    @exclusivity(unchecked) private var state: DecoderState
 
     /// - Parameter configuration: What to add to the vendor's contract.
     /// - Throws: ``DecoderConfigurationError`` with everything that is wrong with the configuration.
@@ -150,6 +151,9 @@ struct DecoderState: ~Copyable {
     private let digits: UnsafeMutablePointer<UInt8>
     /// Per field, how preferred the name was that it came from.
     private let ranks: UnsafeMutablePointer<UInt8>
+    /// Per position in a callback, which name stood there last: callbacks of one kind have them in one order.
+    private let expected: UnsafeMutablePointer<UInt8>
+    private static let expectedCount = 64
 
     init(_ configuration: DecoderConfiguration) {
         vocabulary = Vocabulary(custom: configuration.customNames)
@@ -158,6 +162,8 @@ struct DecoderState: ~Copyable {
         maxContentBytes = configuration.maxContentBytes
         digits = .allocate(capacity: MSISDN.room)
         ranks = .allocate(capacity: Field.allCases.count)
+        expected = .allocate(capacity: Self.expectedCount)
+        expected.initialize(repeating: NameTable.unknown, count: Self.expectedCount)
         for account in configuration.accounts {
             let start = accounts.count
             accounts.append(string: account)
@@ -168,6 +174,7 @@ struct DecoderState: ~Copyable {
     deinit {
         digits.deallocate()
         ranks.deallocate()
+        expected.deallocate()
     }
 
     mutating func decode(
@@ -242,9 +249,16 @@ struct DecoderState: ~Copyable {
         var index = 0
         while index < list.count {
             let name = list[index].name
-            let key = name.lowercaseSortKey
-            let nameIndex = vocabulary.names.index(of: name, key: key)
-            list.setName(index: nameIndex, key: key, at: index)
+            let likely = index < Self.expectedCount ? expected[index] : NameTable.unknown
+            var nameIndex = likely
+            if let key = vocabulary.names.key(of: name, expecting: likely) {
+                list.setName(index: nameIndex, key: key, at: index)
+            } else {
+                let key = name.lowercaseSortKey
+                nameIndex = vocabulary.names.index(of: name, key: key)
+                list.setName(index: nameIndex, key: key, at: index)
+                if index < Self.expectedCount { expected[index] = nameIndex }
+            }
             if nameIndex != NameTable.unknown { evidence.formUnion(vocabulary.evidence(of: nameIndex)) }
             index &+= 1
         }

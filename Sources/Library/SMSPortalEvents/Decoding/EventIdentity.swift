@@ -12,6 +12,8 @@ struct EventIdentity: ~Copyable {
     private var input = ByteWriter(capacity: 4096)
     /// Positions and sort keys of the names, for up to ``fewParameters``.
     private let order: UnsafeMutablePointer<SortEntry>
+    /// How many entries `order` has from the callback before.
+    private var ordered = 0
 
     private struct SortEntry {
         var key: UInt64
@@ -59,7 +61,8 @@ struct EventIdentity: ~Copyable {
         begin(type: type, account: account, basis: .fields)
         let count = list.count
         if count <= Self.fewParameters {
-            sortFew(list)
+            if !isOrderedAsBefore(list) { sortFew(list) }
+            ordered = count
             for index in 0..<count { append(list[order[index].position]) }
         } else {
             for position in sortedMany(list) { append(list[position]) }
@@ -102,6 +105,23 @@ struct EventIdentity: ~Copyable {
             case .nested: 2
             }
         input.appendParameter(name: parameter.name, kind: kind, value: parameter.value)
+    }
+
+    /// Whether the order of the callback before holds for this one: callbacks of one kind have their names in one order. Only
+    /// where keys tell all names apart.
+    private func isOrderedAsBefore(_ list: borrowing ParameterList) -> Bool {
+        let count = list.count
+        guard count == ordered, count > 0 else { return false }
+        // The entries are the positions from 0 to the count, in some order.
+        var before = list[order[0].position].nameKey
+        var index = 1
+        while index < count {
+            let key = list[order[index].position].nameKey
+            guard before < key else { return false }
+            before = key
+            index &+= 1
+        }
+        return true
     }
 
     /// Puts the positions in order by name, and by position within a name: straight insertion.

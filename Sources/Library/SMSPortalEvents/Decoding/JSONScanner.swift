@@ -186,6 +186,14 @@ struct JSONScanner {
 
     @inline(__always)
     private mutating func digits() {
+        while bytes.count &- at >= 8 {
+            let others = nonDigits(bytes.word(at: at))
+            if others != 0 {
+                at &+= others.trailingZeroBitCount >> 3
+                return
+            }
+            at &+= 8
+        }
         while at < bytes.count, isDigit(bytes[at]) { at &+= 1 }
     }
 

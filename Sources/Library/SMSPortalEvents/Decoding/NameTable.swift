@@ -9,6 +9,8 @@ final class NameTable {
     private let text: UnsafeMutablePointer<UInt8>
     /// Where each name begins in `text`, and where the last one ends.
     private let starts: UnsafeMutablePointer<Int>
+    /// Each name's ``Bytes/lowercaseSortKey``.
+    private let keys: UnsafeMutablePointer<UInt64>
     private let slots: UnsafeMutablePointer<UInt8>
     private let mask: Int
     private let ignoresCase: Bool
@@ -30,10 +32,12 @@ final class NameTable {
         for (index, byte) in all.enumerated() { text[index] = byte }
         starts = .allocate(capacity: names.count + 1)
         starts[0] = 0
+        keys = .allocate(capacity: max(names.count, 1))
         for (index, name) in names.enumerated() {
             starts[index + 1] = starts[index] + name.utf8.count
             let stored = self.name(at: index)
-            var slot = Self.hash(stored, key: stored.lowercaseSortKey) & mask
+            keys[index] = stored.lowercaseSortKey
+            var slot = Self.hash(stored, key: keys[index]) & mask
             while slots[slot] != Self.unknown { slot = (slot + 1) & mask }
             slots[slot] = UInt8(index)
         }
@@ -42,6 +46,7 @@ final class NameTable {
     deinit {
         text.deallocate()
         starts.deallocate()
+        keys.deallocate()
         slots.deallocate()
     }
 
@@ -68,6 +73,13 @@ final class NameTable {
     func index(of name: Bytes, expecting expected: UInt8) -> UInt8 {
         if expected != Self.unknown, name.equals(self.name(at: Int(expected))) { return expected }
         return index(of: name, key: name.lowercaseSortKey)
+    }
+
+    /// The sort key of the name at `expected`, if `name` is that name in any case of ASCII letters; only where case is ignored.
+    @inline(__always)
+    func key(of name: Bytes, expecting expected: UInt8) -> UInt64? {
+        guard Int(expected) < count, name.equalsIgnoringCase(self.name(at: Int(expected))) else { return nil }
+        return keys[Int(expected)]
     }
 
     /// Letter case does not matter here, whether or not it does in the end.

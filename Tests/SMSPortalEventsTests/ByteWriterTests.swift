@@ -1,0 +1,102 @@
+import Testing
+
+@testable import SMSPortalEvents
+
+/// What works a word at a time agrees with what the definition says, byte by byte.
+@Suite("Byte writer")
+struct ByteWriterTests {
+    private func escaped(_ bytes: [UInt8]) -> [UInt8] {
+        bytes.withUnsafeBytes { bytes in
+            var writer = ByteWriter(capacity: 64)
+            writer.appendEscaped(Bytes(bytes))
+            return writer.bytes.array
+        }
+    }
+
+    /// RFC 8259 section 7, with the short escapes where there are any.
+    private func byDefinition(_ bytes: [UInt8]) -> [UInt8] {
+        bytes.flatMap { byte -> [UInt8] in
+            switch byte {
+            case 0x22: Array(#"\""#.utf8)
+            case 0x5C: Array(#"\\"#.utf8)
+            case 0x0A: Array(#"\n"#.utf8)
+            case 0x0D: Array(#"\r"#.utf8)
+            case 0x09: Array(#"\t"#.utf8)
+            case 0x08: Array(#"\b"#.utf8)
+            case 0x0C: Array(#"\f"#.utf8)
+            case 0..<0x20:
+                Array("\\u00".utf8) + Array((byte < 16 ? "0" : "1").utf8) + Array(String(byte % 16, radix: 16).utf8)
+            default: [byte]
+            }
+        }
+    }
+
+    @Test("every byte at every place of a word is escaped as the definition says")
+    func escapes() {
+        for length in [1, 3, 7, 8, 9, 15, 16, 17, 24] {
+            for place in 0..<length {
+                for value in UInt8.min...UInt8.max {
+                    var bytes = [UInt8](repeating: UInt8(ascii: "a"), count: length)
+                    bytes[place] = value
+                    if escaped(bytes) != byDefinition(bytes) { Issue.record("\(value) at \(place) of \(length)") }
+                }
+            }
+        }
+    }
+
+    @Test("texts of special and plain bytes in any order", arguments: 1...200 as ClosedRange<UInt64>)
+    func mixtures(seed: UInt64) {
+        var state = seed
+        func next() -> UInt64 {
+            state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+            return state >> 33
+        }
+        let bytes = (0..<Int(next() % 200)).map { _ -> UInt8 in
+            switch next() % 4 {
+            case 0: UInt8(ascii: "\"")
+            case 1: UInt8(truncatingIfNeeded: next())
+            default: UInt8(ascii: "x")
+            }
+        }
+        #expect(escaped(bytes) == byDefinition(bytes), "seed \(seed)")
+    }
+
+    @Test("digits of base 16")
+    func hexadecimal() {
+        for length in 0..<20 {
+            let bytes =
+                (0..<length).map { UInt8(truncatingIfNeeded: $0 &* 37 &+ 171) } + [0, 9, 10, 15, 16, 0x99, 0xA0, 0xFF]
+            let digits = bytes.withUnsafeBytes { bytes in
+                var writer = ByteWriter(capacity: 64)
+                writer.appendHex(Bytes(bytes))
+                return writer.bytes.string
+            }
+            #expect(digits == bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined())
+        }
+    }
+
+    @Test("the first byte that is no digit")
+    func digits() {
+        for place in 0..<8 {
+            for value in UInt8.min...UInt8.max {
+                var bytes = Array("01234567".utf8)
+                bytes[place] = value
+                bytes[7] = place == 7 ? value : 0x3A
+                let marks = bytes.withUnsafeBytes { nonDigits(Bytes($0).word(at: 0)) }
+                let isDigit = (0x30...0x39).contains(value)
+                #expect(marks.trailingZeroBitCount >> 3 == (isDigit ? (place == 7 ? 8 : 7) : place))
+            }
+        }
+    }
+
+    @Test("a part of the writer's own bytes may be appended, when it moves, too")
+    func ownBytes() {
+        var writer = ByteWriter(capacity: 64)
+        writer.append(Bytes("0123456789012345678901234567890123456789012345678901234567"))
+        writer.appendSized(writer.bytes)
+        #expect(
+            writer.bytes.array.suffix(58).elementsEqual(
+                "0123456789012345678901234567890123456789012345678901234567".utf8))
+        #expect(Array(writer.bytes.array[58..<62]) == [58, 0, 0, 0])
+    }
+}
