@@ -48,6 +48,12 @@ private struct World {
     var accepted = 0
     var durableNowhere: [Int] = []
     var isMiscounted = false
+    /// Events that took the short way of the common state, on acceptance and on delivery.
+    var directlyAccepted = 0
+    var directlyDelivered = 0
+    /// Of so many calls one has everything that both states hold compared, which takes long.
+    var compares = 256
+    private var calls = 0
 
     enum Reply {
         case opened(nextNumber: Int64, totals: [SpoolTotals])
@@ -160,8 +166,51 @@ private struct World {
         accepted += 1
         if random.next() % 40 == 0 { poison.insert(id) }
         if random.next() % 40 == 0 { untimely.insert(id) }
-        core.accept(record(id, lane: lane), token: UInt64(id), now: now)
+        accept(record(id, lane: lane), token: UInt64(id))
         act()
+    }
+
+    /// Accepts an event by the short way of the common state where it is open, and holds that against the whole decision.
+    mutating func accept(_ record: SpoolRecord, token: UInt64) {
+        var direct = core
+        let opaque = direct.acceptDirect(record, token: token, now: now)
+        var decided = core
+        decided.accept(record, token: token, now: now)
+        if let opaque {
+            directlyAccepted += 1
+            #expect(direct.events[opaque]?.record === record)
+            direct.actions.append(.produce(opaque, record, .shared))
+            expectAlike(direct, decided)
+            core = direct
+        } else {
+            expectAlike(direct, core)
+            core = decided
+        }
+    }
+
+    /// The same for a delivery.
+    mutating func deliver(_ opaque: UInt64) {
+        let queue = core.events[opaque]?.queue ?? 0
+        var direct = core
+        let delivery = direct.deliverDirect(opaque)
+        var decided = core
+        decided.report(opaque, failure: nil, now: now)
+        if let delivery {
+            directlyDelivered += 1
+            direct.answer(delivery.token, queue, accepted: delivery.accepted, .durable)
+            expectAlike(direct, decided)
+            core = direct
+        } else {
+            expectAlike(direct, core)
+            core = decided
+        }
+    }
+
+    /// Compares everything that two states hold, now and then.
+    private mutating func expectAlike(_ one: PublisherCore, _ other: PublisherCore) {
+        calls += 1
+        guard calls % compares == 0 else { return }
+        #expect("\(one)" == "\(other)")
     }
 
     /// Kafka acknowledges, or fails, some of what it was handed first in a lane.
@@ -185,7 +234,7 @@ private struct World {
                 core.report(opaque, failure: .timestamp, now: now)
             } else {
                 delivered[lane].append(id)
-                core.report(opaque, failure: nil, now: now)
+                deliver(opaque)
             }
             act()
         }
@@ -355,6 +404,29 @@ private struct World {
 }
 
 @Suite struct PublisherCoreTests {
+    /// The random runs below hold both against each other in every other state.
+    @Test(arguments: 1...6 as ClosedRange<UInt64>)
+    func theShortPathOfTheCommonStateDecidesAsTheCoreDoes(seed: UInt64) {
+        var world = World(seed: seed, hasSpool: seed % 2 == 0)
+        world.compares = 16
+        var sent: [UInt64] = []
+        var accepted = 0
+        for step in 0..<400 {
+            if sent.isEmpty || (sent.count < 25 && world.random.next() % 2 == 0) {
+                let record = world.record(step, lane: step % 2)
+                world.accept(record, token: UInt64(step))
+                for case .produce(let opaque, _, _) in world.core.actions { sent.append(opaque) }
+                accepted += 1
+            } else {
+                world.deliver(sent.removeFirst())
+            }
+            world.core.actions.removeAll()
+            world.now += 1_000_000
+        }
+        #expect(world.directlyAccepted == accepted)
+        #expect(world.directlyDelivered == accepted - sent.count)
+    }
+
     @Test(arguments: 1...25 as ClosedRange<UInt64>) func promisesHoldInRandomRuns(seed: UInt64) {
         // Every third time the file is held by somebody else at first, and has rows.
         var world = World(

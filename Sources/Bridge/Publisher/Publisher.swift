@@ -15,17 +15,19 @@ package final class Publisher {
     private let log: PublisherLog
     private let outcome: (_ token: UInt64, PublishOutcome) -> Void
 
-    private var core: PublisherCore
+    /// Unchecked: no method of the core calls anything outside it, so no access can meet another.
+    @exclusivity(unchecked) private var core: PublisherCore
     private var lifecycle: ProducerLifecycle?
     private var spool: Spool?
     private var spoolEvents: Mailbox<[SpoolEvent]>?
     private var spoolCommands: [SpoolCommand] = []
     private var timer: LoopTimer?
     private var timerDue: UInt64?
-    private var headerBytes: [UInt8] = []
     private var isPerforming = false
     private var isTicking = false
     private var isClosed = false
+    /// For what the loop calls even when this is gone.
+    private let reference = OwnerReference<Publisher>()
 
     /// Why the spool's file is not open; nil when it is, before it has been tried, and without a spool.
     package private(set) var spoolFailure: SpoolError?
@@ -59,12 +61,15 @@ package final class Publisher {
             spoolEvents = mailbox
             self.spool = try Spool(spool) { mailbox.post($0) }
         }
-        loop.afterTurn { [weak self] in self?.endTurn() }
+        reference.owner = self
+        loop.afterTurn { [reference] in reference.owner?.endTurn() }
         let lifecycle = try ProducerLifecycle(
             loop: loop, configuration: configuration, log: log, metrics: metrics, delegate: self)
         self.lifecycle = lifecycle
         try lifecycle.adopt(client)
     }
+
+    deinit { reference.owner = nil }
 
     /// Makes the client for a publisher: names resolve and certificates are read, so not on an event loop.
     package static func makeClient(_ configuration: PublisherConfiguration) throws(KafkaError) -> Client {
@@ -75,24 +80,26 @@ package final class Publisher {
 
     /// Publishes the record that `record` holds; its memory is free again on return.
     package func publish(_ record: RecordBuffer, token: UInt64) {
-        headerBytes.removeAll(keepingCapacity: true)
-        record.forEachHeader { HeaderCoding.append($0, $1, to: &headerBytes) }
-        let copy = record.withKey { key in
-            record.withValue { value in
-                headerBytes.withUnsafeBytes { headers in
-                    SpoolRecord(
-                        lane: record.topic.rawValue, timestamp: record.timestamp, key: key, value: value,
-                        headers: headers)
-                }
-            }
+        let copy = record.withParts { parts, valueCount, keyCount in
+            SpoolRecord(
+                lane: record.topic.rawValue, timestamp: record.timestamp, parts: parts, valueCount: valueCount,
+                keyCount: keyCount)
         }
-        core.accept(copy, token: token, now: loop.now)
+        let now = loop.now
+        guard let opaque = core.acceptDirect(copy, token: token, now: now) else {
+            core.accept(copy, token: token, now: now)
+            return perform()
+        }
+        guard let error = lifecycle?.produce(copy, opaque, .shared) ?? nil else { return }
+        metrics.kafkaError(error, kind: "produce")
+        core.notProduced(opaque, failure: Self.failure(error), followedBy: core.actions.count, now: now)
         perform()
+        if error == .fatal { lifecycle?.recreate() }
     }
 
     /// Does what the core has decided. An answer may bring the connection's next event along, which only adds to it.
     private func perform() {
-        guard !isPerforming else { return }
+        guard !isPerforming, !core.actions.isEmpty else { return }
         isPerforming = true
         var index = 0
         var isFatal = false
@@ -223,7 +230,7 @@ package final class Publisher {
         lifecycle?.poll()
         isTicking = !core.tick(now: loop.now, lag: lag)
         perform()
-        if isTicking { loop.soon { [weak self] in self?.tick(lag: lag) } }
+        if isTicking { loop.soon { [self] in tick(lag: lag) } }
     }
 
     /// How late a timer may be on a healthy machine, in nanoseconds.
@@ -348,19 +355,23 @@ package final class Publisher {
 }
 
 extension Publisher: ProducerDelegate {
-    func reported(_ opaque: UInt64, _ error: KafkaError.Code?) {
-        if let error {
-            if let topic = core.events[opaque]?.queue {
-                if error == .invalidTimestamp {
-                    log.timestampsRejected(topic, total: core.counters.timestampsRejected)
-                } else if ![.purgedInQueue, .purgedInFlight, .noOffset].contains(error) {
-                    log.deliveryFailed(error, topic: topic)
-                }
-            }
-            core.report(opaque, failure: Self.failure(error), now: loop.now)
-        } else {
-            core.report(opaque, failure: nil, now: loop.now)
+    func delivered(_ opaque: UInt64) {
+        guard let delivery = core.deliverDirect(opaque) else {
+            return core.report(opaque, failure: nil, now: loop.now)
         }
+        metrics.durable(after: loop.now &- delivery.accepted)
+        outcome(delivery.token, .durable)
+    }
+
+    func failed(_ opaque: UInt64, _ error: KafkaError.Code) {
+        if let topic = core.events.queue(of: opaque) {
+            if error == .invalidTimestamp {
+                log.timestampsRejected(topic, total: core.counters.timestampsRejected)
+            } else if ![.purgedInQueue, .purgedInFlight, .noOffset].contains(error) {
+                log.deliveryFailed(error, topic: topic)
+            }
+        }
+        core.report(opaque, failure: Self.failure(error), now: loop.now)
     }
 
     func reportsEnded() { perform() }
@@ -380,7 +391,7 @@ extension Publisher: ProducerDelegate {
         perform()
     }
 
-    func topic(of opaque: UInt64) -> Int? { core.events[opaque].map(\.queue) }
+    func topic(of opaque: UInt64) -> Int? { core.events.queue(of: opaque) }
 
     func eventID(of opaque: UInt64) -> [UInt8]? {
         guard let record = core.events[opaque]?.record else { return nil }

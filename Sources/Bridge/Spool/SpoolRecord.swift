@@ -26,13 +26,27 @@ package final class SpoolRecord: @unchecked Sendable {
         valueCount = value.count
         keyCount = key?.count ?? -1
         headersCount = headers.count
-        memory = .allocate(byteCount: max(1, value.count + max(0, keyCount) + headers.count), alignment: 1)
+        // 16 bytes are what malloc aligns to by itself; for less the runtime asks for aligned memory, which takes longer.
+        memory = .allocate(byteCount: max(1, value.count + max(0, keyCount) + headers.count), alignment: 16)
         var end = memory
         for part in [value, key, headers] {
             guard let part, let bytes = part.baseAddress, part.count > 0 else { continue }
             end.copyMemory(from: bytes, byteCount: part.count)
             end += part.count
         }
+    }
+
+    /// Copies a record whose parts lie one behind the other: value, key (an empty one is none), headers as `HeaderCoding`
+    /// writes them.
+    package init(lane: Int, timestamp: Int64, parts: UnsafeRawBufferPointer, valueCount: Int, keyCount: Int) {
+        precondition(valueCount >= 0 && keyCount >= 0 && valueCount + keyCount <= parts.count)
+        self.lane = lane
+        self.timestamp = timestamp
+        self.valueCount = valueCount
+        self.keyCount = keyCount == 0 ? -1 : keyCount
+        headersCount = parts.count - valueCount - keyCount
+        memory = .allocate(byteCount: max(1, parts.count), alignment: 16)
+        if let base = parts.baseAddress { memory.copyMemory(from: base, byteCount: parts.count) }
     }
 
     deinit {
@@ -79,26 +93,29 @@ package enum HeaderCoding {
     ///
     /// - Returns: false when the bytes are not what `append` writes; the headers before the fault were visited.
     @discardableResult
+    @inlinable
     package static func forEach(
         in bytes: UnsafeRawBufferPointer,
         _ body: (_ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer?) -> Void
     ) -> Bool {
+        guard let base = bytes.baseAddress else { return true }
+        let count = bytes.count
         var index = 0
-        while index < bytes.count {
-            let nameCount = Int(bytes[index])
-            index += 1
-            guard nameCount + 4 <= bytes.count - index else { return false }
-            let name = UnsafeRawBufferPointer(rebasing: bytes[index..<index + nameCount])
-            index += nameCount
-            let count = UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: index, as: UInt32.self))
-            index += 4
-            if count == .max {
+        while index < count {
+            let nameCount = Int(base.load(fromByteOffset: index, as: UInt8.self))
+            index &+= 1
+            guard nameCount &+ 4 <= count &- index else { return false }
+            let name = UnsafeRawBufferPointer(start: base + index, count: nameCount)
+            index &+= nameCount
+            let size = UInt32(littleEndian: base.loadUnaligned(fromByteOffset: index, as: UInt32.self))
+            index &+= 4
+            if size == .max {
                 body(name, nil)
                 continue
             }
-            guard Int(count) <= bytes.count - index else { return false }
-            body(name, UnsafeRawBufferPointer(rebasing: bytes[index..<index + Int(count)]))
-            index += Int(count)
+            guard Int(size) <= count &- index else { return false }
+            body(name, UnsafeRawBufferPointer(start: base + index, count: Int(size)))
+            index &+= Int(size)
         }
         return true
     }

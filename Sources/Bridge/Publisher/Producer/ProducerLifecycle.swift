@@ -7,8 +7,10 @@ internal import SMSPortalEvents
 
 /// What the life of the producers means to those who publish.
 protocol ProducerDelegate: AnyObject {
-    /// A report that can be trusted, or a failure.
-    func reported(_ opaque: UInt64, _ error: KafkaError.Code?)
+    /// A report that can be trusted: Kafka has the event.
+    func delivered(_ opaque: UInt64)
+    /// A report that the event was not written, or that is no proof that it was.
+    func failed(_ opaque: UInt64, _ error: KafkaError.Code)
     /// Reports have come; the answers that they bring may leave.
     func reportsEnded()
     /// Nothing can be handed over until `producerReady`; what was is purged, and its reports follow.
@@ -39,12 +41,19 @@ final class ProducerLifecycle {
         case closed
     }
 
-    /// A producer with its topics, as the loop polls it.
-    private struct Handle {
+    /// A producer with its topics, as the loop polls it. An object, so that what uses it for a moment copies one reference.
+    private final class Handle {
         let producer: Producer
         let topics: [Producer.Topic]
         let watch: DescriptorWatch
         let check: ClusterCheck?
+
+        init(producer: Producer, topics: [Producer.Topic], watch: DescriptorWatch, check: ClusterCheck?) {
+            self.producer = producer
+            self.topics = topics
+            self.watch = watch
+            self.check = check
+        }
     }
 
     private enum Made: Sendable {
@@ -63,7 +72,8 @@ final class ProducerLifecycle {
     private var state = State.recreating
     private var shared: Handle?
     private var individual: Handle?
-    private var trust = ReportTrust()
+    /// Unchecked: no method of it calls anything outside it.
+    @exclusivity(unchecked) private var trust = ReportTrust()
     /// Which shared producer a confirmation is about.
     private var generation = 0
     private var results: Mailbox<Made>?
@@ -144,6 +154,8 @@ final class ProducerLifecycle {
     }
 
     private func poll(_ handle: Handle, isShared: Bool) {
+        let delegate = delegate
+        let client = handle.producer.sharedClient
         let isEmpty = handle.producer.poll(
             reports: { report in
                 if let error = report.error {
@@ -151,12 +163,12 @@ final class ProducerLifecycle {
                     if ![.purgedInQueue, .purgedInFlight].contains(error) {
                         metrics.kafkaError(error, kind: "delivery")
                     }
-                    delegate.reported(report.opaque, error)
+                    delegate.failed(report.opaque, error)
                 } else if isShared {
-                    acknowledged(report)
+                    acknowledged(report, by: client, delegate)
                 } else {
                     // Without a producer id there are no duplicates that could be taken for it.
-                    delegate.reported(report.opaque, nil)
+                    delegate.delivered(report.opaque)
                 }
                 // Answers leave as reports come; a large batch must not hold back its first ones.
                 delegate.reportsEnded()
@@ -164,9 +176,11 @@ final class ProducerLifecycle {
         // The descriptor speaks only when the queue was empty before; the loop must not sleep on a queue that is not.
         if !isEmpty, !isPollPlanned {
             isPollPlanned = true
-            loop.soon { [weak self] in
-                self?.isPollPlanned = false
-                self?.poll()
+            loop.soon { [self] in
+                isPollPlanned = false
+                // The delegate may be gone when the producers are closed.
+                if case .closed = state { return }
+                poll()
             }
         }
     }
@@ -192,22 +206,23 @@ final class ProducerLifecycle {
 
     // MARK: - Trust
 
-    private func acknowledged(_ report: DeliveryReport) {
-        guard let shared, let topic = delegate.topic(of: report.opaque) else { return }
-        let connections = shared.producer.sharedClient.connections
+    private func acknowledged(_ report: DeliveryReport, by client: Client, _ delegate: any ProducerDelegate) {
+        // An earlier report of this batch may have ended the producer: then there is nothing to trust.
+        guard shared != nil, let topic = delegate.topic(of: report.opaque) else { return }
+        let connections = client.connections
         let entry = ReportTrust.Report(
             opaque: report.opaque, topic: topic, partition: report.partition, offset: report.offset)
         // What was purged, or belongs to a cluster that is not used any more, is not proof.
-        guard isRunning else { return delegate.reported(report.opaque, .noOffset) }
+        guard isRunning else { return delegate.failed(report.opaque, .noOffset) }
         switch trust.receive(entry, connections: connections) {
         case .trusted where audit == nil:
             // The path of nearly every event: no list is made for one report.
             recreationDelay = 0
-            delegate.reported(report.opaque, nil)
+            delegate.delivered(report.opaque)
         case .trusted: deliver([entry], connections: connections)
         case .held: askForConfirmation()
         case .logReset:
-            delegate.reported(report.opaque, .noOffset)
+            delegate.failed(report.opaque, .noOffset)
             logReset([ReportTrust.Partition(topic: topic, partition: report.partition)])
         }
     }
@@ -279,12 +294,12 @@ final class ProducerLifecycle {
     /// The producer works: the next recreation does not wait.
     private func succeed(_ reports: [ReportTrust.Report]) {
         if !reports.isEmpty { recreationDelay = 0 }
-        for report in reports { delegate.reported(report.opaque, nil) }
+        for report in reports { delegate.delivered(report.opaque) }
     }
 
     /// What these say is not proof: their events are sent again.
     private func fail(_ reports: [ReportTrust.Report]) {
-        for report in reports { delegate.reported(report.opaque, .noOffset) }
+        for report in reports { delegate.failed(report.opaque, .noOffset) }
     }
 
     /// Nanoseconds between records that are read back without anything waiting for it.

@@ -82,15 +82,31 @@ struct EventTable {
         }
     }
 
-    @discardableResult
-    mutating func remove(_ opaque: UInt64) -> PendingEvent? {
-        guard let index = index(of: opaque), let event = slots[index].event else { return nil }
+    mutating func remove(_ opaque: UInt64) {
+        guard let index = index(of: opaque), let size = slots[index].event?.record.size else { return }
         slots[index].event = nil
         slots[index].generation &+= 1
         free.append(UInt32(index))
         count -= 1
-        bytes -= event.record.size
-        return event
+        bytes -= size
+    }
+
+    /// The topic queue of an event that is on its way.
+    @inline(__always)
+    func queue(of opaque: UInt64) -> Int? {
+        guard let index = index(of: opaque) else { return nil }
+        return slots[index].event?.record.lane
+    }
+
+    /// What a delivery needs of an event that only librdkafka has, in a shared batch, and whose caller waits.
+    @inline(__always)
+    func plainDelivery(_ opaque: UInt64) -> (queue: Int, token: UInt64, accepted: UInt64, size: Int)? {
+        guard let index = index(of: opaque), slots[index].event?.isSent == true, slots[index].event?.stored == .no,
+            slots[index].event?.way == .shared, slots[index].event?.isBacklog == false,
+            let token = slots[index].event?.token, let accepted = slots[index].event?.accepted,
+            let record = slots[index].event?.record
+        else { return nil }
+        return (record.lane, token, accepted, record.size)
     }
 
     /// Moves all events on in the order of acceptance.
@@ -118,6 +134,7 @@ struct EventTable {
         return found.sorted { $0.number < $1.number }.map(\.opaque)
     }
 
+    @inline(__always)
     private func index(of opaque: UInt64) -> Int? {
         let index = Int(opaque & 0xffff_ffff)
         guard index < slots.count, slots[index].generation == UInt32(opaque >> 32) else { return nil }

@@ -125,6 +125,8 @@ struct TopicQueue {
 
     var isDirect: Bool { state == .direct }
     var isBypassing: Bool { backlogEnd != nil }
+    /// Whether it is direct and nothing else: no backlog, no rejected record, no batches of one.
+    var isPlain: Bool { state == .direct && backlogEnd == nil && firstRejected == nil && !isIndividual }
 
     // MARK: - Spooling
 

@@ -9,6 +9,9 @@ struct Trouble {
         last = now
     }
 
+    /// Whether there was a failure, and no success since.
+    var isNoted: Bool { since != nil }
+
     /// Something has succeeded.
     mutating func end() { since = nil }
 

@@ -1,6 +1,8 @@
 /// A Kafka record in memory that is used again for the next one: key, value, headers, topic and timestamp.
 package final class RecordBuffer {
-    private var state = RecordState()
+    // Unchecked: a buffer belongs to one thread, and no access calls anything that could reach it again, but `withValue`,
+    // `withKey` and `withParts`, which only read.
+    @exclusivity(unchecked) private var state = RecordState()
 
     /// An empty buffer.
     package init() {}
@@ -31,6 +33,18 @@ package final class RecordBuffer {
     @inline(__always)
     package func withKey<Result>(_ body: (UnsafeRawBufferPointer?) throws -> Result) rethrows -> Result {
         try body(state.key.count == 0 ? nil : state.raw(state.key))
+    }
+
+    /// Value, key and headers, one behind the other; the bytes are valid until the body returns.
+    ///
+    /// - Parameter body: gets all of them, how many are the value's, how many the key's (0 where there is none), and where the
+    ///   headers begin. For each header: the length of its name (1 byte), the name, the length of its value (4 bytes, little
+    ///   endian), the value.
+    @inline(__always)
+    package func withParts<Result>(
+        _ body: (_ bytes: UnsafeRawBufferPointer, _ valueCount: Int, _ keyCount: Int) throws -> Result
+    ) rethrows -> Result {
+        try body(UnsafeRawBufferPointer(state.everything.buffer), state.value.count, state.key.count)
     }
 
     /// Seven to nine headers; the bytes are valid until each call returns.
@@ -108,18 +122,43 @@ struct RecordState: ~Copyable {
         let time = writer.appendValue(of: draft)
         value = Cut(start: 0, count: writer.count)
         key = append(draft.key)
-        headers[0] = append(Bytes("1.0"))
-        headers[1] = append(draft.id)
-        headers[2] = append(Bytes(draft.type.cloudEventsType))
-        let source = writer.count
-        writer.append("/smsportal/")
+        // What is the same in each record is one literal: the length of the name, the name, the length of the value.
+        writer.append("\u{e}ce_specversion\u{3}\0\0\01.0")
+        headers[0] = Cut(start: writer.count - 3, count: 3)
+        writer.append("\u{5}ce_id")
+        headers[1] = appendSized(draft.id)
+        writer.append("\u{7}ce_type")
+        headers[2] = appendSized(Bytes(draft.type.cloudEventsType))
+        writer.append("\u{9}ce_source")
+        let source = writer.count + 4
+        writer.append("\0\0\0\0/smsportal/")
         writer.appendPathSegment(draft.account, isPlain: draft.accountIsPlain)
         headers[3] = Cut(start: source, count: writer.count - source)
-        headers[4] = Cut(start: time.lowerBound, count: time.count)
-        headers[5] = append(Bytes(draft.idBasis.name))
-        headers[6] = append(Bytes("application/json"))
-        headers[7] = append(draft.traceparent)
-        headers[8] = append(draft.tracestate)
+        writer.setSize(writer.count - source, at: source - 4)
+        writer.append("\u{7}ce_time")
+        headers[4] = appendSized(bytes(Cut(start: time.lowerBound, count: time.count)))
+        writer.append("\u{a}ce_idbasis")
+        headers[5] = appendSized(Bytes(draft.idBasis.name))
+        writer.append("\u{c}content-type\u{10}\0\0\0application/json")
+        headers[6] = Cut(start: writer.count - 16, count: 16)
+        headers[7] = Cut()
+        headers[8] = Cut()
+        if !draft.traceparent.isEmpty {
+            writer.append("\u{b}traceparent")
+            headers[7] = appendSized(draft.traceparent)
+        }
+        if !draft.tracestate.isEmpty {
+            writer.append("\u{a}tracestate")
+            headers[8] = appendSized(draft.tracestate)
+        }
+    }
+
+    /// A header's value, and before it how long it is.
+    @inline(__always)
+    private mutating func appendSized(_ bytes: Bytes) -> Cut {
+        let start = writer.count + 4
+        writer.appendSized(bytes)
+        return Cut(start: start, count: bytes.count)
     }
 
     @inline(__always)
