@@ -1,7 +1,7 @@
 """The consumer library against librdkafka's bare consume loop, in turn, on one topic.
 
 Prints, as a Markdown table: events a second of the bare loop (consume.c) and of an EventConsumer whose handler does
-nothing, decoding included, live and in a replay; their ratio beside the budget of docs/design.md; and the rate with handlers that sleep a
+nothing, decoding included, live and in a replay; their ratio beside the budget of Benchmarks/README.md; and the rate with handlers that sleep a
 millisecond, as a ratio to concurrency / 1 ms.
 """
 

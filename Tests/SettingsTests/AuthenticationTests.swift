@@ -125,7 +125,7 @@ import Testing
     }
 
     @Test(arguments: [
-        ("addresses: [smsportal]", "auth.addresses is all that is asked of callers"),
+        ("addresses: [smsportal]", "auth.addresses is the only proof"),
         ("mode: log, header: {secretsFile: /a}", "ALL requests are accepted"),
         ("signature: {\(signature), url: '{base}{path}'}", "auth.signature.url has no {query}"),
         ("header: {secretsFile: /b}, signature: {window: 1m}", "auth.signature.window has no effect"),

@@ -8,8 +8,7 @@ package enum SettingsReference {
             text += "\n## \(section.name): \(section.title.prefix(1).lowercased())\(section.title.dropFirst())\n"
             for declaration in Declaration.all where declaration.section == section.name {
                 text += "\n### `\(declaration.key)`\n\n\(wrapped(declaration.documentation))\n"
-                text += wrapped(
-                    "\(valueText(declaration)). Default: \(standardText(declaration, standard)).", mark: "- ")
+                text += wrapped("\(valueText(declaration)); default \(standardText(declaration, standard))", mark: "- ")
                 text += wrapped("\(environmentText(declaration)), `\(flagExample(declaration))`", mark: "- ")
             }
         }
@@ -101,13 +100,13 @@ package enum SettingsReference {
 
     private static func valueText(_ declaration: Declaration) -> String {
         switch declaration.form {
-        case .single: "Value: \(declaration.expected)"
-        case .list, .map: "Value: \(declaration.typeName); \(declaration.expected)"
+        case .single: declaration.expected
+        case .list, .map: "\(declaration.typeName): \(declaration.expected)"
         }
     }
 
     private static func standardText(_ declaration: Declaration, _ standard: BridgeSettings) -> String {
-        if declaration.key == "kafka.bootstrapServers" { return "none, required" }
+        if declaration.key == "kafka.bootstrapServers" { return "none: required" }
         let shown = declaration.show(standard)
         return shown.isEmpty ? "none" : "`\(shown)`"
     }
