@@ -4,6 +4,7 @@
 * Every file that a page names in backticks under a known top folder is there.
 * Code after `<!-- excerpt of FILE -->` stands in that file, line for line, so that what is shown is what is tested.
 * docs/faults.md names every scenario of scripts/chaos.
+* Lines of pages have at most 120 characters, code excepted.
 * Pages and sources keep to the terms of the glossary (docs/concepts.md): idioms that need a translation are counted.
 * Names of log fields are camelCase without blanks.
 * The repository speaks of itself alone: no path of a machine it was written on.
@@ -190,6 +191,14 @@ def check_language() -> None:
                             "use the terms of docs/concepts.md")
 
 
+def check_lines(name: str) -> None:
+    if not re.fullmatch(r"README\.md|CONTRIBUTING\.md|docs/[^/]+\.md|Benchmarks/README\.md|Examples/README\.md", name):
+        return
+    for number, line in enumerate(prose((ROOT / name).read_text(encoding="utf-8")).splitlines(), 1):
+        if len(line) > 120:
+            problems.append(f"{name}:{number}: {len(line)} characters, of 120")
+
+
 LOG_CALL = re.compile(r"\b(?:logger|log)\b\??(?:\.(?:trace|debug|info|warning|error|log))?\(|LogFields = \[")
 
 
@@ -225,6 +234,7 @@ pages = [name for name in FILES if name.endswith(".md")]
 for each in pages:
     check_links(each)
     check_excerpts(each)
+    check_lines(each)
 for each in FILES:
     check_foreign(each)
     if each.startswith("Sources/Library/") and each.endswith(".swift"):
