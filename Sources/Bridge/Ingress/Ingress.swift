@@ -38,6 +38,7 @@ package final class Ingress: RequestHandler {
     // knows the ingress.
     @exclusivity(unchecked) private var router: Router
     @exclusivity(unchecked) private var querySecret = QuerySecret()
+    @exclusivity(unchecked) private var formSecret = QuerySecret()
     private var rejections: RejectionLog
     @exclusivity(unchecked) private var accessLog: AccessLog
     private let requestID: (Exchange) -> String
@@ -158,7 +159,7 @@ package final class Ingress: RequestHandler {
         }
         if let secrets = authenticator.query {
             scanQuery(head, bytes)
-            let isGiven = querySecret.wasFound && !querySecret.isRepeated
+            let isGiven = querySecret.hasProof && !querySecret.isRepeated
             let value = querySecret.value
             add(isGiven ? secrets.owner(of: value.span.bytes) : nil, .query, to: &proof)
         }
@@ -192,6 +193,19 @@ package final class Ingress: RequestHandler {
     private func scanQuery(_ head: borrowing RequestHead, _ bytes: RawSpan) {
         let query = head.query ?? Cut(offset: 0, count: 0)
         querySecret.scan(bytes.extracting(query.offset..<query.end))
+    }
+
+    /// A body that does not begin as JSON may be a form, whatever its content type says.
+    private func scanForm(_ body: RawSpan) {
+        var index = 0
+        while index < body.byteCount {
+            let byte = body.unsafeLoad(fromByteOffset: index, as: UInt8.self)
+            index += 1
+            if byte == 0x20 || (0x09...0x0D).contains(byte) { continue }
+            let isJSON = byte == UInt8(ascii: "{") || byte == UInt8(ascii: "[") || byte == 0xEF
+            return formSecret.scan(form: isJSON ? body.extracting(0..<0) : body)
+        }
+        formSecret.scan(form: body.extracting(0..<0))
     }
 
     // MARK: - The request: one callback, one event
@@ -228,7 +242,8 @@ package final class Ingress: RequestHandler {
         let tracestate = piece("tracestate")
         let query = head.query ?? Cut(offset: 0, count: 0)
         scanQuery(head, bytes)
-        func decode(query: RawSpan) {
+        scanForm(body)
+        func decode(query: RawSpan, body: RawSpan) {
             decoder.decode(
                 method: head.method == .get ? .get : .post, route: Self.type(of: tag),
                 contentType: bytes.extracting(contentType.offset..<contentType.end),
@@ -239,11 +254,14 @@ package final class Ingress: RequestHandler {
                 account: account ?? authenticator.fallbackAccount, receivedAt: Self.millisecondsSinceEpoch(),
                 into: record)
         }
-        if querySecret.wasFound {
-            let remainder = querySecret.remainder
-            decode(query: remainder.span.bytes)
-        } else {
-            decode(query: bytes.extracting(query.offset..<query.end))
+        // The span of an array lives as long as the array does.
+        let (queryRest, bodyRest) = (querySecret.remainder, formSecret.remainder)
+        let wholeQuery = bytes.extracting(query.offset..<query.end)
+        switch (querySecret.wasFound, formSecret.wasFound) {
+        case (false, false): decode(query: wholeQuery, body: body)
+        case (true, false): decode(query: queryRest.span.bytes, body: body)
+        case (false, true): decode(query: wholeQuery, body: bodyRest.span.bytes)
+        case (true, true): decode(query: queryRest.span.bytes, body: bodyRest.span.bytes)
         }
         if record.isRecovered { metrics.recovered() }
         publish(record, exchange.rawValue)

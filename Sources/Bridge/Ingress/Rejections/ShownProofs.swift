@@ -52,10 +52,10 @@ struct ShownProofs {
             var query = QuerySecret()
             query.scan(bytes.extracting(head.query.offset..<head.query.end))
             let value = query.value
-            let isRight = query.wasFound && secrets.owner(of: value.span.bytes) != nil
+            let isRight = query.hasProof && secrets.owner(of: value.span.bytes) != nil
             add(
                 .query, isRight,
-                !query.wasFound ? .missing : query.isRepeated ? .repeated : isRight ? .valid : .wrong)
+                !query.hasProof ? .missing : query.isRepeated ? .repeated : isRight ? .valid : .wrong)
         }
         if let check = authenticator.signature {
             let isThere = !head.values(of: check.header, in: bytes).isEmpty
