@@ -24,7 +24,11 @@ struct SignalWatchTests {
     private func isDefault(_ signal: Int32) -> Bool {
         var action = sigaction()
         sigaction(signal, nil, &action)
+        #if os(Linux)
         return action.__sigaction_handler.sa_handler == nil
+        #else
+        return action.__sigaction_u.__sa_handler == nil
+        #endif
     }
 
     /// The process would end with a signal that nothing catches.
