@@ -38,7 +38,7 @@ import Testing
             }
             for text in texts {
                 seen += 1
-                let wide = text.split(separator: "\n").filter { $0.count > 100 }
+                let wide = text.split(separator: "\n").map(String.init).filter { $0.count > 100 }
                 #expect(wide.isEmpty, "\(command): \(wide.first ?? "")")
             }
         }
