@@ -77,10 +77,9 @@ class Switch(Proxy):
 class Cluster:
     """One or three nodes. `bootstrap` is the way in for everybody, `through` the way by the proxy (one node only)."""
 
-    def __init__(self, starter, nodes=1, sasl=False, data=None, properties=()):
-        """- data: the folder of a cluster's data (`wipe`), which this one continues."""
+    def __init__(self, starter, nodes=1, sasl=False, properties=()):
         self.starter, self.nodes = starter, nodes
-        self.folder = data or tempfile.mkdtemp(prefix="smsbridge-chaos-kafka-")
+        self.folder = tempfile.mkdtemp(prefix="smsbridge-chaos-kafka-")
         self.port = free_base(nodes)
         self.proxy = None
         self.stopped = set()
@@ -163,18 +162,11 @@ class Cluster:
             self.stopped.discard(pid)
 
     def wipe(self, keeps_id):
-        """Takes away the data of every node, which must be stopped, and with it the cluster's id unless it is kept.
-
-        - Returns: a folder with all of it, for `Cluster(data=…)`.
-        """
-        aside = tempfile.mkdtemp(prefix="smsbridge-chaos-wiped-")
+        """Deletes the data of every node, which must be stopped, and with it the cluster's id unless it is kept."""
         for n in range(self.nodes):
-            shutil.move(os.path.join(self.folder, f"node-{n + 1}"), aside)
-        identity = os.path.join(self.folder, "cluster.id")
-        shutil.copy(identity, aside)
+            shutil.rmtree(os.path.join(self.folder, f"node-{n + 1}"))
         if not keeps_id:
-            os.unlink(identity)
-        return aside
+            os.unlink(os.path.join(self.folder, "cluster.id"))
 
     def use_producer_id(self, bootstrap=None):
         """Takes a producer id as a producer does, and returns it: the next one of this broker follows it."""

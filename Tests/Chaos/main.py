@@ -92,9 +92,7 @@ SCENARIOS = [
     ("consumer-access", consumers.consumer_access, 240, 240),
     ("soak", clients.soak, 300, 4200),
 ]
-PENDING = {
-    "partition-leaderless", "spool-read-errors", "spool-folder-removed", "random-combinations",
-}
+PENDING = set()
 
 PENDING_REASON = "pending: the fault is known and not corrected yet (--pending)"
 

@@ -134,7 +134,9 @@ class Reader:
             return [r for r in references if r not in self.first]
 
     def settle(self, within):
-        """Waits until every record was read, by the brokers' own counting."""
+        """Waits until every record was read, by the brokers' own counting; one that is closed has read what it was to."""
+        if self.ending:
+            return True
         deadline = time.monotonic() + within
         while time.monotonic() < deadline:
             try:
@@ -149,6 +151,8 @@ class Reader:
         return self.first[reference].order if reference in self.first else None
 
     def close(self):
+        if self.ending:
+            return
         self.ending = True
         self.thread.join(15)
         if not self.thread.is_alive():
