@@ -200,7 +200,7 @@ import Testing
         }
     }
 
-    @Test(arguments: 0..<24) func nothingDurableIsLostAndNothingDeletedComesAgain(_: Int) throws {
+    @Test(arguments: 0..<10) func nothingDurableIsLostAndNothingDeletedComesAgain(_: Int) throws {
         var seeds = SystemRandomNumberGenerator()
         let given = ProcessInfo.processInfo.environment["SPOOL_SEED"].flatMap { UInt64($0) }
         let seed = given ?? seeds.next()

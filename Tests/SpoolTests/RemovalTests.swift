@@ -88,6 +88,27 @@ import Testing
         reopened.stop()
     }
 
+    /// The only copy of the rows stays open when the disk fails to read it.
+    @Test func aRemovedFileThatCannotBeReadIsRestoredLater() throws {
+        let scratch = Scratch()
+        let disk = try FaultyDisk(scratch)
+        let desk = Desk()
+        let spool = try desk.spool(scratch)
+        #expect(
+            spool.submit(
+                (1...3_000).map { .insert(record("\($0)", padding: 3_000), number: $0, token: UInt64($0)) }))
+        #expect(desk.wait { $0.durable.count == 3_000 })
+        disk.fail([.read], with: EIO)
+        try files.removeItem(atPath: scratch.path)
+        #expect(desk.wait { $0.removals == 1 })
+        #expect(spool.submit([.read(lane: 0, after: 0, count: 1_000, bytes: .max)]))
+        #expect(desk.wait { $0.failedReads.count == 1 })
+        disk.work()
+        #expect(desk.wait { $0.restored == [3_000] })
+        #expect(desk.read(spool, count: 5_000).map(\.number) == Array(1...3_000))
+        spool.stop()
+    }
+
     /// The end waits for it, for the rows are nowhere else.
     @Test func whatIsRemovedRightBeforeTheEndIsRestored() throws {
         let scratch = Scratch()

@@ -201,7 +201,7 @@ import Testing
 
     /// The same where the process ends after the failed sync: the log has the rows, the disk has not. It is copied into the file
     /// before it is continued, at the opening or, where that fails, before the next insert.
-    @Test(arguments: 1...20 as ClosedRange<UInt64>, [0, 1, 2] as [Int64])
+    @Test(arguments: 1...6 as ClosedRange<UInt64>, [0, 1, 2] as [Int64])
     func aLogWhoseSyncFailedIsCopiedBeforeItIsContinued(seed: UInt64, faults: Int64) throws {
         let scratch = Scratch()
         let disk = try FaultyDisk(scratch)

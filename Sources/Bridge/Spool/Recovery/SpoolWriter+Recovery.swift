@@ -45,6 +45,7 @@ extension SpoolWriter {
     }
 
     func foundCorruption(_ error: SpoolError, while work: SpoolRecovery.Work) {
+        guard recovery.isServing else { return }
         // A removed file is the only copy of its rows, and stays open.
         if (try? store?.checkPlace()) == nil { return foundRemoved() }
         recovery.foundCorruption(error, while: work, now: clock())
@@ -53,6 +54,9 @@ extension SpoolWriter {
     }
 
     func foundUnreadable(_ error: SpoolError, while work: SpoolRecovery.Work) {
+        // A removed file that is being restored stays open, whatever a read of it gives.
+        guard recovery.isServing else { return }
+        if (try? store?.checkPlace()) == nil { return foundRemoved() }
         recovery.foundUnreadable(error, while: work, now: clock())
         if !recovery.isServing { closeStore() }
         reportFailure()
