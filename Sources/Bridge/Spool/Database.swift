@@ -142,11 +142,14 @@ final class Database {
     var isInTransaction: Bool { sqlite3_get_autocommit(handle) == 0 }
 
     func error(_ code: Int32, _ what: String, errno number: Int32 = 0) -> SpoolError {
-        let reason = handle.map { String(cString: sqlite3_errmsg($0)) } ?? String(cString: sqlite3_errstr(code))
-        let isOfSystem = [SQLITE_IOERR, SQLITE_CORRUPT].contains(code & 0xff) && number != 0
+        let kind = Self.kind(code, errno: number)
+        let isOfSystem = (code & 0xff == SQLITE_IOERR || kind == .unreadable) && number != 0
         let cause = isOfSystem ? ", \(String(cString: strerror(number)))" : ""
+        let message = handle.map { String(cString: sqlite3_errmsg($0)) } ?? String(cString: sqlite3_errstr(code))
+        // SQLite says that the file is malformed.
+        let reason = kind == .unreadable ? "the disk failed to read" : message
         return SpoolError(
-            Self.kind(code, errno: number), "\(path): \(reason) (SQLite \(code)\(cause)) in: \(what.prefix(60))",
+            kind, "\(path): \(reason) (SQLite \(code)\(cause)) in: \(what.prefix(60))",
             isFailedSync: code == csqlite_ioerr_fsync || code == csqlite_ioerr_dir_fsync)
     }
 
