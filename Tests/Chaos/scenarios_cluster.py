@@ -233,8 +233,8 @@ def wiped(suite, switch, cluster, keeps_id, collides, audit=False, partitions=1)
         with stand.case("the old log is read before it is wiped"):
             check(before.settle(20), "it is not")
         before.close()
-        # What the first instance has in flight never gets an answer from the old log, and is not in it: a process that is suspended
-        # takes nothing before it is killed.
+        # What the first instance has in flight never gets an answer from the old log, and is not in it: a suspended process
+        # reads nothing before it is killed.
         burst = send_without_acknowledgement(stand, cluster)
         switch.tell("target -1")
         switch.tell("cut")
