@@ -64,7 +64,7 @@ struct CheckTests {
             environment: ["SMSBRIDGE_AUTH_HEADER_SECRETS": "header-secret-0123456789"])
         #expect(
             both.output.contains(
-                "warning     auth: callers show a secret in the header (of 1) and an address (of 2); auth.mode: log lets in"
+                "warning     auth: callers show a secret in the header (of 1) and an address (of 2); auth.mode is log: other"
             ),
             "\(both.output)\(both.errors)")
     }

@@ -75,7 +75,7 @@ import Testing
         #expect(try bridge.admin("/healthz").hasPrefix("HTTP/1.1 200"))
         bridge.terminate()
         #expect(bridge.exitCode(within: 20) == 0, "\(bridge.logged)")
-        #expect(bridge.logged.contains("\"stopped\""))
+        #expect(bridge.logged.contains("\"shutdown complete\""))
     }
 
     // MARK: The end
@@ -89,8 +89,8 @@ import Testing
         #expect(client.answer().hasPrefix("HTTP/1.1 200"))
         bridge.terminate()
         #expect(bridge.exitCode(within: 20) == 0, "\(bridge.logged)")
-        #expect(bridge.logged.contains("events stay in the spool"))
-        #expect(bridge.logged.contains("stopped"))
+        #expect(bridge.logged.contains("events left in the spool until the next start"))
+        #expect(bridge.logged.contains("shutdown complete"))
     }
 
     /// A supervisor kills what takes longer. By its own clock: what a loaded machine adds before and after does not count.
@@ -104,7 +104,7 @@ import Testing
         bridge.terminate()
         #expect(bridge.exitCode(within: 30) == 0, "\(bridge.logged)")
         let begun = try #require(bridge.time(of: "shutdown started"))
-        let ended = try #require(bridge.time(of: "stopped"))
+        let ended = try #require(bridge.time(of: "shutdown complete"))
         #expect(ended.timeIntervalSince(begun) < 4, "\(bridge.logged)")
         #expect(ended.timeIntervalSince(begun) > 2.5, "the client had its time")
     }
@@ -117,7 +117,7 @@ import Testing
         client.send(ServedBridge.callback)
         #expect(!client.answer().contains("Connection: close"))
         bridge.terminate()
-        #expect(bridge.wait { bridge.logged.contains("\"stopping\"") })
+        #expect(bridge.wait { bridge.logged.contains("\"shutdown started\"") })
         client.send(ServedBridge.callback)
         let new = try bridge.connect()
         new.send(ServedBridge.callback)
@@ -153,7 +153,7 @@ import Testing
         #expect(clients[0].rest() == "")
         #expect(bridge.exitCode(within: 60) == 0, "\(bridge.logged)")
         let begun = try #require(bridge.time(of: "shutdown started"))
-        let ended = try #require(bridge.time(of: "stopped"))
+        let ended = try #require(bridge.time(of: "shutdown complete"))
         #expect((10..<20).contains(ended.timeIntervalSince(begun)), "\(bridge.logged)")
     }
 
@@ -166,7 +166,7 @@ import Testing
         usleep(300_000)
         bridge.terminate()
         if isAskedTwice {
-            #expect(bridge.wait { bridge.logged.contains("\"stopping\"") })
+            #expect(bridge.wait { bridge.logged.contains("\"shutdown started\"") })
             bridge.terminate()
         }
         #expect(client.rest().hasPrefix("HTTP/1.1 503"), "\(bridge.logged)")

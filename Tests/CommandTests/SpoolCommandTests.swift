@@ -91,7 +91,7 @@ import Testing
         let bridge = try bridge(folder, rows: 600)
         // Twice: at once.
         bridge.terminate()
-        #expect(bridge.wait { bridge.logged.contains("\"stopping\"") })
+        #expect(bridge.wait { bridge.logged.contains("\"shutdown started\"") })
         bridge.terminate()
         #expect(bridge.exitCode(within: 60) == 0)
         let file = folder.path + "/spool.db"

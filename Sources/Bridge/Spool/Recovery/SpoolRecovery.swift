@@ -1,7 +1,7 @@
-/// Decides what is done with the spool's file when it cannot be opened, is corrupt, or was removed: a pure state machine.
+/// Decides how the spool recovers when its file cannot be opened, is corrupt, or was removed: a pure state machine.
 ///
-/// The writer carries out what `next` returns, one action at a time, and passes the outcome in. Nothing in here touches a
-/// file, so that it can be tested by tables and by random runs.
+/// The writer carries out what `next` returns, one action at a time, and passes the outcome in. Nothing in here touches
+/// a file, so that it can be tested by tables and by random runs.
 ///
 /// ```
 ///            open               corrupt twice, or once at opening
@@ -15,7 +15,8 @@
 struct SpoolRecovery {
     typealias Instant = ContinuousClock.Instant
 
-    /// What was being done when corruption, or a failure to read, was found. A disk may fail once: the same must find it again.
+    /// What was being done when corruption, or a failure to read, was found. A disk may fail once: the same must find
+    /// it again.
     enum Work: Hashable {
         case opening
         case reading(lane: Int)
@@ -34,9 +35,9 @@ struct SpoolRecovery {
         case closed(until: Instant)
         /// The file is open.
         case serving
-        /// The file is corrupt: its sound rows are copied into a new one, which takes its place.
+        /// The file is corrupt: its sound rows are copied into a new one, which replaces it.
         case recovering(Step, deadline: Instant)
-        /// All of the corrupt file is left to a person, for this reason; a new one takes its place.
+        /// The corrupt file is moved aside without a copy, for this reason; a new one replaces it.
         case quarantining(reason: SpoolError)
         /// The files were removed. The open one is read, and copied into a new one.
         case restoring(Step, at: Instant)
@@ -73,7 +74,7 @@ struct SpoolRecovery {
     private var suspects: Set<Work> = []
     /// What fails because the disk cannot read, and since when.
     private var unreadable: [Work: Instant] = [:]
-    /// The corruption of the file that is recovered.
+    /// The problem of the file that is recovered.
     private var corruption = SpoolError(.corrupt, "")
     /// Whether the file could not be opened because the disk failed, and was not read since.
     private var isDoubtful = false
@@ -84,10 +85,11 @@ struct SpoolRecovery {
     private let recoveryLimit: Duration
 
     static let retryInterval = Duration.seconds(1)
-    /// A file that is corrupt so soon after a recovery shows that the disk is broken: files are not quarantined one by one.
+    /// A file that is corrupt so soon after a recovery shows that the disk is broken: files are not quarantined one by
+    /// one.
     static let calm = Duration.seconds(60)
-    /// A disk that cannot read may read again soon, and nothing is lost then. A part of a file that it has not read for so long counts
-    /// as lost: its sound rows are copied, and the file is kept.
+    /// A disk that cannot read may read again soon, and nothing is lost then. A part of a file that it has not read for
+    /// so long counts as lost: its sound rows are copied, and the file is kept.
     static let unreadableLimit = Duration.seconds(300)
 
     /// - Parameter recoveryLimit: how long sound rows are copied before the whole file is left to a person; nothing is

@@ -52,7 +52,7 @@ enum ImportCommand {
     static let json = CommandOption<Bool>("--json", help: "Write the result as JSON to standard output.")
 
     static let command = Command(
-        "import", summary: "Import callbacks from files: of another receiver, an access log, the vendor's tables",
+        "import", summary: "Import callbacks from files, access logs, or the vendor's tables",
         discussion: """
             Each row goes through the same decoder as a callback, so that it has the id that the webhook's event has, as far as the
             vendor's ids or times allow. Formats: callbacks (NDJSON of method, route, query, body, contentType, receivedAt,
