@@ -225,7 +225,7 @@ import Testing
                 if callback.eventType == .deliveryStatus {
                     #expect(event.type == .unrecognised, "\(callback)")
                 } else {
-                    #expect(event.type == callback.eventType && event.isRecovered, "\(callback)")
+                    #expect(event.type == callback.eventType && event.envelope.isRecovered, "\(callback)")
                 }
             case .notAnObject, .empty, .invalidUTF8:
                 #expect(try Self.event(callback).type == .unrecognised, "\(callback)")
