@@ -19,6 +19,8 @@ class Case:
     yaml: object = None
     #: the program goes on: its standard error is read until all of `says` is there, and then it is ended
     goes_on: bool = False
+    #: what it must not say
+    says_not: list = field(default_factory=list)
     #: leaves out what makes an otherwise right configuration
     bare: bool = False
 
@@ -265,8 +267,71 @@ def of_cluster(cluster, prefixes):
     ]
 
 
+#: Commands that read from Kafka, and the arguments with which they do.
+READING = {
+    "tail": ["--count", "1"], "replay": ["--dry-run", "--from", "earliest"], "dlt list": ["--group", "crm"],
+    "quarantine list": [], "lag": ["--group", "crm"], "topics list": [],
+}
+
+
+def of_commands(cluster, prefixes):
+    """Every command that reads says what `check` says: what is missing, on which resource, and how it is granted."""
+    acls = "kafka-acls.sh --bootstrap-server"
+    plain = {"SMSBRIDGE_KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{cluster.plain}"}
+
+    def secured(user="bridge", password="bridge-secret"):
+        properties = {"SECURITY_PROTOCOL": "sasl_ssl", "SASL_MECHANISM": "PLAIN", "SASL_USERNAME": user,
+                      "SASL_PASSWORD": password, "SSL_CA_LOCATION": cluster.ca}
+        return {"SMSBRIDGE_KAFKA_BOOTSTRAP_SERVERS": f"localhost:{cluster.sasl}",
+                **{f"SMSBRIDGE_KAFKA_PROPERTIES_{key}": value for key, value in properties.items()}}
+
+    def case(name, command, says, env, prefix="good", **more):
+        return Case(name, says, code=1, command=command, env=env,
+                    args=["--topics-prefix", prefixes[prefix], *READING[command]], **more)
+
+    raw = ["Local: Broker transport failure", "FindCoordinator"]
+    table = []
+    for command in READING:
+        table += [
+            case("Kafka is away", command, ["nothing listens there", "kafka.bootstrapServers"],
+                 {"SMSBRIDGE_KAFKA_BOOTSTRAP_SERVERS": KAFKA}, says_not=raw),
+            case("a host that is not known", command, ["the name is not known on this machine", "kafka.bootstrapServers"],
+                 {"SMSBRIDGE_KAFKA_BOOTSTRAP_SERVERS": "nowhere.invalid:9092"}, says_not=raw),
+            case("a wrong password", command, ["sasl.password", "PLAIN", "sasl.username"], secured(password=SECRET),
+                 says_not=raw),
+            case("plain text to a TLS listener", command, ["security.protocol", "ssl"],
+                 {"SMSBRIDGE_KAFKA_BOOTSTRAP_SERVERS": f"localhost:{cluster.sasl}"}, says_not=raw),
+            case("no permission at all", command, ["User:stranger", acls, "--operation"], secured("stranger", "stranger-secret"),
+                 says_not=["FindCoordinator"]),
+        ]
+    everything = f"--topic {prefixes['seen']}. --resource-pattern-type prefixed"
+    table += [
+        case("may see and not read", "tail", ["(Read", "--operation Read", everything, acls], secured(), "seen"),
+        case("may see and not read", "replay", ["(Read", "--operation Read", everything, acls], secured(), "seen"),
+        case("may see and not read", "quarantine list", ["(Read", f"--topic {prefixes['seen']}.quarantine", acls], secured(),
+             "seen"),
+        case("may see the topics and not the group", "lag", ["(Describe on the group)", "--group crm", acls], secured(), "seen"),
+        Case("may read and not commit its position", ["(Read on the group)", "--group smsbridge-replay-n", acls], code=1,
+             command="replay", env=secured(), args=["--topics-prefix", prefixes["read"], "--from", "earliest", "--name", "n",
+                                                   "--to-file", "/dev/null"]),
+    ]
+    # With exactly the right to read, nothing is said of groups.
+    exactly = {"code": 0, "env": secured(), "says_not": ["FindCoordinator", "uthoriz"]}
+    table += [
+        Case("exactly the right to read", ["records would be sent"], command="replay",
+             args=["--topics-prefix", prefixes["read"], *READING["replay"]], **exactly),
+        Case("exactly the right to read", [], command="quarantine list", args=["--topics-prefix", prefixes["read"]],
+             **exactly),
+        Case("exactly the right to read", [], command="tail",
+             args=["--topics-prefix", prefixes["read"], "--type", "test", "--from", "earliest", "--count", "1"], **exactly),
+        Case("the topics of a cluster", ["quarantine"], code=0, command="topics list", env=plain,
+             args=["--topics-prefix", prefixes["good"]]),
+    ]
+    return table
+
+
 #: Topic configurations that are weak, by the name of the prefix.
 WEAK_TOPICS = {
-    "good": [], "seen": [], "unclean": ["unclean.leader.election.enable=true"], "small": ["max.message.bytes=20000"],
+    "good": [], "seen": [], "read": [], "unclean": ["unclean.leader.election.enable=true"], "small": ["max.message.bytes=20000"],
     "short": ["retention.ms=3600000"], "old": ["message.timestamp.before.max.ms=604800001", "retention.ms=604800000"], "compact": ["cleanup.policy=compact"],
 }

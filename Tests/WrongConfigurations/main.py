@@ -96,6 +96,8 @@ class Runner:
         text = output.decode("utf-8", "replace")
         missing = [part for part in says if part not in text]
         check(not missing, f"does not say {missing}: {text[-900:]}")
+        said = [part for part in case.says_not if part in text]
+        check(not said, f"says {said}: {text[-900:]}")
         check(process.returncode == case.code, f"ended with {process.returncode}, expected {case.code}: {text[-600:]}")
         check(took < LIMIT, f"took {took:.1f} s")
         trace = TRACES.search(text)
@@ -118,6 +120,10 @@ def weak_topics(runner, cluster):
                          ",".join(cases.WEAK_TOPICS[name]))
     cluster.allow("bridge", prefixes["seen"], "Describe")
     cluster.allow("bridge", prefixes["good"], "Write", "DescribeConfigs")
+    cluster.allow("bridge", prefixes["read"], "Read")
+    # It publishes test events, so that there is something to read.
+    subprocess.run([runner.binary, "check", "--kafka-bootstrap-servers", f"127.0.0.1:{cluster.plain}", "--topics-prefix",
+                    prefixes["read"]], env={**environment, "SMSBRIDGE_AUTH_NONE": "true"}, capture_output=True, timeout=60)
     return prefixes
 
 
@@ -168,6 +174,7 @@ def main():
             cluster = Cluster(options.kafka_start, folder)
             prefixes = weak_topics(runner, cluster)
             table += cases.of_cluster(cluster, prefixes) + what_is_right(runner, cluster, prefixes)
+            table += cases.of_commands(cluster, prefixes)
         else:
             report.skip("wrong configurations of and towards a Kafka", "KAFKA_START is not set")
         for case in table:

@@ -45,6 +45,11 @@ package struct KafkaAccess: Sendable {
     /// The command with which an administrator allows operations on the cluster.
     package func grantOnCluster(_ operations: [String]) -> String { command(operations, "--cluster") }
 
+    /// The command with which an administrator allows operations on a consumer group.
+    package func grantOnGroup(_ group: String, _ operations: [String]) -> String {
+        command(operations, "--group \(Self.word(group))")
+    }
+
     private func command(_ operations: [String], _ resource: String) -> String {
         "kafka-acls.sh --bootstrap-server \(servers) --command-config admin.properties --add --allow-principal "
             + Self.word(principal) + operations.map { " --operation \($0)" }.joined() + " \(resource)"

@@ -224,7 +224,9 @@ package struct TopicSetup {
     /// them.
     ///
     /// A login that is refused, or a certificate that is not trusted, is waited for a shorter time than a broker is.
-    private func describe(_ plan: TopicPlan) throws(TopicSetupError) -> ClusterMetadata {
+    ///
+    /// - Throws: `TopicSetupError.unreachable` with the setting to look at.
+    package func describe(_ plan: TopicPlan) throws(TopicSetupError) -> ClusterMetadata {
         var waited: Int32 = 0
         var reason: String?
         var isRefused = false

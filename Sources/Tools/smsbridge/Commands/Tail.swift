@@ -77,10 +77,16 @@ enum Tail {
             return ExitCode.usage
         }
         let wanted = Set(invocation.values(of: keys).map { Array($0.utf8) })
-        let topics = EventTopic.allCases.filter { asked.isEmpty || asked.contains($0.suffix) }
+        var topics = EventTopic.allCases.filter { asked.isEmpty || asked.contains($0.suffix) }
             .map { $0.name(prefix: settings.topics.prefix) }
         let printer = EventPrinter(showsContent: invocation.isOn(showsContent))
         let limit = invocation.value(of: count) ?? .max
+        if let problem = Preflight(settings).problem(reading: topics) {
+            Output.error("smsbridge tail: \(problem)\n")
+            topics.removeAll { problem.denied.contains($0) }
+            // What is not asked for by name may be left out.
+            guard !problem.denied.isEmpty, asked.isEmpty, !topics.isEmpty else { return ExitCode.failure }
+        }
         do {
             let reader = try TopicReader(
                 settings.kafkaClient, topics: topics, from: from)
@@ -88,7 +94,8 @@ enum Tail {
             let interrupted = try StopSignal()
             Interrupts.handle { interrupted.set() }
             var printed = 0
-            reader.read(until: { printed >= limit || interrupted.wait(milliseconds: 0) }) { message in
+            var isDenied = false
+            reader.read(until: { printed >= limit || isDenied || interrupted.wait(milliseconds: 0) }) { message in
                 guard printed < limit else { return }
                 let isWanted = wanted.isEmpty || message.withKey { $0.map { wanted.contains(Array($0)) } ?? false }
                 guard isWanted else { return }
@@ -101,10 +108,12 @@ enum Tail {
                 case .value: Output.bytes(message.withValue { Array($0 ?? .init(start: nil, count: 0)) } + [0x0A])
                 }
                 printed += 1
-            } onError: {
-                Output.error("smsbridge tail: \($0)\n")
+            } onError: { [topics] error in
+                // A permission that was taken away: it would wait for ever.
+                if error.code == .topicNotAuthorized { isDenied = true }
+                Output.error("smsbridge tail: \(settings.explain(error, reading: topics))\n")
             }
-            return ExitCode.success
+            return isDenied ? ExitCode.failure : ExitCode.success
         } catch {
             Output.error("smsbridge tail: \(error)\n")
             return ExitCode.failure

@@ -85,6 +85,8 @@ final class TopicReader {
             assignNew()
             switch consumer.poll(timeout: 100) {
             case .message(let message): body(message)
+            // Nothing is asked of the group, whose name a consumer needs: it may be one that the user has no right to.
+            case .error(let error) where error.code == .groupNotAuthorized: continue
             case .error(let error): onError(error)
             case .partitionError(_, let error): onError(error)
             default: continue

@@ -75,6 +75,10 @@ enum DeadLettersCommand {
             Output.error("\(name): \(error.detail ?? "the window is invalid")\n")
             return ExitCode.usage
         }
+        if let problem = Preflight(settings).problem(reading: ["\(groupName)-dlt"]) {
+            Output.error("\(name): \(problem)\n")
+            return ExitCode.failure
+        }
         do throws(ReplayFailure) {
             let interrupted = try stopSignal()
             let ledger = RecordLedger(

@@ -77,9 +77,13 @@ enum QuarantineCommand {
             Output.error("\(name): \(error.detail ?? "the window is invalid")\n")
             return ExitCode.usage
         }
+        let topic = EventTopic.quarantine.name(prefix: settings.topics.prefix)
+        if let problem = Preflight(settings).problem(reading: [topic]) {
+            Output.error("\(name): \(problem)\n")
+            return ExitCode.failure
+        }
         do throws(ReplayFailure) {
             let interrupted = try DeadLettersCommand.stopSignal()
-            let topic = EventTopic.quarantine.name(prefix: settings.topics.prefix)
             let ledger = RecordLedger(settings.kafkaClient, topic: topic, marks: "smsbridge-redecode-\(topic)")
             defer { ledger.close() }
             var isWhole = true

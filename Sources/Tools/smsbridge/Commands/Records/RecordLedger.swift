@@ -74,6 +74,8 @@ final class RecordLedger {
             let record: ArchiveRecord?
             do throws(ReplayError) {
                 let message = try reader.next(timeout: 100) { error in
+                    // No group is used.
+                    guard error.code != .groupNotAuthorized else { return }
                     if !told { Output.error("smsbridge: Kafka: \(error.message)\n") }
                     told = true
                 }

@@ -167,8 +167,11 @@ final class ReplayRun {
         do throws(ReplayError) {
             var errors: [KafkaError] = []
             let message = try reader.next(timeout: 100) { errors.append($0) }
-            for error in errors where reported.insert("\(error.code)").inserted {
-                Output.error("smsbridge replay: Kafka: \(error.message)\n")
+            for error in errors where error.code != .groupNotAuthorized {
+                let text = settings.explain(error, reading: ReplayCommand.topics(invocation, settings))
+                // A permission that was taken away: it would wait for ever.
+                if error.code == .topicNotAuthorized { throw ReplayFailure(message: text) }
+                if reported.insert("\(error.code)").inserted { Output.error("smsbridge replay: Kafka: \(text)\n") }
             }
             let missed = reader.progress.reduce(0) { $0 + $1.missed }
             if missed > self.missed {
@@ -195,6 +198,9 @@ final class ReplayRun {
         }
     }
 
+    /// The group that keeps the position of a replay.
+    static func group(_ name: String) -> String { "smsbridge-replay-\(name)" }
+
     private func checkpoint(_ topics: [String]) -> ReplayCheckpoint? {
         invocation.value(of: ReplayCommand.name).map { name in
             let words = [
@@ -206,7 +212,7 @@ final class ReplayRun {
                 invocation.value(of: ReplayCommand.toTopic) ?? "", invocation.value(of: ReplayCommand.toFile) ?? "",
                 invocation.isOn(ReplayCommand.redecode) ? "redecode" : "",
             ]
-            return ReplayCheckpoint(group: "smsbridge-replay-\(name)", selection: words.joined(separator: "\n"))
+            return ReplayCheckpoint(group: Self.group(name), selection: words.joined(separator: "\n"))
         }
     }
 

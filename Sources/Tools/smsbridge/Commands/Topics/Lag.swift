@@ -28,6 +28,10 @@ enum Lag {
 
     static func run(_ invocation: Invocation, _ settings: BridgeSettings) -> Int32 {
         let name = invocation.value(of: group) ?? ""
+        if let problem = Preflight(settings).problem(describing: settings.topicPlan.names, group: name) {
+            Output.error("smsbridge lag: \(problem)\n")
+            return ExitCode.failure
+        }
         do throws(KafkaError) {
             let consumer = try Consumer(ConsumerConfiguration(client: settings.kafkaClient, group: name))
             defer { consumer.close() }

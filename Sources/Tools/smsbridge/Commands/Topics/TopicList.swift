@@ -27,6 +27,10 @@ enum TopicList {
     }
 
     static func run(_ invocation: Invocation, _ settings: BridgeSettings) -> Int32 {
+        if let problem = Preflight(settings).problem(describing: settings.topicPlan.names) {
+            Output.error("smsbridge topics list: \(problem)\n")
+            return ExitCode.failure
+        }
         do throws(KafkaError) {
             let client = try Client.silent(settings.kafkaClient)
             defer { client.destroy() }
