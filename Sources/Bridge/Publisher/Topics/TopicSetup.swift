@@ -206,6 +206,24 @@ package struct TopicSetup {
         return findings
     }
 
+    /// The durability that topics would have if they were created now.
+    ///
+    /// - Parameter brokers: of the cluster. What the cluster's defaults decide is unknown where the user may not
+    ///   describe them.
+    package func durabilityOfNewTopics(_ plan: TopicPlan, brokers: [ClusterMetadata.Broker]) -> TopicDurability {
+        let replication = max(1, min(plan.replication, brokers.count))
+        var durability = TopicDurability(replication: replication)
+        let defaults = brokers.first.flatMap { broker in
+            let resource = ConfigurationResource.broker(broker.id)
+            return (try? admin.configurations(of: [resource], timeout: timeout))?[resource].flatMap { try? $0.get() }
+        }
+        durability.minInSyncReplicas =
+            replication > 1 ? 2 : (defaults?["min.insync.replicas"] ?? nil).flatMap { Int($0) }
+        durability.allowsUncleanElection =
+            (defaults?["unclean.leader.election.enable"] ?? nil).flatMap { Bool($0) }
+        return durability
+    }
+
     /// Judges the topics once more, and makes none: one that was deleted while the bridge serves may be meant to be
     /// gone.
     ///

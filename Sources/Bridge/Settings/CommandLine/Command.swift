@@ -39,7 +39,7 @@ package struct Command: Sendable {
         /// What the command cannot do without.
         package var needs: SettingsNeeds
         /// The sections whose flags the command takes (`http`, `kafka`); nil: all. File and environment are read and
-        /// checked as a whole in any case.
+        /// checked as a whole, but for `auth` and `kafka` where the command does not use them.
         package var sections: [String]?
 
         package init(needs: SettingsNeeds, sections: [String]? = nil) {

@@ -143,7 +143,8 @@ package struct CommandLineTool: Sendable {
 
         var settings: LoadedSettings?
         if let use = command.settings {
-            var loader = SettingsLoader(environment: environment, flags: settingFlags, needs: use.needs)
+            var loader = SettingsLoader(
+                environment: environment, flags: settingFlags, needs: use.needs, sections: use.sections)
             loader.flagProblems = problems
             do throws(SettingsFailure) {
                 settings = try loader.load()

@@ -86,8 +86,30 @@ struct Draft {
     var sources: [String: SettingPlace] = [:]
     /// Keys with a wrong value: no conclusions are drawn from them.
     var failed: Set<String> = []
+    /// The sections that the command uses; nil: all.
+    var sections: Set<String>?
+    /// Where relative paths of the configuration file begin; nil without a file.
+    var configFolder: String?
     /// Reads a file; replaced in tests of what a file system does rarely.
     var readFile: @Sendable (String) -> Result<[UInt8], FileFailure> = readWholeFile
+
+    /// Whether the command uses the setting. Of sections that it does not use, those are left out that name files with
+    /// secrets: its user need not be allowed to read them.
+    func uses(_ declaration: Declaration) -> Bool {
+        guard let sections, ["auth", "kafka"].contains(declaration.section) else { return true }
+        return sections.contains(declaration.section)
+    }
+
+    /// A path as a whole: one of the configuration file begins at the file's folder, any other at the working directory.
+    func absolute(_ path: String, _ place: SettingPlace) -> String {
+        guard !path.isEmpty, !path.hasPrefix("/") else { return path }
+        let folder: String?
+        if case .file = place { folder = configFolder ?? workingDirectory() } else { folder = workingDirectory() }
+        var rest = path[...]
+        while rest.hasPrefix("./") { rest = rest.dropFirst(2) }
+        guard let folder else { return path }
+        return folder.hasSuffix("/") ? folder + rest : "\(folder)/\(rest)"
+    }
 
     mutating func wrong(_ key: String, _ place: SettingPlace, _ message: String) {
         problems.append(SettingProblem(key: key, place: place, message: message))
@@ -103,6 +125,13 @@ struct Draft {
             wrong(key, located.place, "expected \(type.expected), found \(quoted(located.text))\(detail)")
             return nil
         }
+    }
+}
+
+extension Draft {
+    /// Reads the path of a file, and makes it absolute; nil after a problem was noted.
+    mutating func path(_ located: Located, key: String) -> String? {
+        value(located, .filePath, key: key).map { absolute($0, located.place) }
     }
 }
 
@@ -122,6 +151,24 @@ extension Declaration {
                     return
                 }
                 draft.settings[keyPath: target] = value
+                draft.sources[key] = located.place
+            },
+            show: { type.show($0[keyPath: target]) })
+    }
+
+    /// The path of a file or folder; empty for none where the type allows it.
+    static func path(
+        _ key: String, _ target: Target<String>, _ type: ValueType<String>, also synonyms: [String] = [],
+        _ documentation: String
+    ) -> Declaration {
+        Declaration(
+            key: key, form: .single, typeName: type.name, expected: type.expected, documentation: documentation,
+            synonyms: synonyms, isSecret: false, isBoolean: false, hasEntryNames: false,
+            store: { input, draft in
+                guard case .single(let located) = input, let value = draft.value(located, type, key: key) else {
+                    return
+                }
+                draft.settings[keyPath: target] = draft.absolute(value, located.place)
                 draft.sources[key] = located.place
             },
             show: { type.show($0[keyPath: target]) })
@@ -187,7 +234,7 @@ extension Declaration {
             documentation: documentation, synonyms: [], isSecret: false, isBoolean: false, hasEntryNames: false,
             store: { input, draft in
                 guard case .single(let located) = input,
-                    let path = draft.value(located, .filePath, key: key),
+                    let path = draft.path(located, key: key),
                     let read = draft.secrets(ofFile: path, key: key, place: located.place, check: check)
                 else { return }
                 draft.settings[keyPath: secrets] = read
@@ -216,7 +263,7 @@ extension Declaration {
                     if files[name] != nil {
                         draft.wrong(key, entry.name.place, "the account \(quoted(name)) is given twice")
                     }
-                    guard let path = draft.value(entry.value, .filePath, key: "\(key).\(name)") else { continue }
+                    guard let path = draft.path(entry.value, key: "\(key).\(name)") else { continue }
                     files[name] = path
                     read[name] = draft.secrets(
                         ofFile: path, key: "\(key).\(name)", place: entry.value.place, check: check)
@@ -276,7 +323,9 @@ extension Declaration {
                         draft.wrong("\(key).\(name)", entry.value.place, "the value has a NUL character")
                         continue
                     }
-                    draft.settings.kafka.properties[name: name] = Secret(entry.value.text)
+                    let isPath = KafkaProperties.namesFile(name, entry.value.text)
+                    let value = isPath ? draft.absolute(entry.value.text, entry.value.place) : entry.value.text
+                    draft.settings.kafka.properties[name: name] = Secret(value)
                     draft.settings.kafka.propertyFiles[name] = nil
                     draft.sources["\(key).\(name)"] = entry.value.place
                 }
@@ -294,7 +343,7 @@ extension Declaration {
                 guard case .map(let entries, _) = input else { return }
                 for entry in entries where draft.isKafkaProperty(entry.name, key: key) {
                     let name = entry.name.text
-                    guard let path = draft.value(entry.value, .filePath, key: "\(key).\(name)"),
+                    guard let path = draft.path(entry.value, key: "\(key).\(name)"),
                         var text = draft.text(ofFile: path, key: "\(key).\(name)", place: entry.value.place)
                     else { continue }
                     if text.hasSuffix("\r\n") || text.hasSuffix("\n") { text.removeLast() }

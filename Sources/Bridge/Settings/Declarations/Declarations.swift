@@ -85,19 +85,19 @@ extension Declaration {
             "http.proxyProtocol", \.http.proxyProtocol, .flag, also: ["http.proxy", "http.acceptProxyProtocol"],
             "Requires a PROXY protocol header (version 1 or 2) on every connection, from an address in `http.trustedProxies`. Other connections are closed. For balancers that forward TCP. See `docs/secure.md`."
         ),
-        .single(
+        .path(
             "http.tls.certificate", \.http.tls.certificate, .optionalFilePath,
             also: [
                 "http.tls.cert", "http.tls.certFile", "http.tls.certificateFile", "tls.certificate", "http.certificate",
             ],
             "File with the server's certificate followed by its chain, PEM. The public port then speaks TLS (1.2 and 1.3) only. Reloaded when it changes. See `docs/secure.md`."
         ),
-        .single(
+        .path(
             "http.tls.key", \.http.tls.key, .optionalFilePath,
             also: ["http.tls.keyFile", "http.tls.privateKey", "tls.key"],
             "File with the certificate's private key, PEM, without a password. May be the same file. Reloaded when it changes."
         ),
-        .single(
+        .path(
             "http.tls.clientCa", \.http.tls.clientCa, .optionalFilePath,
             also: [
                 "http.tls.clientCA", "http.tls.ca", "http.tls.caFile", "http.tls.clientCaFile",
@@ -359,7 +359,7 @@ extension Declaration {
     ]
 
     private static let spool: [Declaration] = [
-        .single(
+        .path(
             "spool.path", \.spool.path, .filePath, also: ["spool.directory", "spool.dir"],
             "Directory of the spool. The default is `$STATE_DIRECTORY` where systemd sets it, else `/var/lib/smsbridge`."
         ),

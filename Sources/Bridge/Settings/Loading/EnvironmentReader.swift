@@ -32,6 +32,7 @@ struct EnvironmentReader {
                     properties.append((Located(text: property, place: place), Located(text: value, place: place)))
                 }
             } else if let declaration {
+                guard draft.uses(declaration) else { continue }
                 if declaration.hasEntryNames {
                     draft.wrong(
                         declaration.key, place,
@@ -45,7 +46,7 @@ struct EnvironmentReader {
                 draft.warnings.append("\(place): unknown, ignored\(near)")
             }
         }
-        for declaration in Declaration.all {
+        for declaration in Declaration.all where draft.uses(declaration) {
             let isProperties = declaration.key == "kafka.properties"
             let isFiles = declaration.key == "kafka.propertyFiles"
             let entries = isProperties ? properties : isFiles ? propertyFiles : []

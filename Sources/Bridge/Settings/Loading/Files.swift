@@ -66,3 +66,10 @@ func isStream(_ path: String) -> Bool {
     var status = stat()
     return stat(path, &status) == 0 && status.st_mode & S_IFMT != S_IFREG
 }
+
+/// The process's working directory; nil where it was deleted.
+func workingDirectory() -> String? {
+    guard let text = getcwd(nil, 0) else { return nil }
+    defer { free(text) }
+    return String(cString: text)
+}

@@ -105,10 +105,14 @@ struct SettingsLoader {
     var flagProblems: [SettingProblem] = []
     var draft = Draft()
 
-    init(environment: [String: String], flags: [FlagOccurrence], needs: SettingsNeeds) {
+    /// - Parameter sections: those that the command uses; nil: all.
+    init(
+        environment: [String: String], flags: [FlagOccurrence], needs: SettingsNeeds, sections: [String]? = nil
+    ) {
         self.environment = environment
         self.flags = flags
         self.needs = needs
+        draft.sections = sections.map { Set($0) }
     }
 
     mutating func load() throws(SettingsFailure) -> LoadedSettings {
@@ -159,11 +163,16 @@ struct SettingsLoader {
     /// Says whether the file was read to its end.
     private mutating func readConfig(_ config: Located) -> Bool {
         let bytes: [UInt8]
+        // What comes through a pipe has no folder.
+        if !isStream(config.text) {
+            let path = draft.absolute(config.text, config.place)
+            draft.configFolder = path.lastIndex(of: "/").map { $0 == path.startIndex ? "/" : String(path[..<$0]) }
+        }
         switch draft.readFile(config.text) {
         case .failure(let failure):
             draft.problems.append(
                 SettingProblem(
-                    key: nil, place: config.place, message: "cannot read \(config.text): \(failure.reason)"))
+                    key: nil, place: config.place, message: "cannot read \(draft.absolute(config.text, config.place)): \(failure.reason)"))
             return false
         case .success(let read): bytes = read
         }

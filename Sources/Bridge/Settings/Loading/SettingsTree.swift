@@ -36,6 +36,7 @@ struct SettingsTree {
             // A key with a dot in it would otherwise pass for a path.
             let isWord = !entry.key.contains(".")
             if isWord, let declaration = Declaration.named(key) {
+                guard draft.uses(declaration) else { continue }
                 given[key] = entry.mark
                 if let input = input(for: declaration, entry, &draft) { declaration.store(input, &draft) }
             } else if isWord, Self.sections.contains(key) {

@@ -34,6 +34,13 @@ package struct KafkaProperties: Sendable, Equatable, CustomStringConvertible, Cu
         } && !name.contains("endpoint") && !name.hasSuffix("certificate.pem") && name != "ssl.ca.pem"
     }
 
+    /// Whether a property names a file of certificates or keys: not a library (`ssl.engine.location`), nor librdkafka's own
+    /// word for the system's authorities.
+    package static func namesFile(_ name: String, _ value: String) -> Bool {
+        (name.hasPrefix("ssl.") || name.hasPrefix("https.")) && name.hasSuffix(".location")
+            && name != "ssl.engine.location" && !value.isEmpty && value != "probe"
+    }
+
     /// Why a property may not be set; nil when it may.
     package static func refusal(of name: String) -> String? {
         if let reason = refused[name] { return reason }

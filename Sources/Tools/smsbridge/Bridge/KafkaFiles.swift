@@ -18,15 +18,8 @@ struct KafkaFiles: Sendable {
 
     init(_ client: ClientConfiguration) {
         properties = client.properties
-        paths = client.properties.filter { Self.namesFile($0.key, $0.value) }
+        paths = client.properties.filter { KafkaProperties.namesFile($0.key, $0.value) }
             .sorted { $0.key < $1.key }.map { (property: $0.key, path: $0.value) }
-    }
-
-    /// Whether a property names a file of certificates or keys: not a library (`ssl.engine.location`), nor librdkafka's own
-    /// word for the system's authorities.
-    private static func namesFile(_ name: String, _ value: String) -> Bool {
-        (name.hasPrefix("ssl.") || name.hasPrefix("https.")) && name.hasSuffix(".location")
-            && name != "ssl.engine.location" && !value.isEmpty && value != "probe"
     }
 
     /// How the files look now; of a folder of authorities (`ssl.ca.location`) each file in it.
@@ -63,7 +56,7 @@ struct KafkaFiles: Sendable {
     var expiries: [CertificateExpiry] {
         properties.sorted { $0.key < $1.key }.compactMap { name, value in
             let kind = name.hasPrefix("https.") ? "ssl." + name.dropFirst("https.".count) : name
-            let isPath = Self.namesFile(name, value)
+            let isPath = KafkaProperties.namesFile(name, value)
             guard isPath || name.hasSuffix(".pem") else { return nil }
             switch kind {
             case "ssl.ca.location" where !Self.entries(of: value).isEmpty:

@@ -70,7 +70,7 @@ enum HelpTopics {
         """
 
     private static let controlPanel = """
-        1. smsbridge templates --url https://your-host --show-secrets
+        1. smsbridge templates --config /etc/smsbridge/smsbridge.yaml --url https://your-host --show-secrets
         2. In the Control Panel, make a webhook for each type with the method, address, header and body that it prints.
         3. Press Test: the vendor sends an event of its sample number, 27000000001, which goes to the topic smsportal.test:
            smsbridge tail --type test --from-beginning

@@ -21,7 +21,7 @@ extension Check {
                 "\(brokers) broker\(brokers == 1 ? " answers" : "s answer"), librdkafka \(Version.librdkafka), as \(plan.access.principal)"
             )
             let present = plan.names.filter { name in cluster.topics.contains { $0.name == name } }
-            judge(findings, plan, missing: plan.names.filter { !present.contains($0) }, admin)
+            judge(findings, plan, missing: plan.names.filter { !present.contains($0) }, cluster, admin)
             lookAtAccess(plan, present)
         } catch let error as TopicSetupError {
             tell(.failed, "kafka", "\(error)")
@@ -30,7 +30,9 @@ extension Check {
         }
     }
 
-    private mutating func judge(_ findings: TopicFindings, _ plan: TopicPlan, missing: [String], _ admin: Admin) {
+    private mutating func judge(
+        _ findings: TopicFindings, _ plan: TopicPlan, missing: [String], _ cluster: ClusterMetadata, _ admin: Admin
+    ) {
         if !missing.isEmpty {
             let hidden = TopicAccess(plan, settings.kafkaClient).lookForHidden(
                 missing, creates: settings.topics.create, admin)
@@ -40,7 +42,13 @@ extension Check {
             if !settings.topics.create {
                 tell(.failed, "topics", TopicSetupError.missing(missing).description)
             } else if hidden.missing.isEmpty {
-                tell(.warning, "topics", "missing, and made at the start: \(names)")
+                let new = TopicSetup(admin, timeout: 5_000).durabilityOfNewTopics(plan, brokers: cluster.brokers)
+                tell(
+                    .warning, "topics",
+                    "missing, and created at the start with \(plan.partitions) partitions and replication \(new.replication ?? 1): \(names)"
+                )
+                // What is said of them once they are there.
+                for weakness in new.weaknesses { tell(.failed, "topics", "topics that are created: \(weakness)") }
             } else {
                 tell(.failed, "topics", "missing, or hidden from this user: \(names)")
             }

@@ -14,7 +14,8 @@ enum TopicsCommand {
                     the largest callback. What is there is left as it is, and judged. For a user who may make topics, so
                     that the bridge's need not. Exit codes: 0; 1 failed.
                     """,
-                settings: .init(needs: .kafka),
+                settings: .init(
+                    needs: .kafka, sections: ["http", "kafka", "topics", "events", "publish", "spool", "durability", "log"]),
                 examples: [
                     .init(
                         "seven topics with 12 partitions, each three times",

@@ -46,6 +46,13 @@ enum TemplatesCommand {
             )
             return ExitCode.usage
         }
+        guard settings.auth.isConfigured || settings.auth.none else {
+            Output.error(
+                "smsbridge templates: no authentication is configured, so the secret that callers need is not known: give "
+                    + "--config FILE or --auth-header-secrets-file FILE as serve has it, or --auth-none for templates without a secret\n"
+            )
+            return ExitCode.usage
+        }
         let account = invocation.value(of: CallerSecrets.account)
         guard let secrets = CallerSecrets(settings.auth, account: account, command: "templates") else {
             return ExitCode.usage
