@@ -252,6 +252,8 @@ package struct BridgeSettings: Sendable, Equatable {
         package var interval = Duration.seconds(300)
         /// Reads acknowledged records back.
         package var audit = false
+        /// Weak topics are information, not a fault.
+        package var development = false
     }
 
     /// How the process ends.

@@ -181,12 +181,16 @@ extension StatusReport {
             )
         }
         let weak = evidence.topics.filter { $0.isDurable == false }
-        if !weak.isEmpty {
+        if !weak.isEmpty, evidence.snapshot.value("smsbridge_development_mode") == 1 {
+            add(
+                .notice, nil, "Development mode: acknowledged events can be lost",
+                "durability.development is true, and \(Figure.count(Double(weak.count), of: "topic")) of the table not durable.")
+        } else if !weak.isEmpty {
             add(
                 .critical, "SmsbridgeTopicNotDurable",
                 "Topic not durable, acknowledged events can be lost: \(weak.map(\.name).joined(separator: ", "))",
                 "Required: replication 3, min.insync.replicas 2, no unclean leader election; the table of topics has the actual "
-                    + "values. Correct the topics; no restart is needed.")
+                    + "values. smsbridge check prints the commands that correct the topics; no restart is needed.")
         }
         let unknown = evidence.topics.filter { $0.isDurable == nil }
         if !unknown.isEmpty, evidence.isKafkaUp {

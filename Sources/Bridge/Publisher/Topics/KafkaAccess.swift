@@ -55,6 +55,21 @@ package struct KafkaAccess: Sendable {
             + Self.word(principal) + operations.map { " --operation \($0)" }.joined() + " \(resource)"
     }
 
+    /// What an administrator runs against a weakness of `TopicDurability`.
+    func fix(_ weakness: String, of topics: [String]) -> String {
+        let admin = "--bootstrap-server \(servers) --command-config admin.properties"
+        if weakness.hasPrefix("replication") {
+            return "list three brokers for each partition in FILE, and run kafka-reassign-partitions.sh \(admin) "
+                + "--reassignment-json-file FILE --execute; on a cluster of fewer than three brokers set durability.development: true"
+        }
+        let setting =
+            weakness.hasPrefix("min.insync.replicas")
+            ? "min.insync.replicas=2" : "unclean.leader.election.enable=false"
+        let command = "kafka-configs.sh \(admin) --alter --entity-type topics --add-config \(setting) --entity-name"
+        guard topics.count > 1 else { return "\(command) \(Self.word(topics.first ?? ""))" }
+        return "for topic in \(topics.map(Self.word).joined(separator: " ")); do \(command) $topic; done"
+    }
+
     /// A word of a shell.
     private static func word(_ text: String) -> String {
         let isPlain = text.utf8.allSatisfy {

@@ -50,7 +50,10 @@ package struct TopicDurabilityMetrics: Sendable {
     private let minInSyncReplicas: [Gauge]
     private let uncleanElection: [Gauge]
 
-    package init(_ registry: MetricRegistry) {
+    /// - Parameter isDevelopment: whether weak topics are no fault.
+    package init(_ registry: MetricRegistry, isDevelopment: Bool = false) {
+        registry.gauge("smsbridge_development_mode", help: "Whether durability.development is true: 1 or 0.")
+            .set(isDevelopment ? 1 : 0)
         func perTopic(_ name: String, _ help: String) -> [Gauge] {
             EventTopic.allCases.map { topic in
                 let gauge = registry.gauge(

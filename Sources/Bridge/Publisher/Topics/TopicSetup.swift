@@ -76,6 +76,8 @@ package struct TopicPlan: Sendable {
 package struct TopicFindings: Sendable {
     package enum Severity: Sendable {
         case note, warning
+        /// What development mode makes of a durability finding.
+        case information
         /// A warning that a promise other than durability does not hold.
         case broken
         /// A warning that an acknowledged event can be lost.
@@ -102,6 +104,20 @@ package struct TopicFindings: Sendable {
     package var refusal: TopicSetupError? {
         let reasons = breaksDurability + unjudged
         return reasons.isEmpty ? nil : .notDurable(reasons)
+    }
+
+    /// The same for development mode: what is weak is one line of information.
+    package var forDevelopment: TopicFindings {
+        var result = self
+        result.findings.removeAll { $0.severity == .durability }
+        let weak = durability.filter { $0.value.isKept == false }
+        if !weak.isEmpty {
+            let sentences = Set(weak.values.flatMap(\.weaknesses).map { $0.prefix { $0 != ";" } }).sorted()
+            result.add(
+                .information,
+                "development mode: acknowledged events can be lost in \(weak.count) topics: \(sentences.joined(separator: ", "))")
+        }
+        return result
     }
 
     mutating func add(_ severity: Severity, _ text: String) { findings.append(Finding(severity: severity, text: text)) }
@@ -341,7 +357,9 @@ package struct TopicSetup {
             for weakness in durability.weaknesses { weaknesses.add(weakness, of: topic.name) }
             findings.durability[topic.name] = durability
         }
-        for weakness in weaknesses.all(of: plan) { findings.add(.durability, weakness) }
+        for (weakness, topics) in weaknesses.each {
+            findings.add(.durability, "\(Sentences.subject(topics, plan)): \(weakness): \(plan.access.fix(weakness, of: topics))")
+        }
         for breach in breaches.all(of: plan) { findings.add(.broken, breach) }
         for warning in warnings.all(of: plan) { findings.add(.warning, warning) }
         for note in notes.all(of: plan) {
@@ -376,10 +394,12 @@ package struct TopicSetup {
             }
         }
 
-        func all(of plan: TopicPlan) -> [String] {
-            items.map {
-                "\($0.topics.count == plan.names.count ? "all topics" : $0.topics.joined(separator: ", ")): \($0.text)"
-            }
+        var each: [(text: String, topics: [String])] { items }
+
+        func all(of plan: TopicPlan) -> [String] { items.map { "\(Self.subject($0.topics, plan)): \($0.text)" } }
+
+        static func subject(_ topics: [String], _ plan: TopicPlan) -> String {
+            topics.count == plan.names.count ? "all topics" : topics.joined(separator: ", ")
         }
     }
 

@@ -390,6 +390,10 @@ extension Declaration {
             "Reads acknowledged records back and compares their event ids: the first of each partition after a new connection before it counts, then one a second. A mismatch is an alert and recreates the producer. Needs the ACL operation Read on the topics."
         ),
         .single(
+            "durability.development", \.durability.development, .flag, also: ["development", "durability.dev"],
+            "Development mode, for clusters without replication: topics that could lose acknowledged events are one line of information instead of warnings, findings and alerts, and `smsbridge check` does not fail for them. Not with `durability.strict`."
+        ),
+        .single(
             "shutdown.delay", \.shutdown.delay, .duration(.zero...(.seconds(600))),
             "Drain delay after SIGTERM: `/readyz` and `/healthz` answer 503, connections are still accepted. Below `shutdown.deadline`."
         ),

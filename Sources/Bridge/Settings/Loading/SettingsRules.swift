@@ -22,6 +22,13 @@ extension SettingsLoader {
         if settings.spool.none, ![.standard, Self.stateDirectory].contains(place("spool.path")) {
             draft.warnings.append("spool.path has no effect: spool.none is true (\(place("spool.none")))")
         }
+        if settings.durability.strict, settings.durability.development,
+            areRight("durability.strict", "durability.development")
+        {
+            draft.wrong(
+                "durability.development", place("durability.development"),
+                "is true, yet durability.strict is, too (\(place("durability.strict"))): remove one of them")
+        }
         checkSecretTwins(settings)
         checkSignature(settings.auth.signature)
         guard isComplete else { return }

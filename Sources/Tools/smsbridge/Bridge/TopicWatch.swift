@@ -34,7 +34,7 @@ final class TopicWatch: Sendable {
     init(_ settings: BridgeSettings, logger: Logger, registry: MetricRegistry) {
         self.settings = settings
         self.logger = logger
-        metrics = TopicDurabilityMetrics(registry)
+        metrics = TopicDurabilityMetrics(registry, isDevelopment: settings.durability.development)
         client = Mutex(settings.kafkaClient)
     }
 
@@ -114,14 +114,18 @@ final class TopicWatch: Sendable {
         defer { admin.close() }
         let setup = TopicSetup(admin)
         // With topics.create, topics that have disappeared, or are not in another cluster yet, are made again.
-        let findings =
+        let found =
             isPrepared && !settings.topics.create
             ? try setup.look(settings.topicPlan)
             : try setup.run(settings.topicPlan, creates: settings.topics.create, strict: settings.durability.strict)
+        let findings = settings.durability.development ? found.forDevelopment : found
         metrics.update(findings.durability, prefix: settings.topicPlan.prefix)
         if !findings.created.isEmpty { logger.info("topics created", ["topics": findings.created]) }
         for finding in findings.findings where !said.contains(finding.text) {
-            if finding.severity == .note { logger.info(finding.text) } else { logger.warning(finding.text) }
+            switch finding.severity {
+            case .note, .information: logger.info(finding.text)
+            case .warning, .broken, .durability: logger.warning(finding.text)
+            }
         }
         let now = Set(findings.findings.map(\.text))
         for text in said.subtracting(now).sorted() { logger.info("topic problem resolved", ["problem": text]) }
