@@ -13,7 +13,11 @@ struct CheckTests {
         let arguments = ["--kafka-bootstrap-servers", servers, "--topics-prefix", prefix]
         let served = arguments + ["--spool-path", folder.path] + secret
         let before = try smsbridge(["check"] + served)
-        #expect(before.exitCode == 0 && before.output.contains("made at the start"), "\(before.output)")
+        // What is said of the topics once they are there is said before.
+        #expect(before.exitCode == 1 && before.output.contains("created at the start with"), "\(before.output)")
+        #expect(before.output.contains("failed      topics: topics that are created: replication is 1"))
+        let development = try smsbridge(["check", "--durability-development"] + served)
+        #expect(development.exitCode == 0, "\(development.output)")
         let strict = try smsbridge(["check", "--topics-create=false"] + served)
         #expect(
             strict.exitCode == 1 && strict.output.contains("failed      topics: missing topics"), "\(strict.output)")
@@ -31,6 +35,10 @@ struct CheckTests {
         #expect(
             lines.contains { $0["about"] == "publish" && $0["text"]?.hasPrefix("acknowledged after") == true },
             "\(after.output)")
+        let accepted = try smsbridge(["check", "--no-event", "--durability-development"] + served)
+        #expect(accepted.exitCode == 0, "\(accepted.output)")
+        let information = accepted.output.split(separator: "\n").filter { $0.contains("replication is 1") }
+        #expect(information.count == 1 && information[0].hasPrefix("ok          topics: development mode"))
         let tail = ["tail", "--json", "--type", "test", "--from-beginning", "--count", "11"] + arguments
         let refused = try smsbridge(tail)
         #expect(refused.exitCode == 2 && refused.errors.contains("--show-content"))

@@ -186,7 +186,7 @@ struct TemplatesTests {
             #expect(url.utf8.count <= 2_000)
         }
         let run = try smsbridge(
-            ["templates", "--url", "https://example.com/" + String(repeating: "a", count: 1_900)])
+            ["templates", "--auth-none", "--url", "https://example.com/" + String(repeating: "a", count: 1_900)])
         #expect(run.exitCode == 1 && run.errors.contains("longer than the vendor's 2000"))
     }
 
@@ -203,10 +203,10 @@ struct TemplatesTests {
     }
 
     @Test func aWrongAddressOrTypeIsSaid() throws {
-        #expect(try smsbridge(["templates", "--url", "sms.example.com"]).exitCode == 2)
-        #expect(try smsbridge(["templates", "--url", "https://a/?b"]).exitCode == 2)
+        #expect(try smsbridge(["templates", "--auth-none", "--url", "sms.example.com"]).exitCode == 2)
+        #expect(try smsbridge(["templates", "--auth-none", "--url", "https://a/?b"]).exitCode == 2)
         let run = try smsbridge(["templates", "--type", "replys"])
         #expect(run.exitCode == 2 && run.errors.contains("did you mean reply?"))
-        #expect(try smsbridge(["templates", "--url", "http://a"]).errors.contains("https only"))
+        #expect(try smsbridge(["templates", "--auth-none", "--url", "http://a"]).errors.contains("https only"))
     }
 }

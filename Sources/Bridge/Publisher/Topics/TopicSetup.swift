@@ -115,7 +115,8 @@ package struct TopicFindings: Sendable {
             let sentences = Set(weak.values.flatMap(\.weaknesses).map { $0.prefix { $0 != ";" } }).sorted()
             result.add(
                 .information,
-                "development mode: acknowledged events can be lost in \(weak.count) topics: \(sentences.joined(separator: ", "))")
+                "development mode: acknowledged events can be lost in \(weak.count) topics: \(sentences.joined(separator: ", "))"
+            )
         }
         return result
     }
@@ -358,7 +359,9 @@ package struct TopicSetup {
             findings.durability[topic.name] = durability
         }
         for (weakness, topics) in weaknesses.each {
-            findings.add(.durability, "\(Sentences.subject(topics, plan)): \(weakness): \(plan.access.fix(weakness, of: topics))")
+            findings.add(
+                .durability, "\(Sentences.subject(topics, plan)): \(weakness): \(plan.access.fix(weakness, of: topics))"
+            )
         }
         for breach in breaches.all(of: plan) { findings.add(.broken, breach) }
         for warning in warnings.all(of: plan) { findings.add(.warning, warning) }

@@ -172,7 +172,8 @@ struct SettingsLoader {
         case .failure(let failure):
             draft.problems.append(
                 SettingProblem(
-                    key: nil, place: config.place, message: "cannot read \(draft.absolute(config.text, config.place)): \(failure.reason)"))
+                    key: nil, place: config.place,
+                    message: "cannot read \(draft.absolute(config.text, config.place)): \(failure.reason)"))
             return false
         case .success(let read): bytes = read
         }

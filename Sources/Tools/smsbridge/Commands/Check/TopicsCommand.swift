@@ -15,7 +15,8 @@ enum TopicsCommand {
                     that the bridge's need not. Exit codes: 0; 1 failed.
                     """,
                 settings: .init(
-                    needs: .kafka, sections: ["http", "kafka", "topics", "events", "publish", "spool", "durability", "log"]),
+                    needs: .kafka,
+                    sections: ["http", "kafka", "topics", "events", "publish", "spool", "durability", "log"]),
                 examples: [
                     .init(
                         "seven topics with 12 partitions, each three times",
