@@ -57,7 +57,7 @@ import Testing
         #expect(bridge.exitCode(within: 60) == 0, "\(bridge.logged)")
     }
 
-    /// The log of the spool is a pipe: to open it takes until somebody writes, as a disk that does not answer.
+    /// The log of the spool is a pipe: opening it blocks until the other end is opened, as a disk that does not answer.
     @Test func aReloadWhileItStartsDoesNotEndIt() throws {
         let folder = try TemporaryFolder()
         #expect(mkfifo(folder.path + "/spool.db-wal", 0o600) == 0)

@@ -43,7 +43,7 @@ import Testing
             "publish.maxInFlightBytes": "64MiB", "publish.batchBytes": "512KiB", "spool.path": "/var/lib/smsbridge",
             "spool.none": "false",
             "spool.maxBytes": "10GiB", "spool.anyFileSystem": "false", "durability.strict": "false",
-            "durability.interval": "5m", "durability.audit": "false",
+            "durability.interval": "5m", "durability.audit": "false", "durability.development": "false",
             "shutdown.delay": "5s", "shutdown.grace": "2s", "shutdown.deadline": "25s",
             "log.level": "info", "log.format": "auto", "log.accessSample": "0",
         ]
@@ -97,7 +97,7 @@ import Testing
         ("spool.path", "/tmp/spool", "/tmp/spool"),
         ("spool.none", "true", "TRUE"), ("spool.maxBytes", "1TiB", "1TiB"), ("spool.anyFileSystem", "true", "true"),
         ("durability.strict", "true", "true"), ("durability.interval", "90s", "1m30s"),
-        ("durability.audit", "true", "true"),
+        ("durability.audit", "true", "true"), ("durability.development", "true", "true"),
         ("shutdown.delay", "0s", "0s"), ("shutdown.grace", "0s", "0s"), ("shutdown.deadline", "1m", "60s"),
         ("log.level", "trace", "trace"),
         ("log.format", "json", "json"), ("log.accessSample", "100", "100"),

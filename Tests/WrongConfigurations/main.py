@@ -160,6 +160,7 @@ def main():
     parser.add_argument("--kafka-start", default=os.environ.get("KAFKA_START"),
                         help="a script that starts a broker, with `stop` and `tool` beside it; without it those cases are left out")
     parser.add_argument("--only", help="cases whose name has this in it")
+    parser.add_argument("--long", action="store_true", help="every wrong situation with every command that reads")
     parser.add_argument("-v", "--verbose", action="store_true", help="a line for each case that passed, too")
     options = parser.parse_args()
     report = Report(options.verbose)
@@ -174,7 +175,7 @@ def main():
             cluster = Cluster(options.kafka_start, folder)
             prefixes = weak_topics(runner, cluster)
             table += cases.of_cluster(cluster, prefixes) + what_is_right(runner, cluster, prefixes)
-            table += cases.of_commands(cluster, prefixes)
+            table += cases.of_commands(cluster, prefixes, options.long)
         else:
             report.skip("wrong configurations of and towards a Kafka", "KAFKA_START is not set")
         for case in table:

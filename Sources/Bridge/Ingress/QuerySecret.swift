@@ -60,7 +60,7 @@ struct QuerySecret {
         }
     }
 
-    /// What stands between two `&` counts, and nothing else of what is cut.
+    /// Only a parameter between two `&` is a proof.
     ///
     /// - Returns: where it ends: a semicolon is a part of a proof's value.
     private mutating func readProof(_ bytes: RawSpan, _ start: Int, _ end: Int) -> Int {

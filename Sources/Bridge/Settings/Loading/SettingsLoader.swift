@@ -163,7 +163,7 @@ struct SettingsLoader {
     /// Says whether the file was read to its end.
     private mutating func readConfig(_ config: Located) -> Bool {
         let bytes: [UInt8]
-        // What comes through a pipe has no folder.
+        // A pipe has no folder.
         if !isStream(config.text) {
             let path = draft.absolute(config.text, config.place)
             draft.configFolder = path.lastIndex(of: "/").map { $0 == path.startIndex ? "/" : String(path[..<$0]) }

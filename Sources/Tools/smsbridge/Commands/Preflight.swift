@@ -11,7 +11,7 @@ struct Preflight {
     private let access: KafkaAccess
 
     /// In milliseconds.
-    private static let connectTimeout: Int32 = 8_000
+    private static let connectTimeout: Int32 = 5_000
     private static let groupTimeout: Int32 = 3_000
     private static let readTimeout = Duration.seconds(3)
 

@@ -18,6 +18,11 @@ struct GroupRewind {
 
     func run() throws(ReplayFailure) -> Int32 {
         Output.error("smsbridge replay: from \(window.text(window.window))\n")
+        let topics = ReplayCommand.topics(invocation, settings)
+        let commits = invocation.isOn(ReplayCommand.execute)
+        if let problem = Preflight(settings).problem(reading: topics, group: group, commits: commits) {
+            throw ReplayFailure(message: problem.description)
+        }
         do {
             let consumer = try Consumer(ConsumerConfiguration(client: settings.kafkaClient, group: group))
             defer { consumer.close() }

@@ -97,16 +97,6 @@ enum ReplayCommand {
             Output.error("smsbridge replay: \(error.message)\n")
             return ExitCode.usage
         }
-        if !invocation.isGiven(fromFile) {
-            let isKept = !invocation.isOn(dryRun)
-            let group =
-                invocation.value(of: toGroup) ?? (isKept ? invocation.value(of: name).map(ReplayRun.group) : nil)
-            let preflight = Preflight(settings)
-            if let problem = preflight.problem(reading: topics(invocation, settings), group: group, commits: isKept) {
-                Output.error("smsbridge replay: \(problem)\n")
-                return ExitCode.failure
-            }
-        }
         do throws(ReplayFailure) {
             if let group = invocation.value(of: toGroup) {
                 return try GroupRewind(invocation, settings, window, group: group).run()

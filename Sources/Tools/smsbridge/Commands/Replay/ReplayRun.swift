@@ -63,6 +63,10 @@ final class ReplayRun {
         let occurrence = invocation.value(of: ReplayCommand.by) == .occurred ? asked : nil
         let topics = ReplayCommand.topics(invocation, settings)
         Output.error("smsbridge replay: window \(window.text(asked))\n")
+        let name = isDryRun ? nil : invocation.value(of: ReplayCommand.name)
+        if let problem = Preflight(settings).problem(reading: topics, group: name.map(Self.group), commits: true) {
+            throw ReplayFailure(message: problem.description)
+        }
         let target = invocation.value(of: ReplayCommand.toTopic)
         if let target, topics.contains(target), !invocation.isOn(ReplayCommand.force) {
             throw ReplayFailure(message: "--to-topic: \(target) is what is read: give --force")
@@ -170,7 +174,7 @@ final class ReplayRun {
             for error in errors where error.code != .groupNotAuthorized {
                 let text = settings.explain(error, reading: ReplayCommand.topics(invocation, settings))
                 // A permission that was taken away: it would wait for ever.
-                if error.code == .topicNotAuthorized { throw ReplayFailure(message: text) }
+                if error.code == .topicNotAuthorized { throw ReplayError(.kafka, text, cause: error.code) }
                 if reported.insert("\(error.code)").inserted { Output.error("smsbridge replay: Kafka: \(text)\n") }
             }
             let missed = reader.progress.reduce(0) { $0 + $1.missed }

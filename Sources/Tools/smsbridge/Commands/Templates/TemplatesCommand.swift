@@ -46,13 +46,6 @@ enum TemplatesCommand {
             )
             return ExitCode.usage
         }
-        guard settings.auth.isConfigured || settings.auth.none else {
-            Output.error(
-                "smsbridge templates: no authentication is configured, so the secret that callers need is not known: give "
-                    + "--config FILE or --auth-header-secrets-file FILE as serve has it, or --auth-none for templates without a secret\n"
-            )
-            return ExitCode.usage
-        }
         let account = invocation.value(of: CallerSecrets.account)
         guard let secrets = CallerSecrets(settings.auth, account: account, command: "templates") else {
             return ExitCode.usage
@@ -67,6 +60,13 @@ enum TemplatesCommand {
         guard !base.contains(where: { "?#\" \\".contains($0) }), base.contains("://") else {
             Output.error(
                 "smsbridge templates: --url: expected scheme, host and perhaps a path, such as https://sms.example.com\n"
+            )
+            return ExitCode.usage
+        }
+        guard settings.auth.isConfigured || settings.auth.none else {
+            Output.error(
+                "smsbridge templates: no authentication is configured, so the secret that callers need is not known: give "
+                    + "--config FILE or --auth-header-secrets-file FILE as serve has it, or --auth-none for templates without a secret\n"
             )
             return ExitCode.usage
         }
