@@ -294,7 +294,7 @@ def of_commands(cluster, prefixes, is_long):
     raw = ["Local: Broker transport failure", "FindCoordinator"]
     table = []
     for command in READING:
-        slow = [
+        cases = [
             case("Kafka is away", command, ["nothing listens there", "kafka.bootstrapServers"],
                  {"SMSBRIDGE_KAFKA_BOOTSTRAP_SERVERS": KAFKA}, says_not=raw),
             case("a host that is not known", command, ["the name is not known on this machine", "kafka.bootstrapServers"],
@@ -304,8 +304,8 @@ def of_commands(cluster, prefixes, is_long):
             case("plain text to a TLS listener", command, ["security.protocol", "ssl"],
                  {"SMSBRIDGE_KAFKA_BOOTSTRAP_SERVERS": f"localhost:{cluster.sasl}"}, says_not=raw),
         ]
-        chosen = {"tail": slow[:3], "replay": slow[2:], "dlt list": slow[2:3], "quarantine list": slow[1:2], "lag": slow[:1]}
-        table += slow if is_long else chosen.get(command, slow[:1])
+        chosen = {"tail": cases[:3], "replay": cases[2:], "dlt list": cases[2:3], "quarantine list": cases[1:2], "lag": cases[:1]}
+        table += cases if is_long else chosen.get(command, cases[:1])
         table += [
             case("no permission at all", command, ["User:stranger", acls, "--operation"], secured("stranger", "stranger-secret"),
                  says_not=["FindCoordinator"]),
@@ -313,9 +313,11 @@ def of_commands(cluster, prefixes, is_long):
     everything = f"--topic {prefixes['seen']}. --resource-pattern-type prefixed"
     table += [
         case("may see and not read", "tail", ["(Read", "--operation Read", everything, acls], secured(), "seen"),
-        case("may see and not read", "replay", ["(Read", "--operation Read", everything, acls], secured(), "seen"),
-        case("may see and not read", "quarantine list", ["(Read", f"--topic {prefixes['seen']}.quarantine", acls], secured(),
+        case("may see and not read", "replay", ["(Read", "--operation Read", f"--topic {prefixes['seen']}.reply", acls], secured(),
              "seen"),
+        case("may see and not read", "quarantine list",
+             ["(Read", f"--topic smsbridge-redecode-{prefixes['seen']}.quarantine --topic {prefixes['seen']}.quarantine", acls],
+             secured(), "seen"),
         case("may see the topics and not the group", "lag", ["(Describe on the group)", "--group crm", acls], secured(), "seen"),
         Case("may read and not commit its position", ["(Read on the group)", "--group smsbridge-replay-n", acls], code=1,
              command="replay", env=secured(), args=["--topics-prefix", prefixes["read"], "--from", "earliest", "--name", "n",

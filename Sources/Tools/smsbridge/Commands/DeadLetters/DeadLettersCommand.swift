@@ -75,14 +75,15 @@ enum DeadLettersCommand {
             Output.error("\(name): \(error.detail ?? "the window is invalid")\n")
             return ExitCode.usage
         }
-        if let problem = Preflight(settings).problem(reading: ["\(groupName)-dlt"]) {
+        let marks = "smsbridge-dlt-\(groupName)"
+        if let problem = Preflight(settings).problem(reading: ["\(groupName)-dlt", marks]) {
             Output.error("\(name): \(problem)\n")
             return ExitCode.failure
         }
         do throws(ReplayFailure) {
             let interrupted = try stopSignal()
             let ledger = RecordLedger(
-                settings.kafkaClient, topic: "\(groupName)-dlt", marks: "smsbridge-dlt-\(groupName)")
+                settings.kafkaClient, topic: "\(groupName)-dlt", marks: marks)
             defer { ledger.close() }
             switch invocation.command {
             case "dlt list": try list(invocation, window, ledger, interrupted)

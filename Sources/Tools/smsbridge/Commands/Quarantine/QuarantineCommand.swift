@@ -78,13 +78,14 @@ enum QuarantineCommand {
             return ExitCode.usage
         }
         let topic = EventTopic.quarantine.name(prefix: settings.topics.prefix)
-        if let problem = Preflight(settings).problem(reading: [topic]) {
+        let marks = "smsbridge-redecode-\(topic)"
+        if let problem = Preflight(settings).problem(reading: [topic, marks]) {
             Output.error("\(name): \(problem)\n")
             return ExitCode.failure
         }
         do throws(ReplayFailure) {
             let interrupted = try DeadLettersCommand.stopSignal()
-            let ledger = RecordLedger(settings.kafkaClient, topic: topic, marks: "smsbridge-redecode-\(topic)")
+            let ledger = RecordLedger(settings.kafkaClient, topic: topic, marks: marks)
             defer { ledger.close() }
             var isWhole = true
             switch invocation.command {
