@@ -184,7 +184,8 @@ extension StatusReport {
         if !weak.isEmpty, evidence.snapshot.value("smsbridge_development_mode") == 1 {
             add(
                 .notice, nil, "Development mode: acknowledged events can be lost",
-                "durability.development is true; not durable: \(Figure.count(Double(weak.count), of: "topic")) of the table.")
+                "durability.development is true; not durable: \(Figure.count(Double(weak.count), of: "topic")) of the table."
+            )
         } else if !weak.isEmpty {
             add(
                 .critical, "SmsbridgeTopicNotDurable",
