@@ -342,7 +342,7 @@ def wrong(report, binary, folder, authority):
         "no key in the file": (certificate, empty, f"http.tls.key: {empty}: there is no private key in it"),
         "an encrypted key": (certificate, locked, f"http.tls.key: {locked}: the key is encrypted"),
         "a file that is not there": (certificate, unreadable, f"http.tls.key: cannot read {unreadable}: No such file"),
-        "a folder": (folder, key, f"http.tls.certificate: cannot read {folder}: Is a directory"),
+        "a folder": (folder, key, f"http.tls.certificate: cannot read {folder}: it is a directory, not a file"),
     }
     for name, (first, second, says) in cases.items():
         with report.case(f"wrong files: {name}"):
