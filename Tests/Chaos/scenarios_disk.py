@@ -145,7 +145,7 @@ def quota(suite):
         full = time.monotonic_ns()
         if had_ballast:
             with stand.case("the reserved space is released"):
-                check(eventually(lambda: not os.path.exists(ballast), 5), "it is still there")
+                check(eventually(lambda: not os.path.exists(ballast), 30), "it is still there")
             stand.faults.quota(stand.spool_bytes())
         with stand.case("a used up quota is answered with 503 while Kafka is away"):
             load.until(lambda p: p["unavailable"] > 100, 20, "503s, the quota being used up")
