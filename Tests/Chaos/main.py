@@ -174,6 +174,7 @@ def arguments():
                              "given half a second more (default 1.5)")
     parser.add_argument("--memory", type=int, default=256, metavar="MB", help="the most that the bridge may take (default 256)")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="run N scenarios side by side, each with a Kafka of its own")
+    parser.add_argument("--share", help=argparse.SUPPRESS)  # I/N: what --jobs gives to one of its processes
     parser.add_argument("--keep", action="store_true", help="keep logs and ledgers")
     parser.add_argument("-v", "--verbose", action="store_true", help="a line for each check that passed, too")
     options = parser.parse_args()
@@ -190,21 +191,20 @@ def arguments():
     return options
 
 
-def side_by_side(jobs, names):
+def side_by_side(jobs):
     """Runs the scenarios in as many processes, each with every jobs-th of them; their lines are printed as they come."""
-    arguments = [argument for number, argument in enumerate(sys.argv[1:], 1)
-                 if not argument.startswith(("--only", "--except", "--jobs", "--pending"))
-                 and sys.argv[number - 1] not in ("--only", "--except", "--jobs")]
     processes = [
-        subprocess.Popen([sys.executable, os.path.abspath(__file__), *arguments, "--only", ",".join(names[job::jobs])],
+        subprocess.Popen([sys.executable, os.path.abspath(__file__), *sys.argv[1:], "--share", f"{job}/{jobs}"],
                          stdout=subprocess.PIPE, text=True, errors="replace")
-        for job in range(min(jobs, len(names)))]
-    totals = collections.Counter()
+        for job in range(jobs)]
+    totals, skipped = collections.Counter(), []
 
     def follow(process):
         last = ""
         for line in process.stdout:
-            if last and not last.startswith("SKIPPED "):
+            if last.startswith("SKIPPED "):
+                skipped.extend(last.strip().split(": ", 1)[1].split(", "))
+            elif last:
                 print(last, end="", flush=True)
             last = line
         counts = re.fullmatch(r"(\d+) passed, (\d+) failed(?:, (\d+) skipped)?\n?", last)
@@ -212,7 +212,7 @@ def side_by_side(jobs, names):
             print(f"{last}FAIL  one of the processes ended with status {process.wait()}", flush=True)
             totals["failed"] += 1
         else:
-            totals.update(passed=int(counts[1]), failed=int(counts[2]), skipped=int(counts[3] or 0))
+            totals.update(passed=int(counts[1]), failed=int(counts[2]))
 
     threads = [threading.Thread(target=follow, args=(process,)) for process in processes]
     for thread in threads:
@@ -225,22 +225,15 @@ def side_by_side(jobs, names):
             if process.poll() is None:
                 process.terminate()
                 process.wait()
-    return totals
+    return totals, skipped
 
 
 def main():
     options = arguments()
     report = Report(options.verbose)
-    if options.jobs > 1:
-        wanted = [name for names in options.only for name in names.split(",")]
-        without = [name for names in options.without for name in names.split(",")]
-        names = [name for name, *_ in SCENARIOS if (not wanted or name in wanted) and name not in without]
-        for name in [name for name in names if name in PENDING and name not in wanted and not options.pending]:
-            report.skip(name, PENDING_REASON)
-            names.remove(name)
-        totals = side_by_side(options.jobs, names)
+    if options.jobs > 1 and not options.share:
+        totals, report.skipped = side_by_side(options.jobs)
         report.passed, report.failed = totals["passed"], ["?"] * totals["failed"]
-        report.skipped += ["left out by a scenario itself"] * totals["skipped"]
         return report.end()
     folder = tempfile.mkdtemp(prefix="smsbridge-chaos-")
     suite = Suite(options, report, folder)
@@ -250,13 +243,13 @@ def main():
     wanted = suite.only or (["soak"] if options.soak else [])
     without = [name for names in options.without for name in names.split(",")]
     try:
-        for name, scenario, short, long in SCENARIOS:
+        share, shares = (int(number) for number in (options.share or "0/1").split("/"))
+        chosen = [row for row in SCENARIOS if (not wanted or row[0] in wanted) and row[0] not in without]
+        for name, scenario, short, long in chosen[share::shares]:
             if name in PENDING and name not in wanted and not options.pending:
-                if not wanted and name not in without:
-                    report.skip(name, PENDING_REASON)
+                report.skip(name, PENDING_REASON)
                 continue
-            if (not wanted or name in wanted) and name not in without:
-                suite.run(name, scenario, (long if options.long else short) + (options.soak or 0))
+            suite.run(name, scenario, (long if options.long else short) + (options.soak or 0))
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         for cluster in [*suite.extra, suite.cluster]:
