@@ -139,8 +139,8 @@ def overload(suite):
             check(calm.summary["ok"] == calm.summary["sent"], f"{calm.summary}")
             late = percentile([e.seconds for e in calm.entries], 99)
             stand.figures(p99_afterwards=f"{late * 1e3:.1f} ms")
-            check(late < 0.2, f"p99 is {late * 1e3:.0f} ms")
-            deadline = time.monotonic() + 3
+            check(late < suite.limit, f"p99 is {late * 1e3:.0f} ms")
+            deadline = time.monotonic() + 30
             while (waiting := stand.metric("smsbridge_http_requests_in_flight")) and time.monotonic() < deadline:
                 time.sleep(0.1)
             check(not waiting, f"{waiting} requests still wait")
