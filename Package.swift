@@ -145,10 +145,8 @@ let package = Package(
             "smsbridge", at: "Sources/Tools/smsbridge",
             uses: [
                 "Addresses", "CArguments", "CExpat", "CIconv", "CZlib", "Certificates", "EventLoop", "Files",
-                "HTTPServer", "Ingress",
-                "Kafka", "Operations",
-                "Publisher",
-                "Replaying", "Settings", "SMSPortalEvents", "SMSPortalSimulator", "Spool", "Telemetry", "Threads",
+                "HTTPServer", "Ingress", "Kafka", "Operations", "Publisher", "Replaying", "Settings", "SMSPortalEvents",
+                "SMSPortalSimulator", "Spool", "Telemetry", "Threads",
             ]),
 
         // Measures the consumer library; `scripts/bench consumer` runs it.
@@ -180,6 +178,9 @@ let package = Package(
             name: unique("ParserProbe"), dependencies: targets(["HTTPServer"]), path: "Tests/ParserProbe",
             swiftSettings: settings),
 
+        // What tests of several modules share.
+        .target(name: unique("TestSupport"), path: "Tests/TestSupport", swiftSettings: settings),
+
         // A disk that fails on request, below SQLite.
         .target(name: unique("CFaultyDisk"), dependencies: targets(["CSQLite"]), path: "Tests/FaultyDisk"),
 
@@ -189,26 +190,27 @@ let package = Package(
         tests(of: "Threads"),
         tests(of: "Kafka", uses: ["Threads"]),
         tests(of: "Replaying", uses: ["Kafka"]),
-        tests(of: "EventLoop", uses: ["Threads"]),
+        tests(of: "EventLoop", uses: ["TestSupport", "Threads"]),
         tests(
-            of: "HTTPServer", uses: ["Addresses", "COpenSSL", "EventLoop", "Threads", "ParserProbe"], exclude: ["Cases"]
-        ),
+            of: "HTTPServer",
+            uses: ["Addresses", "COpenSSL", "EventLoop", "ParserProbe", "TestSupport", "Threads"], exclude: ["Cases"]),
         tests(of: "Telemetry"),
-        tests(of: "SMSPortalEvents"),
-        tests(of: "Spool", uses: ["CFaultyDisk", "CSQLite"]),
-        tests(of: "Publisher", uses: ["EventLoop", "Kafka", "SMSPortalEvents", "Spool", "Telemetry", "Threads"]),
+        tests(of: "SMSPortalEvents", uses: ["TestSupport"]),
+        tests(of: "Spool", uses: ["CFaultyDisk", "CSQLite", "TestSupport"]),
+        tests(
+            of: "Publisher",
+            uses: ["EventLoop", "Kafka", "SMSPortalEvents", "Spool", "Telemetry", "TestSupport", "Threads"]),
         tests(
             of: "Ingress",
             uses: [
                 "Addresses", "COpenSSL", "EventLoop", "HTTPServer", "Kafka", "Publisher", "SMSPortalEvents",
-                "Telemetry",
-                "Threads",
+                "Telemetry", "TestSupport", "Threads",
             ]),
-        tests(of: "SMSPortalConsumer", uses: ["Kafka", "SMSPortalEvents", "Telemetry", "Threads"]),
+        tests(of: "SMSPortalConsumer", uses: ["Kafka", "SMSPortalEvents", "Telemetry", "TestSupport", "Threads"]),
         tests(of: "SMSPortalTesting", uses: ["SMSPortalConsumer", "SMSPortalEvents"]),
-        tests(of: "SMSPortalConsumerSQLite", uses: ["CSQLite", "SMSPortalConsumer"]),
+        tests(of: "SMSPortalConsumerSQLite", uses: ["CSQLite", "SMSPortalConsumer", "TestSupport"]),
         tests(of: "Operations", uses: ["EventLoop", "HTTPServer", "Telemetry", "Threads"]),
-        tests(of: "Settings"),
+        tests(of: "Settings", uses: ["TestSupport"]),
         tests(of: "SMSPortalSimulator"),
         .testTarget(
             name: "ExampleTests",

@@ -1,4 +1,5 @@
 import SMSBridgeEventLoop
+import SMSBridgeTestSupport
 import Testing
 
 @Suite("Deadline ring")

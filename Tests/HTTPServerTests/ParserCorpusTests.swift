@@ -1,5 +1,6 @@
 import SMSBridgeHTTPServer
 import SMSBridgeParserProbe
+import SMSBridgeTestSupport
 import Testing
 
 #if canImport(Glibc)

@@ -1,5 +1,6 @@
 import SMSBridgeAddresses
 import SMSBridgeHTTPServer
+import SMSBridgeTestSupport
 import Testing
 
 #if canImport(Glibc)

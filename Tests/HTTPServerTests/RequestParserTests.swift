@@ -1,4 +1,5 @@
 import SMSBridgeParserProbe
+import SMSBridgeTestSupport
 import Testing
 
 @testable import SMSBridgeHTTPServer

@@ -1,6 +1,7 @@
 import CSMSBridgeOpenSSL
 import SMSBridgeAddresses
 import SMSBridgeHTTPServer
+import SMSBridgeTestSupport
 import SMSBridgeThreads
 import Testing
 

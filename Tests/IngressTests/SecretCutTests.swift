@@ -1,21 +1,10 @@
+import SMSBridgeTestSupport
 import Testing
 
 @testable import SMSBridgeIngress
 
 /// A parameter that some program would read as the secret is in no record, in whatever spelling and wherever it is.
 @Suite struct SecretCutTests {
-    /// SplitMix64: a run can be repeated from the seed that a failure names.
-    private struct SeededRandom: RandomNumberGenerator {
-        var state: UInt64
-
-        mutating func next() -> UInt64 {
-            state &+= 0x9E37_79B9_7F4A_7C15
-            var z = state
-            z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-            z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-            return z ^ (z >> 31)
-        }
-    }
 
     private static let marker = "marker-of-a-secret-0123456789"
 
@@ -62,7 +51,7 @@ import Testing
         }
         defer { server.stop() }
         for seed in UInt64(1)...300 {
-            var random = SeededRandom(state: seed)
+            var random = SeededRandom(seed: seed)
             /// Parameters with the secret at a position among them.
             func parameters(_ isCut: Bool) -> String {
                 var parts = RawRequest.parameters.split(separator: "&").map(String.init)

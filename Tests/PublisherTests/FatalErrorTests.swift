@@ -3,6 +3,7 @@ import SMSBridgeEventLoop
 import SMSBridgeKafka
 import SMSBridgePublisher
 import SMSBridgeSpool
+import SMSBridgeTestSupport
 import SMSPortalEvents
 import Testing
 
@@ -47,7 +48,7 @@ struct FatalErrorTests {
         }
         // Every second time as soon as there is a producer again, mostly in the drain; a producer that delivers nothing
         // is replaced ever later, so the others wait for open lanes, and records are on their way to Kafka.
-        var random = SplitMix(state: 7)
+        var random = SeededRandom(seed: 7)
         for round in 1...Self.injections {
             if round % 2 == 1 { try rig.run(atMost: 60) { rig.publisher.spoolingTopics.isEmpty } }
             let pause = 1 + random.next() % 100

@@ -1,4 +1,5 @@
 import SMSBridgeSpool
+import SMSBridgeTestSupport
 import Testing
 
 @testable import SMSBridgePublisher
@@ -10,7 +11,7 @@ private struct World {
     static let quarantine = 2
 
     var core: PublisherCore
-    var random: SplitMix
+    var random: SeededRandom
     var now: UInt64 = 1_000_000_000
     let hasSpool: Bool
 
@@ -71,7 +72,7 @@ private struct World {
     init(
         seed: UInt64, hasSpool: Bool, inherited count: Int = 0, hasLargeRecords: Bool = false, bypasses: Bool = true
     ) {
-        random = SplitMix(state: seed)
+        random = SeededRandom(seed: seed)
         self.hasSpool = hasSpool
         var limits = PublisherCore.Limits()
         limits.maxInFlight = 60

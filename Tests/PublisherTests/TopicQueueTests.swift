@@ -1,4 +1,5 @@
 import SMSBridgeSpool
+import SMSBridgeTestSupport
 import Testing
 
 @testable import SMSBridgePublisher
@@ -47,7 +48,7 @@ import Testing
     /// A lane beside a file whose writer and whose answers come late: whatever is handed over is so in order, and all of it.
     @Test(arguments: 1...20 as ClosedRange<UInt64>) func rowsAreHandedOverInOrderHoweverLateTheFileIs(seed: UInt64) {
         enum Order { case insert(Int64), delete(Int64), read(after: Int64) }
-        var random = SplitMix(state: seed)
+        var random = SeededRandom(seed: seed)
         var queue = TopicQueue()
         var orders: [Order] = []
         var answers: [[SpoolRow]] = []

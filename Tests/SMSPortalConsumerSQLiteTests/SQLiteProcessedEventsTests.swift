@@ -1,6 +1,7 @@
 import CSMSBridgeSQLite
 import Dispatch
 import Foundation
+import SMSBridgeTestSupport
 import SMSPortalConsumer
 import SMSPortalConsumerSQLite
 import Synchronization
@@ -170,7 +171,7 @@ final class Winners: Sendable {
     /// Against a model of a few lines, with few keys so that they meet.
     @Test(arguments: Kind.allCases) func randomCallsAgreeWithTheModel(_ kind: Kind) async throws {
         let seed = UInt64.random(in: 0...UInt64.max)
-        var random = SplitMix(state: seed)
+        var random = SeededRandom(seed: seed)
         try await withStore(kind) { store, clock in
             enum Model { case held(EventClaim, until: Int64), processed }
             var model: [String: Model] = [:]
@@ -215,18 +216,6 @@ final class Winners: Sendable {
                 }
             }
         }
-    }
-}
-
-struct SplitMix: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
     }
 }
 

@@ -1,19 +1,7 @@
+import SMSBridgeTestSupport
 import Testing
 
 @testable import SMSPortalConsumer
-
-/// A generator whose numbers are the same for the same seed.
-struct SeededGenerator: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var bits = state
-        bits = (bits ^ (bits >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        bits = (bits ^ (bits >> 27)) &* 0x94D0_49BB_1331_11EB
-        return bits ^ (bits >> 31)
-    }
-}
 
 /// A record of a key that is a number.
 func record(_ offset: Int64, key: Int, partition: Int32 = 0) -> ConsumedRecord {
@@ -143,7 +131,7 @@ private struct DispatchModel {
         let key: Int
     }
 
-    private var random: SeededGenerator
+    private var random: SeededRandom
     private var core = DispatchCore(
         limits: .init(concurrency: 8, maxRecords: 1_000, maxBytes: 1 << 20, maxSpan: 10_000))
     private var partitions: [Partition] = []
@@ -153,7 +141,7 @@ private struct DispatchModel {
     private(set) var broken: String?
 
     init(seed: UInt64) {
-        random = SeededGenerator(state: seed)
+        random = SeededRandom(seed: seed)
     }
 
     private mutating func require(_ isRight: Bool, _ what: String) {

@@ -1,4 +1,5 @@
 import SMSBridgeTelemetry
+import SMSBridgeTestSupport
 import Synchronization
 import Testing
 
@@ -17,7 +18,7 @@ import Testing
     /// Whatever becomes of pieces of work, and in whatever order: records of a key are begun in their order, one at a time,
     /// none is lost, none is done twice, and the watermark is the first that is not done.
     @Test(arguments: 1...40) func everyRecordIsDoneOnceInTheOrderOfItsKey(seed: UInt64) {
-        var random = Random(state: seed)
+        var random = SeededRandom(seed: seed)
         var core = DispatchCore(limits: limits)
         let assignment = core.open()
         let keys = Int.random(in: 1...12, using: &random)
@@ -129,7 +130,7 @@ import Testing
     /// Whenever somebody takes from a worker what it has not begun: each piece of work is begun or given back, not both,
     /// and what was begun is heard of once.
     @Test(arguments: 1...40) func nothingOfABatchIsLostOrDoneTwice(seed: UInt64) {
-        var random = Random(state: seed)
+        var random = SeededRandom(seed: seed)
         var batch = WorkBatch()
         var added: Int64 = 0
         var begun: Set<Int64> = []
@@ -291,18 +292,5 @@ import Testing
         #expect(processor.count - before <= 1)
         dispatcher.update { $0.close(assignment) }
         #expect(dispatcher.read { $0.records } == 0)
-    }
-}
-
-/// SplitMix64: the same numbers for the same seed.
-private struct Random: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var mixed = state
-        mixed = (mixed ^ mixed >> 30) &* 0xBF58_476D_1CE4_E5B9
-        mixed = (mixed ^ mixed >> 27) &* 0x94D0_49BB_1331_11EB
-        return mixed ^ mixed >> 31
     }
 }

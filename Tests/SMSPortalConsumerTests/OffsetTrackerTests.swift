@@ -1,3 +1,4 @@
+import SMSBridgeTestSupport
 import Testing
 
 @testable import SMSPortalConsumer
@@ -36,7 +37,7 @@ struct OffsetTrackerTests {
 
     @Test(arguments: 0..<8) func agreesWithASet(_ run: Int) {
         let seed = UInt64.random(in: 0...UInt64.max)
-        var random = SeededGenerator(state: seed)
+        var random = SeededRandom(seed: seed)
         var tracker = OffsetTracker()
         var unfinished: Set<Int64> = []
         var next: Int64 = 0
@@ -58,7 +59,7 @@ struct OffsetTrackerTests {
 
     @Test(arguments: 0..<5) func timersComeInTheirOrder(_ run: Int) {
         let seed = UInt64.random(in: 0...UInt64.max)
-        var random = SeededGenerator(state: seed)
+        var random = SeededRandom(seed: seed)
         var heap = LaneHeap()
         let deadlines = (0..<500).map { _ in UInt64.random(in: 0..<1_000, using: &random) }
         for (index, deadline) in deadlines.enumerated() {
@@ -77,7 +78,7 @@ struct OffsetTrackerTests {
     /// Whether a lane joins at the end or comes back to its place: the first in line is next.
     @Test(arguments: 0..<5) func theLineIsInOrder(_ run: Int) {
         let seed = UInt64.random(in: 0...UInt64.max)
-        var random = SeededGenerator(state: seed)
+        var random = SeededRandom(seed: seed)
         var line = LaneLine()
         var standing: Set<UInt64> = []
         var gone: [UInt64] = []
@@ -106,7 +107,7 @@ struct OffsetTrackerTests {
 
     @Test(arguments: 0..<5) func theQueueAgreesWithAnArray(_ run: Int) {
         let seed = UInt64.random(in: 0...UInt64.max)
-        var random = SeededGenerator(state: seed)
+        var random = SeededRandom(seed: seed)
         var queue = Queue<Int>()
         var array: [Int] = []
         for step in 0..<1_000 {

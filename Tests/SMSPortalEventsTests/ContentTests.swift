@@ -1,3 +1,4 @@
+import SMSBridgeTestSupport
 import SMSPortalEvents
 import Testing
 
@@ -131,8 +132,8 @@ import Testing
     /// A template engine puts a text into a template as it is. Whatever becomes of it, no event has another text than the one that
     /// was put in, unless the JSON was sound by itself; and the other fields are those of the template.
     @Test func aRecoveredTextIsTheOneThatWasPutIn() throws {
-        let seed = SeededGenerator.seed
-        var generator = SeededGenerator(seed: seed)
+        let seed = SeededRandom.seed
+        var generator = SeededRandom(seed: seed)
         var recovered = 0
         var quarantined = 0
         for _ in 0..<20_000 {

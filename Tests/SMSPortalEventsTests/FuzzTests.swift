@@ -1,11 +1,12 @@
+import SMSBridgeTestSupport
 import SMSPortalEvents
 import Testing
 
 /// Callbacks bent at random: whatever comes in, a whole record comes out.
 @Suite struct FuzzTests {
     @Test func mutatedCallbacksAreNeverLost() throws {
-        let seed = SeededGenerator.seed
-        var generator = SeededGenerator(seed: seed)
+        let seed = SeededRandom.seed
+        var generator = SeededRandom(seed: seed)
         let comment: Comment = "SMSBRIDGE_TEST_SEED=\(seed)"
         print(comment)
         let decoder = try CallbackDecoder()
@@ -41,7 +42,7 @@ import Testing
             "sc", "landingPageName", " ", "\r\n", "\u{FEFF}", "Stop",
         ].map { Array($0.utf8) } + [[0xFF], [0xC0, 0x80], [0xED, 0xA0, 0x80], [0x80]]
 
-    private func mutated(_ callback: Callback, _ seeds: [Callback], _ generator: inout SeededGenerator) -> Callback {
+    private func mutated(_ callback: Callback, _ seeds: [Callback], _ generator: inout SeededRandom) -> Callback {
         var query = callback.query
         var body = callback.body
         for _ in 0..<Int.random(in: 0...4, using: &generator) {
@@ -60,7 +61,7 @@ import Testing
             contentEncoding: callback.contentEncoding, query: query, body: body)
     }
 
-    private func mutate(_ bytes: inout [UInt8], _ seeds: [Callback], _ generator: inout SeededGenerator) {
+    private func mutate(_ bytes: inout [UInt8], _ seeds: [Callback], _ generator: inout SeededRandom) {
         let at = Int.random(in: 0...bytes.count, using: &generator)
         switch Int.random(in: 0..<7, using: &generator) {
         case 0: bytes.insert(contentsOf: Self.spice[Int.random(in: 0..<Self.spice.count, using: &generator)], at: at)

@@ -1,3 +1,4 @@
+import SMSBridgeTestSupport
 import SMSPortalEvents
 import Testing
 
@@ -134,8 +135,8 @@ import Testing
 
     /// More parameters than are sorted by insertion: the same rules.
     @Test func manyParametersAreSortedAlike() throws {
-        let seed = SeededGenerator.seed
-        var generator = SeededGenerator(seed: seed)
+        let seed = SeededRandom.seed
+        var generator = SeededRandom(seed: seed)
         let decoder = try CallbackDecoder()
         for count in [2, 31, 32, 33, 34, 100, 1000] {
             var members = ["interactionUtc=1735718400", "phoneNumber=27123456789"]

@@ -1,3 +1,4 @@
+import SMSBridgeTestSupport
 import SMSPortalEvents
 import Testing
 
@@ -5,8 +6,8 @@ import Testing
 @Suite struct RecordTests {
     /// event → record → event is the identity.
     @Test func eventsSurviveTheirRecords() throws {
-        let seed = SeededGenerator.seed
-        var builder = EventBuilder(generator: SeededGenerator(seed: seed))
+        let seed = SeededRandom.seed
+        var builder = EventBuilder(generator: SeededRandom(seed: seed))
         let comment: Comment = "SMSBRIDGE_TEST_SEED=\(seed)"
         print(comment)
         let reader = EventReader()

@@ -1,3 +1,4 @@
+import SMSBridgeTestSupport
 import SMSPortalEvents
 import Testing
 
@@ -53,8 +54,8 @@ import Testing
     ]
 
     @Test func normalisingNeverMakesAValidValueOfSomethingElse() throws {
-        let seed = SeededGenerator.seed
-        var generator = SeededGenerator(seed: seed)
+        let seed = SeededRandom.seed
+        var generator = SeededRandom(seed: seed)
         let decoder = try CallbackDecoder()
         var accepted: [String: Int] = [:]
         var rejected: [String: Int] = [:]
@@ -76,8 +77,8 @@ import Testing
 
     /// A number written in any way that is one number becomes its digits.
     @Test func groupedNumbersBecomeTheirDigits() throws {
-        let seed = SeededGenerator.seed
-        var generator = SeededGenerator(seed: seed)
+        let seed = SeededRandom.seed
+        var generator = SeededRandom(seed: seed)
         let decoder = try CallbackDecoder()
         for _ in 0..<3000 {
             let code = ["27", "1", "44", "264", "91"].randomElement(using: &generator) ?? "27"
@@ -101,7 +102,7 @@ import Testing
 
     // MARK: - One value
 
-    private func mutated(_ seeds: [String], _ characters: [String], _ generator: inout SeededGenerator) -> String {
+    private func mutated(_ seeds: [String], _ characters: [String], _ generator: inout SeededRandom) -> String {
         var text = Array(seeds.randomElement(using: &generator) ?? "")
         for _ in 0..<Int.random(in: 0...3, using: &generator) {
             let at = Int.random(in: 0...text.count, using: &generator)

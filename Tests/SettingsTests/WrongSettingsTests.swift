@@ -1,3 +1,4 @@
+import SMSBridgeTestSupport
 import Testing
 
 @testable import SMSBridgeSettings
@@ -314,17 +315,7 @@ import Testing
     /// Whatever stands in the file, loading ends with settings or with problems that have a place in it.
     @Test(arguments: [UInt64(1), 2, 3, .random(in: 0 ... .max)])
     func brokenFilesOfEveryKindAreSurvived(seed: UInt64) {
-        struct Random: RandomNumberGenerator {
-            // SplitMix64: the same numbers for the same seed everywhere.
-            var state: UInt64
-            mutating func next() -> UInt64 {
-                state &+= 0x9E37_79B9_7F4A_7C15
-                var mixed = (state ^ (state >> 30)) &* 0xBF58_476D_1CE4_E5B9
-                mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
-                return mixed ^ (mixed >> 31)
-            }
-        }
-        var random = Random(state: seed)
+        var random = SeededRandom(seed: seed)
         let whole = Array(SettingsReference.exampleFile().replacing("# ", with: "").utf8.prefix(4_000))
         let pieces = [
             "&a ", "*a", "!!x ", "{", "}", "[", "]", "? ", ": ", "- ", "\t", "\n", "---\n", "\u{0}", "|\n", "\"", "#",

@@ -1,4 +1,5 @@
 import Foundation
+import SMSBridgeTestSupport
 import Synchronization
 import Testing
 
@@ -52,12 +53,12 @@ import Testing
 
     private final class Run {
         var ledger = Ledger()
-        var random: SplitMix
+        var random: SeededRandom
         var now = ContinuousClock.now
         let content: (Int64) -> SpoolRecord
 
         init(seed: UInt64, content: @escaping (Int64) -> SpoolRecord) {
-            random = SplitMix(seed: seed)
+            random = SeededRandom(seed: seed)
             self.content = content
         }
 

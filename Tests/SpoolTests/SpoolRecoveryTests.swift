@@ -1,3 +1,4 @@
+import SMSBridgeTestSupport
 import Testing
 
 @testable import SMSBridgeSpool
@@ -224,7 +225,7 @@ import Testing
     @Test func whateverFailsTheRowsAreFoundAndItComesToAnEnd() {
         var seeds = SystemRandomNumberGenerator()
         let seed = seeds.next()
-        var random = SplitMix(seed: seed)
+        var random = SeededRandom(seed: seed)
         for round in 0..<2_000 {
             var now = ContinuousClock.now
             var recovery = SpoolRecovery(recoveryLimit: .seconds(10), now: now)
@@ -273,7 +274,7 @@ import Testing
 
     private func carryOut(
         _ action: SpoolRecovery.Action, _ fails: Bool, _ model: inout Model, _ isCopying: inout Bool,
-        _ random: inout SplitMix
+        _ random: inout SeededRandom
     ) -> SpoolRecovery.Outcome {
         let errors = [Self.io, Self.unreadable, SpoolError(.full, "full"), SpoolError(.locked, "locked")]
         let error = errors.randomElement(using: &random) ?? Self.io

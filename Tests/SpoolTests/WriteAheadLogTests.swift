@@ -1,4 +1,5 @@
 import Foundation
+import SMSBridgeTestSupport
 import Synchronization
 import Testing
 
@@ -111,7 +112,7 @@ import Testing
         let end = Self.header + (crashed.commits[1] + 1) * Self.frame
         #expect(crashed.commits.count == 2 && (crashed.commits[0]..<crashed.commits[1]).contains(105))
         let sectors = (begin / 512 + 1)..<(end / 512)
-        var random = SplitMix(seed: UInt64(padding) + 1)
+        var random = SeededRandom(seed: UInt64(padding) + 1)
         for round in 0..<600 {
             var log = [UInt8](crashed.log)
             for sector in sectors {

@@ -1,4 +1,5 @@
 import Foundation
+import SMSBridgeTestSupport
 import Synchronization
 import Testing
 
@@ -342,7 +343,7 @@ import Testing
     @Test func rangesAreWhatASetWouldBe() {
         var random = SystemRandomNumberGenerator()
         let seed = random.next()
-        var generator = SplitMix(seed: seed)
+        var generator = SeededRandom(seed: seed)
         for round in 0..<300 {
             let rows = Set((0..<60).map { _ in Int64.random(in: 1...200, using: &generator) })
             var left = rows
@@ -395,20 +396,5 @@ import Testing
         }
         #expect(many.rows == Int64(PendingDeletes.maxRanges))
         #expect(many.range(holding: Int64(PendingDeletes.maxRanges) * 2 + 2, lane: 0) == nil)
-    }
-}
-
-/// Numbers that are the same in every run with this seed.
-struct SplitMix: RandomNumberGenerator {
-    var state: UInt64
-
-    init(seed: UInt64) { state = seed }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
     }
 }

@@ -11,7 +11,7 @@ let plainNames = [
     "EventLoop", "ExampleSupport", "Files", "FollowUps", "HTTPServer", "Ingress", "Kafka", "Operations", "OptOuts",
     "ParserProbe",
     "PositiveReplies", "Publisher", "Replaying", "Settings", "SnippetMainFile", "SnippetMainType",
-    "Spool", "Telemetry", "Threads",
+    "Spool", "Telemetry", "TestSupport", "Threads",
 ]
 
 /// Tests, likewise.

@@ -1,8 +1,9 @@
+import SMSBridgeTestSupport
 import SMSPortalEvents
 
 /// Random typed events, within what the schemas allow.
 struct EventBuilder {
-    var generator: SeededGenerator
+    var generator: SeededRandom
 
     mutating func event() -> Event {
         switch Int.random(in: 0..<6, using: &generator) {

@@ -1,4 +1,5 @@
 import Foundation
+import SMSBridgeTestSupport
 import SMSPortalEvents
 import Synchronization
 import Testing
@@ -101,20 +102,7 @@ extension Event {
     var unrecognised: Unrecognised? { if case .unrecognised(let event) = self { event } else { nil } }
 }
 
-/// A small generator whose runs can be repeated from the printed seed (SplitMix64).
-struct SeededGenerator: RandomNumberGenerator {
-    private var state: UInt64
-
-    init(seed: UInt64) { state = seed }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
-        return mixed ^ (mixed >> 31)
-    }
-
+extension SeededRandom {
     /// The seed from `SMSBRIDGE_TEST_SEED`, else a new one.
     static var seed: UInt64 {
         ProcessInfo.processInfo.environment["SMSBRIDGE_TEST_SEED"].flatMap(UInt64.init) ?? .random(in: 0...UInt64.max)
