@@ -38,14 +38,22 @@ extension Event: Codable {
     }
 }
 
-extension DecodingError {
-    /// An event of another type than the expected one.
-    fileprivate static func other(_ found: EventType, _ expected: EventType, _ decoder: any Decoder) -> DecodingError {
-        .typeMismatch(
-            Event.self,
-            .init(
-                codingPath: decoder.codingPath,
-                debugDescription: "expected a \(expected.rawValue) event, found \(found.rawValue)"))
+extension Event {
+    /// Reads an event of one type.
+    ///
+    /// - Throws: `DecodingError` for an event of another type, and for whatever is no event.
+    fileprivate static func payload<Payload>(
+        _ expected: EventType, from decoder: any Decoder, _ payload: (Event) -> Payload?
+    ) throws -> Payload {
+        let event = try Event(from: decoder)
+        guard let own = payload(event) else {
+            throw DecodingError.typeMismatch(
+                Event.self,
+                .init(
+                    codingPath: decoder.codingPath,
+                    debugDescription: "expected a \(expected.rawValue) event, found \(event.type.rawValue)"))
+        }
+        return own
     }
 }
 
@@ -56,11 +64,9 @@ extension DeliveryStatus: Codable {
 
     /// Reads an event; throws `DecodingError` for other types.
     public init(from decoder: any Decoder) throws {
-        let event = try Event(from: decoder)
-        guard case .deliveryStatus(let own) = event else {
-            throw DecodingError.other(event.type, .deliveryStatus, decoder)
+        self = try Event.payload(.deliveryStatus, from: decoder) {
+            if case .deliveryStatus(let own) = $0 { own } else { nil }
         }
-        self = own
     }
 }
 
@@ -71,9 +77,7 @@ extension Reply: Codable {
 
     /// Reads an event; throws `DecodingError` for other types.
     public init(from decoder: any Decoder) throws {
-        let event = try Event(from: decoder)
-        guard case .reply(let own) = event else { throw DecodingError.other(event.type, .reply, decoder) }
-        self = own
+        self = try Event.payload(.reply, from: decoder) { if case .reply(let own) = $0 { own } else { nil } }
     }
 }
 
@@ -84,9 +88,7 @@ extension ShortCodeMessage: Codable {
 
     /// Reads an event; throws `DecodingError` for other types.
     public init(from decoder: any Decoder) throws {
-        let event = try Event(from: decoder)
-        guard case .shortCode(let own) = event else { throw DecodingError.other(event.type, .shortCode, decoder) }
-        self = own
+        self = try Event.payload(.shortCode, from: decoder) { if case .shortCode(let own) = $0 { own } else { nil } }
     }
 }
 
@@ -97,9 +99,7 @@ extension URLPreview: Codable {
 
     /// Reads an event; throws `DecodingError` for other types.
     public init(from decoder: any Decoder) throws {
-        let event = try Event(from: decoder)
-        guard case .urlPreview(let own) = event else { throw DecodingError.other(event.type, .urlPreview, decoder) }
-        self = own
+        self = try Event.payload(.urlPreview, from: decoder) { if case .urlPreview(let own) = $0 { own } else { nil } }
     }
 }
 
@@ -110,9 +110,7 @@ extension URLClick: Codable {
 
     /// Reads an event; throws `DecodingError` for other types.
     public init(from decoder: any Decoder) throws {
-        let event = try Event(from: decoder)
-        guard case .urlClick(let own) = event else { throw DecodingError.other(event.type, .urlClick, decoder) }
-        self = own
+        self = try Event.payload(.urlClick, from: decoder) { if case .urlClick(let own) = $0 { own } else { nil } }
     }
 }
 
@@ -123,9 +121,9 @@ extension Unrecognised: Codable {
 
     /// Reads an event; throws `DecodingError` for other types.
     public init(from decoder: any Decoder) throws {
-        let event = try Event(from: decoder)
-        guard case .unrecognised(let own) = event else { throw DecodingError.other(event.type, .unrecognised, decoder) }
-        self = own
+        self = try Event.payload(.unrecognised, from: decoder) {
+            if case .unrecognised(let own) = $0 { own } else { nil }
+        }
     }
 }
 
