@@ -45,19 +45,19 @@ extension SpoolWriter {
     }
 
     func foundCorruption(_ error: SpoolError, while work: SpoolRecovery.Work) {
-        guard recovery.isServing else { return }
-        // A removed file is the only copy of its rows, and stays open.
-        if (try? store?.checkPlace()) == nil { return foundRemoved() }
-        recovery.foundCorruption(error, while: work, now: clock())
-        if !recovery.isServing { closeStore() }
-        reportFailure()
+        found { $0.foundCorruption(error, while: work, now: $1) }
     }
 
     func foundUnreadable(_ error: SpoolError, while work: SpoolRecovery.Work) {
+        found { $0.foundUnreadable(error, while: work, now: $1) }
+    }
+
+    private func found(_ note: (inout SpoolRecovery, SpoolRecovery.Instant) -> Void) {
         // A removed file that is being restored stays open, whatever a read of it gives.
         guard recovery.isServing else { return }
+        // A removed file is the only copy of its rows, and stays open.
         if (try? store?.checkPlace()) == nil { return foundRemoved() }
-        recovery.foundUnreadable(error, while: work, now: clock())
+        note(&recovery, clock())
         if !recovery.isServing { closeStore() }
         reportFailure()
     }
