@@ -221,6 +221,7 @@ let package = Package(
             name: "CommandTests",
             dependencies: targets([
                 "smsbridge", "Kafka", "Publisher", "Replaying", "Settings", "SMSPortalEvents", "Telemetry",
+                "TestSupport",
             ]),
             swiftSettings: settings),
     ]

@@ -239,7 +239,7 @@ class Flock:
             consumer.close()
 
     def records(self, topic, count):
-        """All records of a topic; with a count, that many. Without a count, records that are written meanwhile may be among them."""
+        """All records of a topic; with a count, that many. Without a count, records that are written during the read may be among them."""
         consumer = self.judge()
         try:
             known = consumer.list_topics(topic, timeout=10).topics[topic].partitions

@@ -1,4 +1,5 @@
 import Foundation
+import SMSBridgeTestSupport
 import Testing
 
 /// Who gets in, with the built program: secrets that change while it serves, and a mode that lets everybody in.
@@ -93,16 +94,7 @@ import Testing
             held = open(path, O_RDWR)
         case "device": try FileManager.default.createSymbolicLink(atPath: path, withDestinationPath: "/dev/zero")
         default:
-            held = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
-            var address = sockaddr_un()
-            address.sun_family = sa_family_t(AF_UNIX)
-            withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
-            let bound = withUnsafePointer(to: &address) {
-                $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                    bind(held, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
-                }
-            }
-            #expect(bound == 0)
+            held = try #require(unixSocket(boundTo: path, type: Int32(SOCK_STREAM.rawValue)))
         }
         #expect(
             try served.bridge.wait {

@@ -1,5 +1,6 @@
 import Foundation
 import SMSBridgeKafka
+import SMSBridgeTestSupport
 import Testing
 
 /// `serve` without a Kafka: how it is ready, how it ends, and what it does with few descriptors.
@@ -63,14 +64,9 @@ import Testing
         #expect(bridge.logged.contains("spool.anyFileSystem: true takes it all the same"), "\(bridge.logged)")
     }
 
-    /// The log of the spool is a pipe: to open it takes until somebody writes, as a disk that does not answer.
     @Test func whileTheSpoolIsBeingOpenedItTellsAndEndsInOrder() throws {
         let folder = try TemporaryFolder()
-        #expect(mkfifo(folder.path + "/spool.db-wal", 0o600) == 0)
-        let bridge = try ServedBridge(
-            Self.noKafka + spool(folder) + ["--shutdown-delay", "0s", "--shutdown-deadline", "2s"],
-            notServingBut: ServedBridge.freePort())
-        #expect(bridge.wait { (try? bridge.admin("/readyz"))?.contains("the spool is being opened") == true })
+        let bridge = try ServedBridge.openingItsSpool(in: folder)
         #expect(try bridge.admin("/readyz").hasPrefix("HTTP/1.1 503"))
         #expect(try bridge.admin("/healthz").hasPrefix("HTTP/1.1 200"))
         bridge.terminate()
@@ -178,17 +174,8 @@ import Testing
     @Test func aServiceManagerHearsOfTheStartTheStateASignOfLifeAndTheEnd() throws {
         let folder = try TemporaryFolder()
         let path = folder.path + "/notify"
-        let manager = socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue), 0)
+        let manager = try #require(unixSocket(boundTo: path, type: Int32(SOCK_DGRAM.rawValue)))
         defer { close(manager) }
-        var address = sockaddr_un()
-        address.sun_family = sa_family_t(AF_UNIX)
-        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
-        let bound = withUnsafePointer(to: &address) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                bind(manager, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
-            }
-        }
-        try #require(bound == 0)
         var heard: [String] = []
         func listen() {
             var buffer = [UInt8](repeating: 0, count: 4_096)

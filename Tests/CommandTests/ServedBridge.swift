@@ -1,5 +1,6 @@
 import Foundation
 import Synchronization
+import Testing
 
 /// `smsbridge serve` in a process of its own, spoken to while it runs.
 final class ServedBridge: Sendable {
@@ -214,6 +215,21 @@ enum MountNamespace {
         process.waitUntilExit()
         return process.terminationStatus == 0
     }()
+}
+
+extension ServedBridge {
+    /// One that is opening its spool until it ends: the spool's log is a pipe, and opening that blocks until the other end is
+    /// opened, as a disk that does not answer.
+    static func openingItsSpool(in folder: TemporaryFolder) throws -> ServedBridge {
+        #expect(mkfifo(folder.path + "/spool.db-wal", 0o600) == 0)
+        let bridge = try ServedBridge(
+            [
+                "--kafka-bootstrap-servers", "127.0.0.1:1", "--spool-path", folder.path, "--spool-any-file-system",
+                "--shutdown-delay", "0s", "--shutdown-deadline", "2s",
+            ], notServingBut: freePort())
+        #expect(bridge.wait { (try? bridge.admin("/readyz"))?.contains("the spool is being opened") == true })
+        return bridge
+    }
 }
 
 /// A folder that goes with the test.

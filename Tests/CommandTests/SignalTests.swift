@@ -57,14 +57,9 @@ import Testing
         #expect(bridge.exitCode(within: 60) == 0, "\(bridge.logged)")
     }
 
-    /// The log of the spool is a pipe: opening it blocks until the other end is opened, as a disk that does not answer.
     @Test func aReloadWhileItStartsDoesNotEndIt() throws {
         let folder = try TemporaryFolder()
-        #expect(mkfifo(folder.path + "/spool.db-wal", 0o600) == 0)
-        let bridge = try ServedBridge(
-            Self.noKafka + spool(folder) + ["--shutdown-delay", "0s", "--shutdown-deadline", "2s"],
-            notServingBut: ServedBridge.freePort())
-        #expect(bridge.wait { (try? bridge.admin("/readyz"))?.contains("the spool is being opened") == true })
+        let bridge = try ServedBridge.openingItsSpool(in: folder)
         kill(bridge.identifier, SIGHUP)
         #expect(try bridge.admin("/healthz").hasPrefix("HTTP/1.1 200"))
         bridge.terminate()

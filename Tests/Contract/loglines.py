@@ -41,7 +41,7 @@ def parse(line):
 
 
 def complaints(text):
-    """What is wrong with the lines of a log. The last one may be cut off by a kill."""
+    """The problems of the lines of a log. The last one may be cut off by a kill."""
     found = []
     for line in text.split("\n")[:-1]:
         if line.rfind('{"time":"') > 0 or line.rfind("time=2") > 0:

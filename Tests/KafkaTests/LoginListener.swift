@@ -2,7 +2,7 @@
 import Glibc
 #endif
 
-/// A port that speaks as much of Kafka's protocol as a login by SASL PLAIN takes, keeps what it is told, and closes.
+/// A port that speaks as much of Kafka's protocol as a login by SASL PLAIN takes, reads the token, and closes.
 ///
 /// It knows ApiVersions (18) and SaslHandshake (17) in version 0 and nothing else, so that a client sends the token bare.
 final class LoginListener: Sendable {
@@ -28,7 +28,7 @@ final class LoginListener: Sendable {
     enum Failure: Error { case noPort }
 
     /// Answers clients until one logs in so, for up to a minute; `trigger` makes a client connect.
-    func isToldLogin(user: String, password: String, trigger: () -> Void) -> Bool {
+    func receivesLogin(user: String, password: String, trigger: () -> Void) -> Bool {
         // The token of RFC 4616.
         let wanted = [0] + Array(user.utf8) + [0] + Array(password.utf8)
         let deadline = monotonicMilliseconds() + 60_000
@@ -72,7 +72,7 @@ final class LoginListener: Sendable {
         _ = send(client, bytes, bytes.count, Int32(MSG_NOSIGNAL))
     }
 
-    /// What comes behind a length of four bytes.
+    /// A frame: a length of four bytes, and as many bytes.
     private func frame(_ client: Int32) -> [UInt8]? {
         guard let length = read(client, 4) else { return nil }
         return read(client, length.reduce(0) { $0 << 8 | Int($1) })
