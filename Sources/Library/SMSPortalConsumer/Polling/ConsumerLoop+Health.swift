@@ -52,12 +52,15 @@ extension ConsumerLoop {
     /// All connections have failed.
     func kafkaStoppedAnswering() {
         isKafkaUnreachable = true
+        outages += 1
         // Asks at once, and then every few seconds, until an answer comes.
         nextLook = 0
         reportHealth()
     }
 
-    func kafkaAnswered() {
+    /// - Parameter asked: ``outages`` when the request was sent.
+    func kafkaAnswered(asked: Int) {
+        guard isKafkaUnreachable, asked == outages else { return }
         isKafkaUnreachable = false
         reportHealth()
     }

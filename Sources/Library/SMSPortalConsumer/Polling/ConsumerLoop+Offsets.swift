@@ -123,13 +123,14 @@ extension ConsumerLoop {
     /// Asks where partitions begin and end, for the next look. A cluster that does not answer is not asked again at once.
     private func askEnds(of places: [TopicPartition]) {
         guard !isAskingEnds else { return }
+        let asked = outages
         if places.isEmpty {
             guard isKafkaUnreachable else { return }
             isAskingEnds = inBackground {
                 (try? $0.metadata(timeout: 500)) != nil
             } then: { loop, isAnswered in
                 loop.isAskingEnds = false
-                if isAnswered { loop.kafkaAnswered() }
+                if isAnswered { loop.kafkaAnswered(asked: asked) }
             }
             return
         }
@@ -143,7 +144,7 @@ extension ConsumerLoop {
             return all
         } then: { loop, all in
             loop.isAskingEnds = false
-            if loop.isKafkaUnreachable, !all.isEmpty { loop.kafkaAnswered() }
+            if !all.isEmpty { loop.kafkaAnswered(asked: asked) }
             for (place, ends) in all {
                 guard let index = loop.partitions.firstIndex(where: { $0.topicPartition == place }) else { continue }
                 loop.partitions[index].askedEnds = ends

@@ -21,6 +21,8 @@ final class ConsumerLoop {
     var monitor = HealthMonitor(group: "")
     /// Whether all connections to Kafka have failed, and no answer has come since.
     var isKafkaUnreachable = false
+    /// How often all connections have failed: an answer to a request from before proves nothing.
+    var outages = 0
     /// When running handlers were seen first, by the monotonic clock.
     var handlersSeen: [RunningHandler: UInt64] = [:]
     /// Gives up dead letters that Kafka has not acknowledged, when there is no time left for them.
@@ -204,7 +206,7 @@ final class ConsumerLoop {
     func take(_ event: consuming ConsumerEvent) throws(EventConsumerError) {
         switch consume event {
         case .message(let message):
-            if isKafkaUnreachable { kafkaAnswered() }
+            // No proof that Kafka answers: it may have been fetched before the connections failed.
             try takeRecords(message)
         case .rebalance(let rebalance): begin(rebalance)
         case .committed: break
