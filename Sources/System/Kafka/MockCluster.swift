@@ -28,6 +28,8 @@ package final class MockCluster {
     private let cluster: OpaquePointer
     private var isClosed = false
     private var lastCommand = ContinuousClock.now
+    /// The ports of the brokers that are down.
+    private var reservedPorts: [Int32: ReservedPort] = [:]
 
     package init(brokers: Int32 = 1) throws(KafkaError) {
         // The cluster's own client has no server; its log (a warning about that) is discarded.
@@ -48,6 +50,7 @@ package final class MockCluster {
     package func close() {
         guard !isClosed else { return }
         isClosed = true
+        reservedPorts = [:]
         rd_kafka_mock_cluster_destroy(cluster)
         client.destroy()
     }
@@ -82,12 +85,20 @@ package final class MockCluster {
     }
 
     /// Closes a broker's connections and refuses new ones.
+    ///
+    /// Its port stays reserved: the system could give it to any connection that is opened in between, and librdkafka ends
+    /// the process when the port is taken at `setUp`.
     package func setDown(_ broker: Int32) throws(KafkaError) {
         try command { rd_kafka_mock_broker_set_down(cluster, broker) }
+        guard reservedPorts[broker] == nil else { return }
+        let addresses = bootstrapServers.split(separator: ",")
+        let port = addresses[Int(broker) - 1].split(separator: ":").last.flatMap { UInt16($0) }
+        reservedPorts[broker] = port.flatMap(ReservedPort.init)
     }
 
     package func setUp(_ broker: Int32) throws(KafkaError) {
         try command { rd_kafka_mock_broker_set_up(cluster, broker) }
+        reservedPorts[broker] = nil
     }
 
     /// How long a broker takes for each answer, in milliseconds.
@@ -108,5 +119,38 @@ package final class MockCluster {
         let error = body()
         lastCommand = .now
         guard error == RD_KAFKA_RESP_ERR_NO_ERROR else { throw KafkaError(error) }
+    }
+}
+
+/// A socket of the loopback address that is bound and does not listen: connections are refused, and only a server that
+/// reuses the address, as librdkafka's mock brokers do, can listen on the port.
+private final class ReservedPort {
+    private let descriptor: Int32
+
+    init?(_ port: UInt16) {
+        #if canImport(Glibc)
+            let type = Int32(SOCK_STREAM.rawValue)
+        #else
+            let type = SOCK_STREAM
+        #endif
+        descriptor = socket(AF_INET, type, 0)
+        guard descriptor >= 0 else { return nil }
+        _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC)
+        var isOn: Int32 = 1
+        setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &isOn, socklen_t(MemoryLayout<Int32>.size))
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_port = port.bigEndian
+        address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+        let result = withUnsafePointer(to: &address) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+            }
+        }
+        if result != 0 { return nil }
+    }
+
+    deinit {
+        if descriptor >= 0 { _ = close(descriptor) }
     }
 }
