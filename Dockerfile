@@ -44,6 +44,11 @@ RUN ["smsbridge", "--version"]
 # A larger per-thread cache of glibc's malloc saved about 8 % of all CPU under load: Benchmarks/README.md.
 ENV GLIBC_TUNABLES=glibc.malloc.tcache_count=2000
 
+LABEL org.opencontainers.image.title="smsbridge" \
+    org.opencontainers.image.description="Webhook bridge from SMSPortal to Apache Kafka" \
+    org.opencontainers.image.version="0.1.0" \
+    org.opencontainers.image.licenses="Apache-2.0"
+
 USER 10001:10001
 VOLUME /var/lib/smsbridge
 # 8080 is the public port; 9464, private, listens on loopback unless SMSBRIDGE_ADMIN_HOST says otherwise.
