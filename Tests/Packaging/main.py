@@ -211,9 +211,20 @@ def by_kind(listed: list[dict]) -> dict[tuple[str, str], dict]:
     return {(document["kind"], document["metadata"]["name"]): document for document in listed}
 
 
+# Groups of kinds that every cluster knows. The validator only warns of others.
+BUILT_IN = {"", "apps", "autoscaling", "batch", "networking.k8s.io", "policy", "rbac.authorization.k8s.io"}
+
+
+def is_built_in(document: dict) -> bool:
+    return document["apiVersion"].rpartition("/")[0] in BUILT_IN
+
+
 def kubernetes() -> None:
     files = sorted((ROOT / KUBERNETES / "base/manifests").glob("*.yaml"))
-    parts = by_kind([document for file in files for document in documents(str(file.relative_to(ROOT)))])
+    listed = [document for file in files for document in documents(str(file.relative_to(ROOT)))]
+    unknown = [document["kind"] for document in listed if not is_built_in(document)]
+    check("kubernetes: every cluster can apply the folder of manifests", f"{unknown}" if unknown else None)
+    parts = by_kind([document for document in listed if is_built_in(document)])
     check_manifests("kubernetes", parts)
     check_monitors(parts)
     base = {f"{KUBERNETES}/base/{name}" for name in documents(f"{KUBERNETES}/base/kustomization.yaml")[0]["resources"]}
