@@ -129,9 +129,9 @@ private final class ReservedPort {
 
     init?(_ port: UInt16) {
         #if canImport(Glibc)
-            let type = Int32(SOCK_STREAM.rawValue)
+        let type = Int32(SOCK_STREAM.rawValue)
         #else
-            let type = SOCK_STREAM
+        let type = SOCK_STREAM
         #endif
         descriptor = socket(AF_INET, type, 0)
         guard descriptor >= 0 else { return nil }
