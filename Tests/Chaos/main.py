@@ -249,7 +249,8 @@ def main():
             if name in PENDING and name not in wanted and not options.pending:
                 report.skip(name, PENDING_REASON)
                 continue
-            suite.run(name, scenario, (long if options.long else short) + (options.soak or 0))
+            more = (options.soak or 0) + 36 * (options.rounds or 0)
+            suite.run(name, scenario, (long if options.long else short) + more)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         for cluster in [*suite.extra, suite.cluster]:
