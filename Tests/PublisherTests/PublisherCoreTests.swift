@@ -1065,6 +1065,60 @@ private struct World {
         #expect(take(&core).answers == [.durable])
     }
 
+    /// A queue that drains a backlog, with a caller whose event the spool has not answered for.
+    private func drainingWithWaitingCaller() -> (PublisherCore, waiting: [UInt64]) {
+        var core = PublisherCore(
+            topics: ["a", "quarantine"], quarantineQueue: 1, hasSpool: true,
+            limits: limits { $0.maxSpoolWait = 300 })
+        core.spoolOpened(
+            nextNumber: 10_001, totals: [SpoolTotals(rows: 10_000, bytes: 1_280_000), SpoolTotals()], now: 0)
+        core.received((1...2_000).map { SpoolRow(number: $0, record: record()) }, queue: 0, now: 1)
+        _ = take(&core)
+        core.accept(record(), token: 1, now: 2)
+        let waiting = take(&core).inserted
+        return (core, waiting)
+    }
+
+    @Test func callersOfASilentSpoolAreServedByKafkaPastTheBacklog() {
+        var (core, _) = drainingWithWaitingCaller()
+        core.tick(now: 301)
+        #expect(!core.queues[0].isBypassing)
+        core.tick(now: 302)
+        #expect(core.queues[0].isBypassing && core.counters.bypasses == 1)
+    }
+
+    @Test func aSpoolThatAnswersAndHasTooMuchToDoIsNotBypassed() {
+        var (core, first) = drainingWithWaitingCaller()
+        for token in 2...7 {
+            // Others are stored meanwhile, so that the spool is never silent.
+            core.accept(record(), token: UInt64(token), now: UInt64(token) * 100)
+            let later = take(&core).inserted
+            core.tick(now: UInt64(token) * 100)
+            _ = take(&core)
+            core.stored(later, now: UInt64(token) * 100 + 1)
+            _ = take(&core)
+        }
+        #expect(core.events[first[0]]?.stored == .pending)
+        #expect(!core.queues[0].isBypassing && core.counters.bypasses == 0)
+        // Silent from now on: half of the wait later its disk is to blame.
+        core.accept(record(), token: 8, now: 701)
+        _ = take(&core)
+        core.tick(now: 850)
+        #expect(core.counters.bypasses == 0)
+        core.tick(now: 851)
+        #expect(core.counters.bypasses == 1)
+    }
+
+    @Test func theSpoolIsNotSilentWhileTheLoopIsHeldUp() {
+        var (core, _) = drainingWithWaitingCaller()
+        core.tick(now: 302, lag: 290)
+        #expect(core.counters.bypasses == 0)
+        core.tick(now: 441)
+        #expect(core.counters.bypasses == 0)
+        core.tick(now: 442)
+        #expect(core.counters.bypasses == 1)
+    }
+
     @Test func aSpoolThatTakesNothingIsNoReasonToLeaveALateKafka() {
         var core = core()
         core.spoolFailed()

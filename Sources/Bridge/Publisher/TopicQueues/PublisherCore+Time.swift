@@ -12,6 +12,9 @@ extension PublisherCore {
                 if let since = queue.readBlockedSince {
                     next = min(next, max(since &+ limits.maxReadWait, now &+ 1_000_000))
                 }
+                if queue.isStarving, queue.state == .draining, let since = spoolSilentSince {
+                    next = min(next, max(since &+ limits.maxSpoolSilence, now &+ 1_000_000))
+                }
             }
         }
         return next == .max ? nil : next
@@ -29,6 +32,8 @@ extension PublisherCore {
     @discardableResult
     mutating func tick(now: UInt64, lag: UInt64 = 0) -> Bool {
         if lag > 0, now >= hedgesNotBefore &+ limits.hedge { hedgesNotBefore = now &+ min(lag, limits.hedge) }
+        // Nor was the spool silent while nobody listened.
+        spoolSilentSince = spoolSilentSince.map { min(now, $0 &+ lag) }
         evaluateHedges(now: now)
         var answers = 0
         while answers < Self.answersATime, let first = deadlines.first,

@@ -24,6 +24,8 @@ struct PublisherCore {
         var maxSpoolWait: UInt64 = 500_000_000
         /// Nanoseconds that a backlog may be unreadable, while Kafka takes events, before new events bypass it.
         var maxReadWait: UInt64 = 1_000_000_000
+        /// Nanoseconds without an answer of the spool after which its disk, and not the load, keeps callers waiting.
+        var maxSpoolSilence: UInt64 { maxSpoolWait / 2 }
     }
 
     enum Action {
