@@ -82,20 +82,20 @@ extension PublisherCore {
     /// Whether the spool keeps events from a Kafka that takes them: its rows cannot be read, or a caller has waited for
     /// it as long as it can.
     ///
-    /// A disk that is slow answers late and all at once: an event waits for the sync under way and for its own, so that
-    /// both take half of the wait. A spool that answers more often has more to do than it can: that is overload, for
-    /// which callers get a 503, and no reason to give up the order.
+    /// A slow disk stores late and all at once: an event waits for the sync under way and for its own, so that both take
+    /// half of the wait. A spool that stores more often has more to do than it can: that is overload, for which callers
+    /// get a 503, and no reason to give up the order.
     private mutating func mustBypass(_ index: Int, now: UInt64) -> Bool {
         guard queues[index].state == .draining else { return false }
         if let since = queues[index].readBlockedSince, now &- since >= limits.maxReadWait { return true }
         guard queues[index].isStarving else { return false }
-        let isSilent = spoolSilentSince.map { now &- $0 >= limits.maxSpoolSilence } ?? false
+        let storesNothing = now >= max(lastStored &+ limits.maxStoreInterval, bypassesNotBefore)
         queues[index].isStarving = false
         for waiting in queues[index].tail where !waiting.isDurable {
             guard let event = events[waiting.opaque], event.token != nil,
                 now &- event.accepted >= limits.maxSpoolWait
             else { continue }
-            if isSilent || event.stored != .pending { return true }
+            if storesNothing || event.stored != .pending { return true }
             queues[index].isStarving = true
         }
         return false

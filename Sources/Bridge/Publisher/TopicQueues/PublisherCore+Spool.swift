@@ -67,6 +67,7 @@ extension PublisherCore {
         for opaque in opaques {
             guard let event = events[opaque], event.stored == .pending || event.stored == .obsolete else { continue }
             spoolTrouble.end()
+            lastStored = now
             if event.token != nil { counters.spooled[event.queue] += 1 }
             answer(event: opaque, .durable)
             if event.stored == .pending {

@@ -12,8 +12,9 @@ extension PublisherCore {
                 if let since = queue.readBlockedSince {
                     next = min(next, max(since &+ limits.maxReadWait, now &+ 1_000_000))
                 }
-                if queue.isStarving, queue.state == .draining, let since = spoolSilentSince {
-                    next = min(next, max(since &+ limits.maxSpoolSilence, now &+ 1_000_000))
+                if queue.isStarving, queue.state == .draining {
+                    let time = max(lastStored &+ limits.maxStoreInterval, bypassesNotBefore)
+                    next = min(next, max(time, now &+ 1_000_000))
                 }
             }
         }
@@ -23,8 +24,9 @@ extension PublisherCore {
     /// Evaluates hedges and deadlines, and begins drains whose time has come.
     ///
     /// - Parameter lag: how late this call is, in nanoseconds. A loop that was held up, by a paused machine or by
-    ///   overload, must not spool every topic for it: from now on hedges are given as much longer, at most their own
-    ///   time. A loop that is late all the time gets that now and then only, or nothing would ever be called late.
+    ///   overload, must not spool every topic for it, nor bypass a backlog: from now on hedges are given as much longer,
+    ///   at most their own time. A loop that is late all the time gets that now and then only, or nothing would ever be
+    ///   called late.
     ///
     /// - Returns: whether everything that is due was evaluated. At most `answersATime` callers are answered in one
     ///   call: each answer is a system call, and the loop has others to serve. The next call comes after the reports
@@ -32,8 +34,9 @@ extension PublisherCore {
     @discardableResult
     mutating func tick(now: UInt64, lag: UInt64 = 0) -> Bool {
         if lag > 0, now >= hedgesNotBefore &+ limits.hedge { hedgesNotBefore = now &+ min(lag, limits.hedge) }
-        // Nor was the spool silent while nobody listened.
-        spoolSilentSince = spoolSilentSince.map { min(now, $0 &+ lag) }
+        if lag > 0, now >= bypassesNotBefore &+ limits.maxStoreInterval {
+            bypassesNotBefore = now &+ min(lag, limits.maxStoreInterval)
+        }
         evaluateHedges(now: now)
         var answers = 0
         while answers < Self.answersATime, let first = deadlines.first,

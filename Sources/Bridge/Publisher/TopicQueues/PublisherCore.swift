@@ -24,8 +24,8 @@ struct PublisherCore {
         var maxSpoolWait: UInt64 = 500_000_000
         /// Nanoseconds that a backlog may be unreadable, while Kafka takes events, before new events bypass it.
         var maxReadWait: UInt64 = 1_000_000_000
-        /// Nanoseconds without an answer of the spool after which its disk, and not the load, keeps callers waiting.
-        var maxSpoolSilence: UInt64 { maxSpoolWait / 2 }
+        /// Nanoseconds without a stored event after which the spool's disk, and not the load, keeps callers waiting.
+        var maxStoreInterval: UInt64 { maxSpoolWait / 2 }
     }
 
     enum Action {
@@ -121,6 +121,10 @@ struct PublisherCore {
     /// Inserts and reads that the spool has not answered, and since when it has answered none of them.
     var spoolRequests = 0
     var spoolSilentSince: UInt64?
+    /// When the spool last stored an event.
+    var lastStored: UInt64 = 0
+    /// No backlog is bypassed before this time: the loop was held up, and did not see what the spool had stored.
+    var bypassesNotBefore: UInt64 = 0
     /// Kafka fails or is late; it acknowledges nothing.
     var kafkaTrouble = Trouble()
     /// Events that had to go to the spool are rejected; it stores nothing.
