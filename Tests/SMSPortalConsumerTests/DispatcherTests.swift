@@ -5,19 +5,23 @@ import Testing
 
 @testable import SMSPortalConsumer
 
+#if canImport(Glibc)
+import Glibc
+#endif
+
 struct DispatcherTests {
     /// Works on key 1 until it is cancelled, and notes what it has done of others.
-    private final class Stubborn: WorkProcessor {
+    private final class Stubborn: TestProcessor {
         let begun = Mutex(false)
         let done = Mutex<[Int64]>([])
 
-        func process(_ work: Work) async -> WorkResult {
-            if work.record.key == Array("1".utf8) {
+        func process(_ work: TestWork) async -> WorkResult {
+            if work.name == "1" {
                 begun.withLock { $0 = true }
                 while !Task.isCancelled { try? await Task.sleep(for: .seconds(1)) }
                 return .abandoned
             }
-            done.withLock { $0.append(work.record.offset) }
+            done.withLock { $0.append(work.offset) }
             return .done
         }
     }
@@ -38,14 +42,14 @@ struct DispatcherTests {
     }
 
     /// Stands at some keys until they are let go, at others for ever.
-    private final class Gated: WorkProcessor {
+    private final class Gated: TestProcessor {
         let open = Mutex<Set<String>>([])
         let begun = Mutex<Set<String>>([])
         let done = Mutex(0)
 
-        func process(_ work: Work) async -> WorkResult {
+        func process(_ work: TestWork) async -> WorkResult {
             defer { done.withLock { $0 += 1 } }
-            let key = String(decoding: work.record.key ?? [], as: UTF8.self)
+            let key = work.name
             begun.withLock { _ = $0.insert(key) }
             guard key.utf8.count == 4 else { return .done }
             while !Task.isCancelled, open.withLock({ !$0.contains(key) }) {
@@ -74,25 +78,111 @@ struct DispatcherTests {
             }
         }
         var now = monotonicNow()
-        func look() {
-            now += 3_000_000
-            _ = dispatcher.serve(now: now)
+        func lookUntil(_ condition: () -> Bool) async {
+            let end = ContinuousClock.now + .seconds(120)
+            while !condition(), ContinuousClock.now < end {
+                now += 3_000_000
+                _ = dispatcher.serve(now: now)
+                try? await Task.sleep(for: .milliseconds(1))
+            }
+            #expect(condition())
         }
         // Three workers stand at their first records; behind the first of them there is another.
         add([9_000, 1, 9_003, 9_004])
-        #expect(await eventually { [9_000, 9_003, 9_004].allSatisfy(processor.hasBegun) })
-        look()
-        // The fourth takes four: it waits at the first of them, and stands at the last.
+        await lookUntil { [9_000, 9_003, 9_004].allSatisfy(processor.hasBegun) }
+        // The fourth waits at one of its records, does the others, and stands at the last.
         add([9_001, 11, 12, 9_002, 13, 14, 15, 16])
-        #expect(await eventually { processor.hasBegun(9_001) })
-        look()
+        await lookUntil { processor.hasBegun(9_001) }
         processor.open.withLock { _ = $0.insert("9001") }
-        #expect(await eventually { processor.hasBegun(9_002) })
-        for _ in 0..<4 { look() }
-        #expect(dispatcher.read { $0.records } == Int(offset) - processor.done.withLock { $0 })
+        await lookUntil { processor.hasBegun(9_002) }
+        await lookUntil { dispatcher.read { $0.records } == Int(offset) - processor.done.withLock { $0 } }
         dispatcher.stop()
         dispatcher.fence([assignment], givingBack: true)
         dispatcher.cancel([assignment])
+    }
+
+    /// Handlers that stand until their task is cancelled, or until as many of them as there should be have begun.
+    private final class Standing: TestProcessor {
+        let begun = Atomic(0)
+        let wanted: Int
+        let blocks: Bool
+
+        init(wanted: Int, blocks: Bool) {
+            self.wanted = wanted
+            self.blocks = blocks
+        }
+
+        func process(_ work: TestWork) async -> WorkResult {
+            begun.wrappingAdd(1, ordering: .relaxed)
+            if blocks {
+                for _ in 0..<30_000 where begun.load(ordering: .relaxed) < wanted { usleep(1_000) }
+                return .done
+            }
+            while !Task.isCancelled { try? await Task.sleep(for: .seconds(1)) }
+            return work.attempt < 2 ? .later(.init(delay: .zero)) : .done
+        }
+    }
+
+    @Test func anAttemptBeyondItsTimeIsCancelledAndTriedAgain() async {
+        let processor = Standing(wanted: 1, blocks: false)
+        let dispatcher = Dispatcher(
+            limits: .init(concurrency: 4, maxRecords: 10, maxBytes: 1 << 20, maxSpan: 100),
+            attemptTimeout: 1_000_000_000, wakeLoop: {}, processor: processor)
+        let assignment = dispatcher.update { $0.open() }
+        dispatcher.update { core in _ = core.add(record(0, key: 1), to: assignment) }
+        var now = monotonicNow() + 3_600_000_000_000
+        var cancelled: [OverdueHandler] = []
+        for attempt in 1...2 {
+            #expect(await eventually { processor.begun.load(ordering: .relaxed) == attempt })
+            for _ in 0..<3_000 where cancelled.count < attempt {
+                now += 100_000_000
+                cancelled += dispatcher.serve(now: now).overdue.filter(\.isCancelled)
+            }
+            #expect(cancelled.count == attempt)
+            // The retry is due by the clock of `now`.
+            let end = ContinuousClock.now + .seconds(120)
+            while attempt == 1, processor.begun.load(ordering: .relaxed) == 1, ContinuousClock.now < end {
+                _ = dispatcher.serve(now: now)
+                try? await Task.sleep(for: .milliseconds(5))
+            }
+        }
+        #expect(await eventually { dispatcher.read { $0.records } == 0 })
+        #expect(cancelled.map(\.record.offset) == [0, 0] && cancelled.map(\.record.attempt) == [1, 2])
+    }
+
+    @Test func handlersThatBlockRunAtOnceOnThreadsOfTheirOwn() async {
+        let processor = Standing(wanted: 12, blocks: true)
+        let dispatcher = Dispatcher(
+            limits: .init(concurrency: 12, maxRecords: 100, maxBytes: 1 << 20, maxSpan: 100), executor: .threads(12),
+            wakeLoop: {}, processor: processor)
+        let assignment = dispatcher.update { $0.open() }
+        dispatcher.update { core in
+            for key in 0..<12 { core.add(record(Int64(key), key: key), to: assignment) }
+        }
+        #expect(await eventually { dispatcher.read { $0.records } == 0 })
+        #expect(processor.begun.load(ordering: .relaxed) == 12)
+    }
+
+    @Test func workersThatGetNoThreadAreReported() async {
+        let processor = Standing(wanted: 2, blocks: true)
+        let dispatcher = Dispatcher(
+            limits: .init(concurrency: 2, maxRecords: 100, maxBytes: 1 << 20, maxSpan: 100), executor: .threads(1),
+            wakeLoop: {}, processor: processor)
+        let assignment = dispatcher.update { $0.open() }
+        dispatcher.update { core in
+            for key in 0..<2 { core.add(record(Int64(key), key: key), to: assignment) }
+        }
+        #expect(await eventually { processor.begun.load(ordering: .relaxed) == 1 })
+        var now = monotonicNow()
+        var starved = 0
+        for _ in 0..<3_000 where starved == 0 {
+            now += 100_000_000
+            starved += dispatcher.serve(now: now).overdue.count(where: \.isStarved)
+            try? await Task.sleep(for: .milliseconds(1))
+        }
+        #expect(starved == 1)
+        processor.begun.wrappingAdd(1, ordering: .relaxed)
+        #expect(await eventually { dispatcher.read { $0.records } == 0 })
     }
 
     @Test func aCancellationCountsWheneverItComes() {
@@ -111,7 +201,9 @@ struct DispatcherTests {
 
     private func context(_ event: Event) -> EventContext {
         EventContext(
-            event.envelope, record(0, key: 0), group: "g", attempt: 1, replayName: nil, log: EventLog.none.sink)
+            ConsumedBlock(
+                RunFacts(group: "g", topics: ["t"], log: EventLog.none.sink, replayName: nil), record(0, key: 0),
+                envelope: event.envelope, attempt: 1, topic: 0))
     }
 
     @Test func aDeliveryThatWasCancelledIsNotGivenOut() async throws {

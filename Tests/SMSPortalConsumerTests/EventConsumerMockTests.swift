@@ -139,9 +139,8 @@ struct EventConsumerMockTests {
         var messages: [String] = []
         for _ in 0..<300 where messages.count < 3 {
             guard case .message(let message)? = consumer.poll(timeout: 100) else { continue }
-            let letter = ConsumedRecord(message, topic: "g-dlt")
-            messages.append(
-                String(decoding: letter.header(DeadLetterHeaders.errorMessage) ?? [], as: UTF8.self))
+            let error = message.headers.first { $0.name == "\(DeadLetterHeaders.errorMessage)" }?.value
+            messages.append(String(decoding: error ?? [], as: UTF8.self))
         }
         #expect(messages == ["why", "why", ""])
     }

@@ -20,8 +20,7 @@ struct EventProcessorTests {
             record: ConsumedRecord(
                 topic: "t", partition: 0, offset: 0, key: record.key, value: record.value,
                 headers: record.headers.map { (name: $0.name, value: $0.value) } + headers),
-            attempt: 1, failure: nil, assignment: AssignmentID(index: 0, generation: 0),
-            lane: LaneReference(index: 0, generation: 0))
+            attempt: 1, failure: nil, assignment: AssignmentID(index: 0, generation: 0))
     }
 
     private func processor(_ seen: Seen) -> EventProcessor {
@@ -33,7 +32,7 @@ struct EventProcessorTests {
         handlers.set(.unrecognised) { _, context in seen.note("unrecognised", context) }
         return EventProcessor(
             configuration, handlers: handlers, deadLetters: nil,
-            metrics: ConsumerMetrics(configuration.metrics, group: "g"), control: ConsumerControl())
+            metrics: ConsumerMetrics(configuration.metrics, group: "g"), control: ConsumerControl(), topics: ["t"])
     }
 
     /// A dead letter of a replay that is redriven, and what `smsbridge replay` has copied: the live run's claim must not
@@ -55,6 +54,27 @@ struct EventProcessorTests {
         let before = Event.unrecognised(Unrecognised(envelope: event.envelope, reason: .unknownShape))
         for event in [before, before, event, event] { _ = await processor.process(work(event)) }
         #expect(seen.lines.withLock { $0 } == ["unrecognised live", "status live"])
+    }
+
+    /// An attempt that was cancelled because its time is over has failed, and is not left to the next owner of its partition.
+    @Test func anAttemptThatTimedOutHasFailed() async {
+        var configuration = EventConsumer.Configuration(bootstrapServers: "nowhere:1", group: "g")
+        configuration.log = .none
+        let errors = Mutex<[String]>([])
+        configuration.failureForError = { error in
+            errors.withLock { $0.append("\(type(of: error))") }
+            return nil
+        }
+        var handlers = EventHandlers()
+        handlers.set(.deliveryStatus) { _, _ in throw CancellationError() }
+        let processor = EventProcessor(
+            configuration, handlers: handlers, deadLetters: nil,
+            metrics: ConsumerMetrics(configuration.metrics, group: "g"), control: ConsumerControl(), topics: ["t"])
+        guard case .later(let later) = await processor.process(work(status(1, 0)), isTimedOut: { true }) else {
+            Issue.record("it is not tried again")
+            return
+        }
+        #expect(later.countsAttempt && errors.withLock { $0 } == ["AttemptTimedOut"])
     }
 
     @Test func aDeadLetterOfAReplayNamesIt() {

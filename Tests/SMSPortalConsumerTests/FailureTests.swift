@@ -68,10 +68,26 @@ struct FailureTests {
         let null = ConsumedRecord(topic: "t", partition: 0, offset: 0, key: nil, value: nil, headers: [("a", nil)])
         #expect(null.key == nil && null.value == nil && null.headers.map(\.value) == [nil])
         #expect(null.header("a") == nil)
-        #expect(record(1, key: 7).order == record(2, key: 7).order)
+    }
+
+    @Test func keysDecideWhichRecordsAreHandledOneAfterTheOther() {
+        let hash = KeyHash()
+        func of(_ key: String?, domain: Int32 = 0, partition: Int32 = 0, offset: Int64 = 0) -> UInt64 {
+            guard var key else { return hash(nil, domain: domain, partition: partition, offset: offset) }
+            return key.withUTF8 {
+                hash(UnsafeRawBufferPointer($0), domain: domain, partition: partition, offset: offset)
+            }
+        }
+        let keys = [
+            "", "a", "b", "ab", "ba", "27821234567", "27821234568", "2782123456", "27821234567890123",
+            "72821234567890123",
+        ]
+        #expect(Set(keys.map { of($0) }).count == keys.count)
+        for key in keys { #expect(of(key, partition: 1, offset: 5) == of(key, partition: 2, offset: 9)) }
         #expect(
-            ConsumedRecord(topic: "t", partition: 0, offset: 1, key: nil, value: nil).order != null.order,
-            "records without a key wait for nobody")
+            of("27821234567", domain: 1) != of("27821234567", domain: 2), "types have nothing to do with each other")
+        let without = (0..<1_000).map { of(nil, partition: Int32($0 % 10), offset: Int64($0 / 10)) }
+        #expect(Set(without).count == 1_000, "records without a key do not wait for each other")
     }
 
     @Test func aTimeWithoutEndIsAProblemAndNoTrap() {

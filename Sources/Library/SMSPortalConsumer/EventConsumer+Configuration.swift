@@ -19,8 +19,15 @@ extension EventConsumer {
 
         /// How many handlers run at once; 1 to 10,000. Events of one key never do.
         public var concurrency = 64
+        /// Where handlers run: on Swift's pool, or on threads of the consumer's own for handlers that block theirs.
+        public var executor: HandlerExecutor = .shared
+        /// How long one attempt of a handler may take; it is then cancelled, and has failed with ``AttemptTimedOut``.
+        /// At least 10 ms; nil for no limit. A handler that ignores its cancellation is waited for all the same: its
+        /// number has no other event handled beside it.
+        public var attemptTimeout: Duration?
         /// How many events are held at once, waiting or being handled; at least 1. When they are so many, reading
-        /// pauses until half of them are done.
+        /// pauses until half of them are done. A number whose events do not finish keeps no other from being read:
+        /// what it holds beyond its share is released, and read again later.
         public var maxBufferedEvents = 10_000
         /// How many bytes of events are held at once; at least 1 MiB.
         public var maxBufferedBytes = 64 << 20
@@ -144,6 +151,9 @@ extension EventConsumer {
                     timeout >= .zero && timeout <= .seconds(86_400), "\(name): \(timeout) is not within 0 to 24 hours")
             }
             check(blockedHandlerTime > .zero, "blockedHandlerTime: \(blockedHandlerTime) is not above zero")
+            if let attemptTimeout {
+                check(attemptTimeout >= .milliseconds(10), "attemptTimeout: \(attemptTimeout) is not at least 10 ms")
+            }
             check(claimExpiry > .zero, "claimExpiry: \(claimExpiry) is not above zero")
             for problem in failure.problems() { problems.append("failure.\(problem)") }
             for name in kafkaProperties.keys.sorted() {

@@ -2,11 +2,19 @@ internal import SMSBridgeTelemetry
 public import SMSPortalEvents
 
 /// Where an event stands and how it came: what a handler gets beside the event.
+///
+/// It may be kept after the handler has returned; headers are read when they are asked for.
 public struct EventContext: Sendable {
+    let block: ConsumedBlock
+
+    init(_ block: ConsumedBlock) { self.block = block }
+
+    private var envelope: Envelope { block.envelope ?? Envelope(.record(block.event)) }
+
     /// The consumer group.
-    public let group: String
+    public var group: String { block.facts.group }
     /// 1 when the event is handled for the first time, as far as this member of the group knows.
-    public let attempt: Int
+    public var attempt: Int { block.attempt }
     /// The event's id: the same for every repeat, as far as ``eventIDBasis`` allows.
     public var eventID: String { envelope.id }
     /// What the id was made from.
@@ -23,55 +31,31 @@ public struct EventContext: Sendable {
     /// because `smsbridge replay` has written it to the topic that is read.
     public var isReplay: Bool { replayName != nil }
     /// The name of the replay; nil when the event is new.
-    public let replayName: String?
+    public var replayName: String? { block.replayName }
     /// Writes lines that carry the event's id and place.
-    public var log: EventLogger {
-        EventLogger(sink: sink, record: record, eventID: envelope.id, attempt: attempt)
-    }
-
-    private let envelope: Envelope
-    private let sink: LogSink
-    private let record: ConsumedRecord
-
-    init(_ envelope: Envelope, _ record: ConsumedRecord, group: String, attempt: Int, replayName: String?, log: LogSink)
-    {
-        self.group = group
-        self.attempt = attempt
-        self.envelope = envelope
-        self.replayName = replayName
-        self.record = record
-        sink = log
-    }
+    public var log: EventLogger { EventLogger(context: self) }
 
     /// The topic that the record was read from; ``isRedriven`` tells of what is not an event topic.
-    public var topic: String { record.topic }
+    public var topic: String { block.topic }
     /// The partition.
-    public var partition: Int32 { record.partition }
+    public var partition: Int32 { block.partition }
     /// The offset.
-    public var offset: Int64 { record.offset }
+    public var offset: Int64 { block.offset }
     /// The record's key: the subscriber's number in digits. nil where there is none.
-    public var key: String? { record.key.map { String(decoding: $0, as: UTF8.self) } }
+    public var key: String? { block.event.withKey { $0.map { String(decoding: $0, as: UTF8.self) } } }
     /// All headers, in their order.
-    public var headers: [EventRecord.Header] { record.headers }
+    public var headers: [EventRecord.Header] { block.holder.headers }
     /// Whether the event comes from this group's dead letters, to be handled again.
-    public var isRedriven: Bool { DeadLetterHeaders.isRedriven(record) }
+    public var isRedriven: Bool { block.holder.header(DeadLetterHeaders.originalTopic) != nil }
 }
 
 /// Writes log lines with the id and the place of an event: topic, partition, offset, attempt.
 ///
 /// Do not write numbers and texts of subscribers: a log has other readers than the topic.
 public struct EventLogger: Sendable {
-    private let sink: LogSink
-    private let record: ConsumedRecord
-    private let eventID: String
-    private let attempt: Int
+    private let context: EventContext
 
-    init(sink: LogSink, record: ConsumedRecord, eventID: String, attempt: Int) {
-        self.sink = sink
-        self.record = record
-        self.eventID = eventID
-        self.attempt = attempt
-    }
+    init(context: EventContext) { self.context = context }
 
     /// What helps to find a fault.
     public func debug(_ message: @autoclosure () -> String, _ fields: KeyValuePairs<String, String> = [:]) {
@@ -96,10 +80,11 @@ public struct EventLogger: Sendable {
     private func write(
         _ level: SMSBridgeTelemetry.LogLevel, _ message: @autoclosure () -> String, _ own: KeyValuePairs<String, String>
     ) {
+        let sink = context.block.facts.log
         guard sink.isEnabled(level) else { return }
         var fields: LogFields = [
-            "event": eventID, "topic": record.topic, "partition": record.partition, "offset": record.offset,
-            "attempt": attempt,
+            "event": context.eventID, "topic": context.topic, "partition": context.partition, "offset": context.offset,
+            "attempt": context.attempt,
         ]
         for (name, value) in own { fields.append(name, value) }
         Logger(label: "handler", sink: sink).log(level, message(), fields)

@@ -223,8 +223,13 @@ package final class Consumer {
     package func poll(timeout: Int32) -> ConsumerEvent? {
         if let event = gathered() { return event }
         guard let pointer = rd_kafka_consumer_poll(client.handle, timeout) else { return gathered() }
+        if pointer.pointee.err == RD_KAFKA_RESP_ERR_NO_ERROR { return .message(Message(pointer)) }
+        return event(of: pointer)
+    }
+
+    /// What a message that is no record says; the message is freed.
+    func event(of pointer: UnsafeMutablePointer<rd_kafka_message_t>) -> ConsumerEvent {
         let error = pointer.pointee.err
-        if error == RD_KAFKA_RESP_ERR_NO_ERROR { return .message(Message(pointer)) }
         defer { rd_kafka_message_destroy(pointer) }
         let topic = pointer.pointee.rkt.map { String(cString: rd_kafka_topic_name($0)) } ?? ""
         if error == RD_KAFKA_RESP_ERR__PARTITION_EOF {
@@ -239,7 +244,7 @@ package final class Consumer {
     }
 
     /// What callbacks have left behind.
-    private func gathered() -> ConsumerEvent? {
+    func gathered() -> ConsumerEvent? {
         if !callbacks.rebalances.isEmpty {
             let rebalance = callbacks.rebalances.removeFirst()
             unanswered = rebalance

@@ -75,6 +75,12 @@ package struct Message: ~Copyable {
 
     /// The headers in their order, names as bytes; valid during the call.
     package func withRawHeaders<R>(_ body: (UnsafeBufferPointer<RawHeader>) -> R) -> R {
+        Self.withRawHeaders(of: pointer, body)
+    }
+
+    static func withRawHeaders<R>(
+        of pointer: UnsafeMutablePointer<rd_kafka_message_t>, _ body: (UnsafeBufferPointer<RawHeader>) -> R
+    ) -> R {
         var headers: OpaquePointer?
         guard rd_kafka_message_headers(pointer, &headers) == RD_KAFKA_RESP_ERR_NO_ERROR, let headers else {
             return body(UnsafeBufferPointer(start: nil, count: 0))

@@ -68,3 +68,14 @@ package func wallClockMilliseconds() -> Int64 {
     clock_gettime(CLOCK_REALTIME, &time)
     return Int64(time.tv_sec) &* 1_000 &+ Int64(time.tv_nsec) / 1_000_000
 }
+
+/// Milliseconds since 1970, as of the last tick of the system's clock: a few milliseconds late, and cheaper.
+package func coarseWallClockMilliseconds() -> Int64 {
+    var time = timespec()
+    #if os(Linux)
+    clock_gettime(CLOCK_REALTIME_COARSE, &time)
+    #else
+    clock_gettime(CLOCK_REALTIME, &time)
+    #endif
+    return Int64(time.tv_sec) &* 1_000 &+ Int64(time.tv_nsec) / 1_000_000
+}

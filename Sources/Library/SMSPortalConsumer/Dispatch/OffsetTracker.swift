@@ -1,81 +1,98 @@
 /// What of one assigned partition is done: the watermark below which everything is, and what is done beyond it.
 ///
-/// Events are finished in any order, and only the watermark may be committed. A slow event holds it back, not the work
-/// behind it: what is done above it is kept as intervals, of which there is at most one more than unfinished events.
-struct OffsetTracker {
+/// Events are finished in any order, and only the watermark may be committed. An unfinished event holds it back, not the
+/// events behind it.
+struct OffsetTracker: ~Copyable {
     /// The offset to commit: everything below it is done. nil before the first record.
-    private(set) var watermark: Int64?
+    var watermark: Int64? { low < 0 ? nil : low }
     /// The offset after the last record that came.
     private(set) var head: Int64 = 0
-    /// Done above the watermark: ascending, apart from each other.
-    private(set) var done: [Range<Int64>] = []
+    private var low: Int64 = -1
+    /// Done at or above the watermark.
+    private var done = OffsetSet()
+    /// Read, and released because their keys hold too many: they are read again.
+    private var released = OffsetSet()
+    /// How many are released.
+    private(set) var releasedCount = 0
+    /// The offset after the last one that was ever released.
+    private(set) var releasedEnd: Int64 = 0
 
     /// How far the watermark lies behind the last record.
-    var span: Int64 { watermark.map { head - $0 } ?? 0 }
+    var span: Int64 { low < 0 ? 0 : head - low }
 
     /// A record has come.
     ///
     /// Offsets that no record has (compaction, markers of transactions) count as done.
     ///
     /// - Returns: false when it, or a later one, had come before.
+    @inline(__always)
     mutating func received(_ offset: Int64) -> Bool {
-        guard watermark != nil else {
-            watermark = offset
-            head = offset + 1
-            return true
+        if low < 0 {
+            low = offset
+            head = offset
         }
         guard offset >= head else { return false }
-        let gap = head..<offset
-        head = offset + 1
-        if !gap.isEmpty { finish(gap) }
+        if offset > head { finish(head..<offset) }
+        head = offset &+ 1
         return true
     }
 
     /// Everything below this offset has come or is not wanted.
     mutating func passed(_ offset: Int64) {
-        guard watermark != nil else {
-            watermark = offset
+        guard low >= 0 else {
+            low = offset
             head = offset
             return
         }
         guard offset > head else { return }
-        let gap = head..<offset
-        head = offset
-        finish(gap)
+        finish(head..<offset)
+        head = max(head, offset)
     }
 
     /// A record that had come is done.
+    @inline(__always)
     mutating func finished(_ offset: Int64) {
-        finish(offset..<offset + 1)
+        if offset == low {
+            advance(to: offset &+ 1)
+        } else {
+            done.insert(offset)
+        }
     }
 
     private mutating func finish(_ range: Range<Int64>) {
-        guard let low = watermark else { return }
-        if range.lowerBound == low {
-            guard let next = done.first, next.lowerBound == range.upperBound else {
-                watermark = range.upperBound
-                return
-            }
-            watermark = next.upperBound
-            done.removeFirst()
-            return
-        }
-        // The first interval that begins behind this one.
-        var left = 0
-        var right = done.count
-        while left < right {
-            let middle = (left + right) / 2
-            if done[middle].lowerBound < range.lowerBound { left = middle + 1 } else { right = middle }
-        }
-        let joinsBefore = left > 0 && done[left - 1].upperBound == range.lowerBound
-        let joinsAfter = left < done.count && done[left].lowerBound == range.upperBound
-        switch (joinsBefore, joinsAfter) {
-        case (true, true):
-            done[left - 1] = done[left - 1].lowerBound..<done[left].upperBound
-            done.remove(at: left)
-        case (true, false): done[left - 1] = done[left - 1].lowerBound..<range.upperBound
-        case (false, true): done[left] = range.lowerBound..<done[left].upperBound
-        case (false, false): done.insert(range, at: left)
-        }
+        let isNext = range.lowerBound == low
+        head = max(head, range.upperBound)
+        if isNext { advance(to: range.upperBound) } else { done.insert(range) }
     }
+
+    /// - Parameter offset: Everything below it is done.
+    @inline(__always)
+    private mutating func advance(to offset: Int64) {
+        low = done.firstMissing(from: offset, limit: head)
+        done.dropBelow(low)
+    }
+
+    func isDone(_ offset: Int64) -> Bool { offset < low || done.contains(offset) }
+
+    // MARK: Released records
+
+    func isReleased(_ offset: Int64) -> Bool { releasedCount > 0 && released.contains(offset) }
+
+    mutating func release(_ offset: Int64) {
+        guard !released.contains(offset) else { return }
+        released.insert(offset)
+        releasedCount += 1
+        releasedEnd = max(releasedEnd, offset + 1)
+    }
+
+    /// It has been read again, or will never be.
+    mutating func reclaim(_ offset: Int64) {
+        guard released.contains(offset) else { return }
+        released.remove(offset)
+        releasedCount -= 1
+        released.dropBelow(low)
+    }
+
+    /// The first released offset from this one on.
+    func firstReleased(from offset: Int64) -> Int64? { releasedCount > 0 ? released.first(from: offset) : nil }
 }

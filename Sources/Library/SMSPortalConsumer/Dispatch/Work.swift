@@ -8,7 +8,7 @@ struct AssignmentID: Hashable, Sendable {
     let generation: UInt32
 }
 
-/// A record whose turn has come.
+/// A record that is handled, in a copy: of what fails, is claimed, belongs to a replay or is no plain event.
 struct Work: Sendable {
     let record: ConsumedRecord
     /// 1 for the first.
@@ -16,14 +16,8 @@ struct Work: Sendable {
     /// Why it goes to the dead letters; nil while it is to be handled.
     let failure: Failure?
     let assignment: AssignmentID
-    /// The lane that waits for it.
-    let lane: LaneReference
-}
-
-/// A lane, or what took its place: the generation tells.
-struct LaneReference: Sendable, Hashable {
-    let index: Int
-    let generation: UInt32
+    /// The topic's position among those of the consumer.
+    var topic = 0
 }
 
 /// What became of a piece of work.

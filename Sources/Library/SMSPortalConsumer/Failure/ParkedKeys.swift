@@ -32,6 +32,9 @@ final class ParkedKeys: Sendable {
         }
     }
 
+    /// Whether any key was ever parked.
+    var isEmpty: Bool { !hasAny.load(ordering: .acquiring) }
+
     func isParked(_ work: Work) -> Bool {
         guard hasAny.load(ordering: .acquiring), let key = work.record.key else { return false }
         return state.withLock { $0.keys[Key(assignment: work.assignment, key: key)] != nil }

@@ -79,9 +79,10 @@ struct EventHandlers: Sendable {
     var isEmpty: Bool { ofOptOut == nil && !ofType.contains { $0 != nil } }
 
     /// The handler of an event; nil without one.
-    func handler(of event: Event) -> Handler? {
-        if event.isOptOut, let ofOptOut { return ofOptOut.handler }
-        return ofType[event.type.index]?.handler
+    @inline(__always)
+    func handler(of type: EventType, isOptOut: Bool) -> Handler? {
+        if isOptOut, let ofOptOut { return ofOptOut.handler }
+        return ofType[type.index]?.handler
     }
 
     /// The topics that bring events for these handlers.

@@ -31,7 +31,7 @@ final class EventReaders: Sendable {
     private static func read(
         _ record: ConsumedRecord, with reader: EventReader
     ) -> Result<ReadEvent, EventDecodingError> {
-        record.withParts { value, headers in
+        record.withParts { _, value, headers in
             // Picked out here: an array of headers for the reader would cost more than all of this.
             var type: UnsafeRawBufferPointer?
             var traceparent: String?

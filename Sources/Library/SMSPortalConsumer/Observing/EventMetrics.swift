@@ -44,6 +44,8 @@ struct ConsumerMetrics: Sendable {
     let topicsRecreated: Counter
     let clusterChanges: Counter
     let tombstones: Counter
+    let releasedEvents: Counter
+    let overdueHandlers: Counter
     let rebalances: Counter
     let running: Gauge
     let bufferedEvents: Gauge
@@ -51,7 +53,7 @@ struct ConsumerMetrics: Sendable {
     let pausedPartitions: Gauge
 
     /// Bounds for ages in seconds: from what is fresh to a day, which a backlog reaches.
-    private static let ageBounds: [Double] = [
+    static let ageBounds: [Double] = [
         0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3_600, 14_400, 86_400,
     ]
 
@@ -101,6 +103,14 @@ struct ConsumerMetrics: Sendable {
             labels: labels)
         tombstones = registry.counter(
             name("tombstones_total"), help: "Records without a value; they are skipped.", labels: labels)
+        releasedEvents = registry.counter(
+            name("released_events_total"),
+            help: "Events that were read and released, because their numbers held too many; they are read again.",
+            labels: labels)
+        overdueHandlers = registry.counter(
+            name("overdue_handlers_total"),
+            help: "Handlers that ran for half a minute, or beyond their attempt timeout.",
+            labels: labels)
         rebalances = registry.counter(
             name("rebalances_total"), help: "Times that the group gave or took partitions.", labels: labels)
         running = registry.gauge(name("running"), help: "Events that are being handled.", labels: labels)
@@ -112,8 +122,19 @@ struct ConsumerMetrics: Sendable {
             name("paused_partitions"), help: "Partitions paused because the buffer is full.", labels: labels)
     }
 
-    func count(_ outcome: Outcome, _ type: EventType) {
-        types[type.index].outcomes[outcome.rawValue].increment()
+    func count(_ outcome: Outcome, _ type: EventType, by count: UInt64 = 1) {
+        types[type.index].outcomes[outcome.rawValue].increment(by: count)
+    }
+
+    /// So many events took so long on average, and were so old at the end of their handling.
+    ///
+    /// - Parameter ages: counts per bound of ``ageBounds``, in milliseconds, and what exceeds all.
+    func handled(
+        _ type: EventType, count: UInt64, nanoseconds: UInt64, ages: UnsafeBufferPointer<UInt64>, ageSum: UInt64
+    ) {
+        types[type.index].outcomes[Outcome.handled.rawValue].increment(by: count)
+        types[type.index].handlerTime.observe(nanoseconds: nanoseconds / count, count: count)
+        types[type.index].age.observe(counts: ages, nanoseconds: ageSum &* 1_000_000)
     }
 
     func failed(_ type: EventType) { types[type.index].failed.increment() }

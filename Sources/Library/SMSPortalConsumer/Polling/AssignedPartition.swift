@@ -6,6 +6,8 @@ struct AssignedPartition {
     let topic: String
     let partition: Int32
     let assignment: AssignmentID
+    /// The topic's position among those of the consumer.
+    let topicPosition: Int32
     /// The offset that reading began at, where it was one.
     let start: Int64?
     /// The committed offset as far as this member knows it; nil where there is none.
@@ -25,20 +27,23 @@ struct AssignedPartition {
 
     /// - Parameter isCommitted: whether it begins at the group's committed offset.
     init(
-        _ place: TopicPartition, assignment: AssignmentID, isCommitted: Bool = true, mark: PositionMark = PositionMark()
+        _ place: TopicPartition, assignment: AssignmentID, topicPosition: Int32, isCommitted: Bool = true,
+        mark: PositionMark = PositionMark()
     ) {
         topic = place.topic
         partition = place.partition
         self.assignment = assignment
+        self.topicPosition = topicPosition
         start = place.offset.flatMap { $0 >= 0 ? $0 : nil }
         committed = isCommitted ? start : nil
         self.mark = mark
     }
 
-    init(_ planned: ReplayPlan.Partition, assignment: AssignmentID) {
+    init(_ planned: ReplayPlan.Partition, assignment: AssignmentID, topicPosition: Int32) {
         self.init(
-            TopicPartition(planned.topic, planned.partition, offset: planned.offsets.lowerBound), assignment: assignment
-        )
+            TopicPartition(planned.topic, planned.partition, offset: planned.offsets.lowerBound),
+            assignment: assignment,
+            topicPosition: topicPosition)
         range = RangeProgress(planned)
     }
 

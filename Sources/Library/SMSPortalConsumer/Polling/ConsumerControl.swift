@@ -24,11 +24,14 @@ final class ConsumerControl: Sendable {
     }
 
     private let state = Mutex(State())
+    /// Whether the polling thread has been woken since it asked last.
+    private let attention = Atomic<Bool>(false)
     /// Rung beside the waker, for the wait that is no poll; nil when the process has no descriptors left.
     private let doorbell = try? Doorbell()
 
     /// The first failure counts; a cancellation counts whenever it comes.
     func stop(_ wanted: Stop) {
+        attention.store(true, ordering: .releasing)
         let now = monotonicNow()
         let (waker, onStop) = state.withLock { state in
             if case .cancelled = wanted { state.isCancelled = true }
@@ -71,8 +74,14 @@ final class ConsumerControl: Sendable {
     var isCancelled: Bool { state.withLock { $0.isCancelled } }
 
     func wake() {
+        attention.store(true, ordering: .releasing)
         doorbell?.ring()
         state.withLock { $0.waker }?.wake()
+    }
+
+    /// Whether the polling thread has been woken since it asked last.
+    func takeAttention() -> Bool {
+        attention.load(ordering: .relaxed) && attention.exchange(false, ordering: .acquiring)
     }
 
     /// Blocks the polling thread until it is woken, so many milliseconds at most.

@@ -150,13 +150,14 @@ extension ConsumerLoop {
             let place = TopicPartition(
                 position.partition.topic, position.partition.partition, offset: position.partition.offset)
             let assignment = dispatcher.update { core in
-                let assignment = core.open()
+                let assignment = core.open(topic: place.topic, partition: place.partition)
                 if let offset = place.offset, offset >= 0 { core.pass(offset, of: assignment) }
                 return assignment
             }
             partitions.append(
                 AssignedPartition(
-                    place, assignment: assignment, isCommitted: position.isCommitted,
+                    place, assignment: assignment, topicPosition: intake.position(of: place.topic),
+                    isCommitted: position.isCommitted,
                     mark: answer.marks[place.topic] ?? PositionMark()))
             readBefore.insert(TopicPartition(place.topic, place.partition))
         }

@@ -38,7 +38,13 @@ extension ConsumerLoop {
         guard replay == nil else { return }
         let now = monotonicNow()
         var seen: [RunningHandler: UInt64] = [:]
-        for handler in dispatcher.runningHandlers { seen[handler] = handlersSeen[handler] ?? now }
+        for taken in dispatcher.runningHandlers {
+            // Of a partition that was given up the handler is another member's problem as well.
+            guard let partition = partitions.first(where: { $0.assignment == taken.assignment }) else { continue }
+            let handler = RunningHandler(
+                topic: partition.topic, partition: partition.partition, offset: taken.offset, attempt: taken.attempt)
+            seen[handler] = handlersSeen[handler] ?? now
+        }
         handlersSeen = seen
         let limit = configuration.blockedHandlerTime.nanoseconds
         let blocked = seen.filter { now - $0.value >= limit }.sorted { $0.value < $1.value }.prefix(100).map {

@@ -81,10 +81,10 @@ extension ConsumerLoop {
             partitions[index] = AssignedPartition(
                 place,
                 assignment: dispatcher.update { core in
-                    let assignment = core.open()
+                    let assignment = core.open(topic: place.topic, partition: place.partition)
                     core.pass(offset, of: assignment)
                     return assignment
-                }, isCommitted: false, mark: partition.mark)
+                }, topicPosition: partition.topicPosition, isCommitted: false, mark: partition.mark)
             nextCommit = 0
         }
         do {

@@ -36,7 +36,7 @@ final class ReplayRun {
     /// Records that a record has arrived.
     ///
     /// - Returns: whether the replay may include it.
-    func wants(_ message: borrowing Message, of partition: inout AssignedPartition) -> Bool {
+    func wants(_ message: PolledMessage, of partition: inout AssignedPartition) -> Bool {
         guard let plan, partition.range != nil else { return false }
         let isInWindow =
             partition.range?.receive(offset: message.offset, timestamp: message.timestamp, window: plan.window) ?? false
@@ -125,7 +125,11 @@ extension ConsumerLoop {
                 ["partitions": truncated])
         }
         for planned in plan.partitions where !planned.offsets.isEmpty {
-            partitions.append(AssignedPartition(planned, assignment: dispatcher.update { $0.open() }))
+            partitions.append(
+                AssignedPartition(
+                    planned,
+                    assignment: dispatcher.update { $0.open(topic: planned.topic, partition: planned.partition) },
+                    topicPosition: intake.position(of: planned.topic)))
         }
         try assign()
         replay.report(done: 0, partitions, force: true)
@@ -152,7 +156,7 @@ extension ConsumerLoop {
             partition.isRead
                 || partition.range?.blockedSince.map { now - min(now, $0) >= RangeReader.transactionPatience } ?? false
         }
-        if isRead, dispatcher.read({ $0.records }) == 0 {
+        if isRead, dispatcher.read({ $0.records + $0.released.records }) == 0 {
             replay.hasEnded = true
             return nil
         }

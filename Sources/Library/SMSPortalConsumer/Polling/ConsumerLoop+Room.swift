@@ -4,25 +4,32 @@ internal import SMSBridgeThreads
 
 /// Back-pressure: what is held is bounded, and so is the span of a partition.
 extension ConsumerLoop {
-    /// Reads no more while too much is held, and goes on when half of it is done.
+    /// Reads no more while too much is held, and goes on when half of it is done. When the handlers have not enough to do
+    /// nevertheless, keys that hold too many records release some.
     func makeRoom(isFull: Bool) {
         if isPaused {
-            guard dispatcher.update({ !$0.throttle() }) else { return }
+            guard dispatcher.update({ !$0.throttle() }) || releaseRecords() else { return }
             isPaused = false
             reportHealth()
             resume(partitions.filter { !$0.isPausedForSpan && !$0.isRead })
-        } else if isFull {
+        } else if isFull, !releaseRecords() {
             let deadline = monotonicNow() + Self.roomPatience.nanoseconds
             while dispatcher.update({ $0.throttle() }) {
                 let now = monotonicNow()
                 guard now < deadline, control.stopWanted == nil else { break }
-                let next = min(deadline, serveDispatcher(now: now).due ?? deadline)
+                let next = min(deadline, serveDispatcher(now: now) ?? deadline)
+                if releaseRecords() { break }
                 control.waitForRoom(milliseconds: Int32((next - min(now, next)) / 1_000_000 + 1))
             }
             guard dispatcher.read({ $0.isFull }) else { return }
             isPaused = true
             reportHealth()
             pause(partitions)
+            let (records, keys) = dispatcher.read { ($0.records, $0.keyCount) }
+            log.log(
+                .info, onceIn: repeats, key: "paused",
+                "reading paused until handlers have finished half of the held events",
+                ["events": records, "numbers": keys, "limit": configuration.maxBufferedEvents])
         }
         guard spansHaveChanged else { return }
         spansHaveChanged = false
@@ -46,6 +53,19 @@ extension ConsumerLoop {
                 resume([partitions[index]])
             }
         }
+    }
+
+    /// - Returns: whether keys have released records, so that others can be read.
+    private func releaseRecords() -> Bool {
+        let released = dispatcher.update { $0.release() }
+        guard released.records > 0 else { return false }
+        rereader.begin()
+        metrics.releasedEvents.increment(by: UInt64(released.records))
+        log.log(
+            .warning, onceIn: repeats, key: "released",
+            "events released: their numbers hold too many unfinished events; they are read again later",
+            ["numbers": released.keys, "events": released.records])
+        return true
     }
 
     func pause(_ partitions: [AssignedPartition]) {

@@ -29,9 +29,21 @@ final class ConsumerLoop {
     var abandonDeadLetters: () -> Void = {}
 
     /// What is assigned, in no order; a few dozen at most.
-    var partitions: [AssignedPartition] = []
-    /// Where the last record belonged: the next one mostly does, too.
-    var lastIndex = 0
+    var partitions: [AssignedPartition] = [] {
+        didSet { last.index = -1 }
+    }
+    /// Where the last record belonged: the next one mostly does, too. The index is below 0 when it is not known.
+    private var last: (topic: UnsafeRawPointer?, partition: Int32, index: Int) = (nil, 0, -1)
+    let intake: RecordIntake
+    /// Reads released records again.
+    let rereader: Rereader
+    private let messages = UnsafeMutableBufferPointer<PolledMessage>.allocate(capacity: ConsumerLoop.batch)
+    private let incoming = UnsafeMutablePointer<IncomingRecord>.allocate(capacity: ConsumerLoop.batch)
+    private let owners = UnsafeMutablePointer<AssignmentID>.allocate(capacity: ConsumerLoop.batch)
+    private let rejected = UnsafeMutablePointer<UnsafeMutableRawPointer>.allocate(capacity: ConsumerLoop.batch)
+    /// When the dispatcher is to be served again, by the monotonic clock.
+    private var nextServe: UInt64 = 0
+    private var isFull = false
     /// Partitions of the group's that are not read yet.
     var unplaced = UnplacedPartitions()
     /// Where a group begins that has no position, per topic.
@@ -78,7 +90,9 @@ final class ConsumerLoop {
     }
 
     /// At most so many records are taken in at once; handlers begin in between.
-    static let batch = 128
+    static let batch = 256
+    /// How often the dispatcher is served while records come, in nanoseconds.
+    private static let servePause: UInt64 = 2_000_000
     /// How long handlers that were cancelled may take to notice.
     static let cancelGrace = Duration.seconds(1)
     /// How long a commit may take.
@@ -98,7 +112,7 @@ final class ConsumerLoop {
     init(
         _ configuration: EventConsumer.Configuration, dispatcher: Dispatcher<EventProcessor>, control: ConsumerControl,
         observers: PartitionObservers, metrics: ConsumerMetrics, log: Logger,
-        startPositions: StartPositions = StartPositions(), replay task: ReplayTask? = nil
+        topics: [String], startPositions: StartPositions = StartPositions(), replay task: ReplayTask? = nil
     ) throws(EventConsumerError) {
         replay = task.map(ReplayRun.init)
         var consumer =
@@ -107,6 +121,8 @@ final class ConsumerLoop {
         consumer.offsetReset = .error
         // Behind markers of transactions no record comes: only the end tells that everything is done.
         consumer.reportsPartitionEnd = true
+        intake = RecordIntake(topics: topics, redriveTopic: configuration.redriveTopic)
+        rereader = try Rereader(configuration, dispatcher: dispatcher, intake: intake, metrics: metrics, log: log)
         do { self.consumer = try Consumer(consumer) } catch { throw EventConsumerError(.kafka, error.description) }
         self.configuration = configuration
         self.startPositions = startPositions
@@ -121,10 +137,18 @@ final class ConsumerLoop {
         control.setWaker(self.consumer.waker)
     }
 
+    deinit {
+        messages.deallocate()
+        incoming.deallocate()
+        owners.deallocate()
+        rejected.deallocate()
+    }
+
     /// Reads until it is stopped.
     ///
     /// - Throws: Why it cannot go on.
     func run(topics: [String]) throws(EventConsumerError) {
+        defer { rereader.stop() }
         defer {
             let end = endOfRun
             let now = monotonicNow()
@@ -160,26 +184,44 @@ final class ConsumerLoop {
     // MARK: Reading
 
     func turn() throws(EventConsumerError) {
-        try answer()
+        var timeout: Int32 = 0
         let now = monotonicNow()
-        let (isFull, due) = serveDispatcher(now: now)
-        var timeout = serveTimers(now: now, due: due)
-        makeRoom(isFull: isFull)
-        if let replay {
-            guard let paced = pace(replay, timeout: timeout) else { return }
-            timeout = paced
+        // While records come, everything else is done every two milliseconds; a replay checks its rate each time.
+        if replay != nil || now >= nextServe || control.takeAttention() {
+            try answer()
+            let due = serveDispatcher(now: now)
+            timeout = serveTimers(now: now, due: due)
+            makeRoom(isFull: isFull)
+            nextServe = min(now + Self.servePause, due ?? .max)
+            if let replay {
+                guard let paced = pace(replay, timeout: timeout) else { return nextServe = 0 }
+                timeout = paced
+            }
         }
-        guard let event = consumer.poll(timeout: timeout) else { return }
+        var count = 0
+        let event = consumer.poll(
+            into: UnsafeMutableBufferPointer(rebasing: messages[..<(replay?.burst ?? Self.batch)]), timeout: timeout,
+            count: &count)
+        if count > 0 {
+            // No proof that Kafka answers: they may have been fetched before the connections failed.
+            takeRecords(count)
+        } else {
+            nextServe = 0
+        }
+        guard let event else { return }
+        nextServe = 0
         try take(event)
     }
 
-    /// Retries that are due, and workers that do not get on.
+    /// Retries that are due, and workers that do not come on.
     ///
-    /// - Returns: whether there is room for more records, and when the dispatcher is to be served again.
-    func serveDispatcher(now: UInt64) -> (isFull: Bool, due: UInt64?) {
-        let (standing, nextLook) = dispatcher.serve(now: now)
+    /// - Returns: when the dispatcher is to be served again.
+    func serveDispatcher(now: UInt64) -> UInt64? {
+        let (standing, nextLook, overdue) = dispatcher.serve(now: now)
         if standing.spansHaveChanged { spansHaveChanged = true }
-        return (standing.isFull, [standing.nextTimer, nextLook].compactMap(\.self).min())
+        isFull = standing.isFull
+        if !overdue.isEmpty { report(overdue) }
+        return [standing.nextRetry, nextLook].compactMap(\.self).min()
     }
 
     /// What is due: commits, a look at the lag.
@@ -205,9 +247,7 @@ final class ConsumerLoop {
 
     func take(_ event: consuming ConsumerEvent) throws(EventConsumerError) {
         switch consume event {
-        case .message(let message):
-            // No proof that Kafka answers: it may have been fetched before the connections failed.
-            try takeRecords(message)
+        case .message: break
         case .rebalance(let rebalance): begin(rebalance)
         case .committed: break
         case .partitionError(let partition, let error): try partitionFailed(partition, error)
@@ -242,58 +282,88 @@ final class ConsumerLoop {
         dispatcher.update { $0.pass(offset, of: partition.assignment) }
     }
 
-    /// Takes in a record and what has come with it, and hands all of it to the dispatcher at once.
-    func takeRecords(_ first: consuming Message) throws(EventConsumerError) {
-        var records: [(AssignmentID, ConsumedRecord)] = []
-        records.reserveCapacity(Self.batch)
-        note(first, &records)
-        // What is no record is looked at once these are on their way.
-        var other: ConsumerEvent?
-        reading: while records.count < (replay?.burst ?? Self.batch) {
-            guard let event = consumer.poll(timeout: 0) else { break }
-            switch consume event {
-            case .message(let message): note(message, &records)
-            case .rebalance(let rebalance):
-                other = .rebalance(rebalance)
-                break reading
-            case .committed(let offsets, let error):
-                other = .committed(offsets, error)
-                break reading
-            case .partitionError(let partition, let error):
-                other = .partitionError(partition, error)
-                break reading
-            case .error(let error):
-                other = .error(error)
-                break reading
-            case .partitionEnd(let place):
-                other = .partitionEnd(place)
-                break reading
-            case .log: continue
+    /// Hands records that have come to the dispatcher.
+    private func takeRecords(_ count: Int) {
+        var kept = 0
+        for position in 0..<count {
+            let message = messages[position]
+            guard let index = index(of: message), replay == nil || isWanted(message, index) else {
+                message.destroy()
+                continue
             }
+            incoming[kept] = intake.record(message, topic: partitions[index].topicPosition)
+            owners[kept] = partitions[index].assignment
+            kept &+= 1
         }
-        let batch = records
-        dispatcher.update { core in
-            for (assignment, record) in batch { core.add(record, to: assignment) }
+        let (incoming, owners, rejected) = (incoming, owners, rejected)
+        let (left, isFull) = dispatcher.update { core in
+            var left = 0
+            for position in 0..<kept {
+                if case .held = core.add(incoming[position], to: owners[position]) { continue }
+                rejected[left] = incoming[position].message.unsafelyUnwrapped
+                left &+= 1
+            }
+            return (left, core.isFull)
         }
-        replay?.took(batch.count)
-        passUnwanted()
-        if let other { try take(other) }
+        for position in 0..<left { PolledMessage(address: rejected[position]).destroy() }
+        if let replay {
+            replay.took(kept)
+            passUnwanted()
+        }
+        if isFull {
+            self.isFull = true
+            nextServe = 0
+        }
     }
 
-    func note(_ message: borrowing Message, _ records: inout [(AssignmentID, ConsumedRecord)]) {
-        guard let index = index(of: message) else { return }
-        if let replay, !replay.wants(message, of: &partitions[index]) { return }
-        records.append((partitions[index].assignment, ConsumedRecord(message, topic: partitions[index].topic)))
+    private func isWanted(_ message: PolledMessage, _ index: Int) -> Bool {
+        replay?.wants(message, of: &partitions[index]) ?? true
     }
 
-    func index(of message: borrowing Message) -> Int? {
-        func isIt(_ index: Int) -> Bool {
-            partitions[index].partition == message.partition && message.isOfTopic(partitions[index].topic)
+    @inline(__always)
+    private func index(of message: PolledMessage) -> Int? {
+        if last.index >= 0, last.topic == message.topicIdentity, last.partition == message.partition {
+            return last.index
         }
-        if lastIndex < partitions.count, isIt(lastIndex) { return lastIndex }
-        guard let index = partitions.indices.first(where: isIt) else { return nil }
-        lastIndex = index
+        return findIndex(of: message)
+    }
+
+    @inline(never)
+    private func findIndex(of message: PolledMessage) -> Int? {
+        guard
+            let index = partitions.firstIndex(where: {
+                $0.partition == message.partition && message.isOfTopic($0.topic)
+            })
+        else { return nil }
+        last = (message.topicIdentity, message.partition, index)
         return index
+    }
+
+    /// Handlers that take long, by name.
+    private func report(_ overdue: [OverdueHandler]) {
+        for handler in overdue {
+            guard !handler.isStarved else {
+                let running = dispatcher.handlers
+                log.log(
+                    .error, onceIn: repeats, key: "starved",
+                    "handlers cannot run: all threads of Swift's pool are blocked. A handler that blocks its thread needs "
+                        + "`executor = .threads(…)`",
+                    ["handlersRunning": running, "waitingSeconds": Int(handler.time / 1_000_000_000)])
+                continue
+            }
+            let record = handler.record
+            let place = partitions.first { $0.assignment == record.assignment }
+            metrics.overdueHandlers.increment()
+            log.log(
+                .warning, onceIn: repeats, key: "overdue \(record.topic) \(handler.isCancelled)",
+                handler.isCancelled
+                    ? "handler cancelled: its attempt timeout is over" : "handler has been running for long",
+                [
+                    "handler": intake.topics.indices.contains(record.topic) ? intake.topics[record.topic] : "?",
+                    "partition": place?.partition ?? -1, "offset": record.offset, "attempt": record.attempt,
+                    "seconds": Int(handler.time / 1_000_000_000),
+                ])
+        }
     }
 
     // MARK: Ending
@@ -367,7 +437,9 @@ final class ConsumerLoop {
                 commitLater(now: now)
             }
             // New records are dropped: they have not been begun.
-            _ = consumer.poll(timeout: dispatcher.serve(now: now).nextLook == nil ? 50 : 2)
+            let (_, nextLook, overdue) = dispatcher.serve(now: now)
+            if !overdue.isEmpty { report(overdue) }
+            _ = consumer.poll(timeout: nextLook == nil ? 50 : 2)
         }
         while consumer.isJoining, !consumer.isAssignmentLost, monotonicNow() < limit.handlers {
             _ = consumer.poll(timeout: 10)
@@ -378,6 +450,7 @@ final class ConsumerLoop {
         dispatcher.update { core in
             for assignment in all { core.close(assignment) }
         }
+        dispatcher.detachMessages()
         for partition in partitions { metrics.forget(topic: partition.topic, partition: partition.partition) }
     }
 

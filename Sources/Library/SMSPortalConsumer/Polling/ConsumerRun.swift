@@ -93,16 +93,19 @@ struct ConsumerRun: Sendable {
                 // What is on its way has been waited for already, as long as there was time.
                 deadLetters?.close(timeout: 100)
             }
-            let processor = EventProcessor(
-                configuration, handlers: handlers, deadLetters: deadLetters, metrics: metrics, control: control,
-                replay: replay)
-            let dispatcher = Dispatcher(
-                limits: configuration.limits, wakeLoop: { control.wake() }, processor: processor)
             // What is in the redrive topic was sent to this group: it begins at its beginning in any case.
             if deadLetters != nil, replay == nil { topics.append(configuration.redriveTopic) }
+            let processor = EventProcessor(
+                configuration, handlers: handlers, deadLetters: deadLetters, metrics: metrics, control: control,
+                topics: topics, replay: replay)
+            let dispatcher = Dispatcher(
+                limits: configuration.limits, executor: configuration.executor,
+                attemptTimeout: configuration.attemptTimeout?.nanoseconds ?? .max,
+                overdueAfter: configuration.blockedHandlerTime.nanoseconds, wakeLoop: { control.wake() },
+                processor: processor)
             let loop = try ConsumerLoop(
                 configuration, dispatcher: dispatcher, control: control, observers: observers, metrics: metrics,
-                log: log, startPositions: starts, replay: replay)
+                log: log, topics: topics, startPositions: starts, replay: replay)
             loop.monitor = monitor
             loop.abandonDeadLetters = { deadLetters?.abandon() }
             try loop.run(topics: topics)

@@ -18,36 +18,32 @@ final class ConsumedRecord: Sendable {
     /// Milliseconds since 1970; nil where the record has none.
     let timestamp: Int64?
     let isCreateTime: Bool
-    /// Which records must be handled one after the other: those with the same value here. A record without a key has one
-    /// of its own. Two keys may share a value; they then wait for each other, which harms nobody.
-    let order: UInt64
     /// Key, value, and the headers, each of them two sizes, name and value; sizes are four bytes, -1 for null.
     private let bytes: [UInt8]
     private let keyCount: Int
     private let valueCount: Int
 
     /// - Parameter topic: the record's, as a string that the caller keeps.
-    init(_ message: borrowing Message, topic: String) {
+    init(_ message: PolledMessage, topic: String) {
         self.topic = topic
         partition = message.partition
         offset = message.offset
         (timestamp, isCreateTime) = message.timestampAndKind
-        let keyCount = message.withKey { $0?.count ?? -1 }
-        let valueCount = message.withValue { $0?.count ?? -1 }
+        let keyCount = message.key?.count ?? -1
+        let valueCount = message.value?.count ?? -1
         bytes = message.withRawHeaders { headers in
             var count = max(0, keyCount) + max(0, valueCount)
             for header in headers { count += 8 + header.name.count + (header.value?.count ?? 0) }
             return Array(unsafeUninitializedCapacity: count) { buffer, filled in
                 var writer = Writer(rest: UnsafeMutableRawBufferPointer(buffer))
-                message.withKey { writer.put($0) }
-                message.withValue { writer.put($0) }
+                writer.put(message.key)
+                writer.put(message.value)
                 for header in headers { writer.putHeader(header.name, header.value) }
                 filled = count - writer.rest.count
             }
         }
         self.keyCount = keyCount
         self.valueCount = valueCount
-        order = Self.order(of: bytes, keyCount: keyCount, offset: offset)
     }
 
     /// A record of these parts.
@@ -70,7 +66,6 @@ final class ConsumedRecord: Sendable {
         }
         keyCount = key?.count ?? -1
         valueCount = value?.count ?? -1
-        order = Self.order(of: bytes, keyCount: keyCount, offset: offset)
         self.bytes = bytes
     }
 
@@ -104,14 +99,15 @@ final class ConsumedRecord: Sendable {
 
     var value: [UInt8]? { withValue { $0.map(Array.init) } }
 
-    func withValue<R>(_ body: (UnsafeRawBufferPointer?) -> R) -> R { withParts { value, _ in body(value) } }
+    func withValue<R>(_ body: (UnsafeRawBufferPointer?) -> R) -> R { withParts { _, value, _ in body(value) } }
 
-    /// Value and headers where they are; valid during the call.
-    func withParts<R>(_ body: (UnsafeRawBufferPointer?, RawHeaders) -> R) -> R {
+    /// Key, value and headers where they are; valid during the call.
+    func withParts<R>(_ body: (UnsafeRawBufferPointer?, UnsafeRawBufferPointer?, RawHeaders) -> R) -> R {
         let start = max(0, keyCount)
         let end = start + max(0, valueCount)
         return bytes.withUnsafeBytes { bytes in
             body(
+                keyCount < 0 ? nil : UnsafeRawBufferPointer(rebasing: bytes[..<start]),
                 valueCount < 0 ? nil : UnsafeRawBufferPointer(rebasing: bytes[start..<end]),
                 RawHeaders(rest: UnsafeRawBufferPointer(rebasing: bytes[end...])))
         }
@@ -134,13 +130,6 @@ final class ConsumedRecord: Sendable {
         }
     }
 
-    private static func order(of bytes: [UInt8], keyCount: Int, offset: Int64) -> UInt64 {
-        guard keyCount >= 0 else { return UInt64(bitPattern: offset) &* 0x9E37_79B9_7F4A_7C15 }
-        var hasher = Hasher()
-        bytes.withUnsafeBytes { hasher.combine(bytes: UnsafeRawBufferPointer(rebasing: $0[..<keyCount])) }
-        return UInt64(bitPattern: Int64(hasher.finalize()))
-    }
-
     var headers: [EventRecord.Header] {
         var headers: [EventRecord.Header] = []
         forEachHeader { headers.append(.init(name: String(decoding: $0, as: UTF8.self), value: $1.map(Array.init))) }
@@ -156,7 +145,7 @@ final class ConsumedRecord: Sendable {
     }
 
     func forEachHeader(_ body: (UnsafeRawBufferPointer, UnsafeRawBufferPointer?) -> Void) {
-        withParts { _, headers in
+        withParts { _, _, headers in
             for (name, value) in headers { body(name, value) }
         }
     }

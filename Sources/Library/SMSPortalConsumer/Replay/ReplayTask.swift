@@ -80,9 +80,9 @@ struct ReplayTask: Sendable {
     }
 
     /// Whether a record of the window may be included, as far as its key tells.
-    func mayInclude(_ message: borrowing Message) -> Bool {
+    func mayInclude(_ message: PolledMessage) -> Bool {
         guard let keys else { return true }
-        return message.withKey { key in key.map { keys.contains(Array($0)) } ?? false }
+        return message.key.map { keys.contains(Array($0)) } ?? false
     }
 
     func includes(_ event: Event) -> Bool {

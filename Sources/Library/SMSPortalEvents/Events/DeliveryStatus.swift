@@ -1,23 +1,97 @@
 /// A message sent to a subscriber has changed its delivery status.
 public struct DeliveryStatus: EventPayload {
+    package var storage: EventStorage
+
+    package init(_ storage: EventStorage) { self.storage = storage }
+
     /// What every event has. `messageID` is that of the message sent, `occurredAt` when the status was received or set.
-    public var envelope: Envelope
+    public var envelope: Envelope {
+        get { Envelope(storage) }
+        set {
+            let fields = newValue.fields
+            storage.edit { $0.envelope = fields }
+        }
+    }
     /// The vendor's status, unchanged, such as `DELIVRD`.
-    public var status: String
+    public var status: String {
+        get {
+            switch storage {
+            case .record(let block): block.required(.status)
+            case .fields(let box): box.fields.status
+            }
+        }
+        set { storage.edit { $0.status = newValue } }
+    }
     /// What the status means.
-    public var state: DeliveryState
+    public var state: DeliveryState {
+        get {
+            switch storage {
+            case .record(let block): block.head.pointee.state
+            case .fields(let box): box.fields.state
+            }
+        }
+        set { storage.edit { $0.state = newValue } }
+    }
     /// How many SMS the message took.
-    public var parts: Int?
+    public var parts: Int? {
+        get {
+            switch storage {
+            case .record(let block): block.has(.parts) ? block.head.pointee.parts : nil
+            case .fields(let box): box.fields.parts
+            }
+        }
+        set { storage.edit { $0.parts = newValue } }
+    }
     /// Such as `SMS`.
-    public var dataType: String?
+    public var dataType: String? {
+        get {
+            switch storage {
+            case .record(let block): block.text(.dataType)
+            case .fields(let box): box.fields.dataType
+            }
+        }
+        set { storage.edit { $0.dataType = newValue } }
+    }
     /// The text that was sent; the vendor may cut it at 157 characters.
-    public var sentText: String?
+    public var sentText: String? {
+        get {
+            switch storage {
+            case .record(let block): block.text(.sentText)
+            case .fields(let box): box.fields.sentText
+            }
+        }
+        set { storage.edit { $0.sentText = newValue } }
+    }
     /// When the message was sent.
-    public var sentAt: EventTime?
+    public var sentAt: EventTime? {
+        get {
+            switch storage {
+            case .record(let block): block.sentAt
+            case .fields(let box): box.fields.sentAt
+            }
+        }
+        set { storage.edit { $0.sentAt = newValue } }
+    }
     /// Whether the message was a flash SMS.
-    public var flash: Bool?
+    public var flash: Bool? {
+        get {
+            switch storage {
+            case .record(let block): block.has(.flash) ? block.head.pointee.isFlash : nil
+            case .fields(let box): box.fields.flash
+            }
+        }
+        set { storage.edit { $0.flash = newValue } }
+    }
     /// The group of contacts that the message was sent to.
-    public var group: ContactGroup?
+    public var group: ContactGroup? {
+        get {
+            switch storage {
+            case .record(let block): block.group
+            case .fields(let box): box.fields.group
+            }
+        }
+        set { storage.edit { $0.group = newValue } }
+    }
 
     /// - Parameters:
     ///   - envelope: What every event has.
@@ -33,15 +107,16 @@ public struct DeliveryStatus: EventPayload {
         envelope: Envelope, status: String, state: DeliveryState? = nil, parts: Int? = nil, dataType: String? = nil,
         sentText: String? = nil, sentAt: EventTime? = nil, flash: Bool? = nil, group: ContactGroup? = nil
     ) {
-        self.envelope = envelope
-        self.status = status
-        self.state = state ?? DeliveryState(status: status)
-        self.parts = parts
-        self.dataType = dataType
-        self.sentText = sentText
-        self.sentAt = sentAt
-        self.flash = flash
-        self.group = group
+        var fields = EventFields(envelope.fields)
+        fields.status = status
+        fields.state = state ?? DeliveryState(status: status)
+        fields.parts = parts
+        fields.dataType = dataType
+        fields.sentText = sentText
+        fields.sentAt = sentAt
+        fields.flash = flash
+        fields.group = group
+        storage = EventStorage(fields)
     }
 
     /// Always ``EventType/deliveryStatus``.

@@ -1,88 +1,166 @@
-/// What every event has, whatever it tells.
-public struct Envelope: Sendable, Hashable {
-    /// In memory of its own: events are handed around much more often than they are changed, and a copy of all these
-    /// texts would cost more than to read them from a record.
-    fileprivate var fields: Fields
+/// What every event has, whatever its type.
+public struct Envelope: Sendable {
+    /// The event's own: an envelope is a view of it.
+    package var storage: EventStorage
+
+    package init(_ storage: EventStorage) { self.storage = storage }
 
     /// The event id: 32 hexadecimal digits. A repeat of the same callback has the same id, as far as ``idBasis``
     /// allows.
     public var id: String {
-        get { fields.values.id }
-        set { fields = fields.changed { $0.id = newValue } }
+        get {
+            switch storage {
+            case .record(let block): block.required(.id)
+            case .fields(let box): box.fields.envelope.id
+            }
+        }
+        set { storage.edit { $0.envelope.id = newValue } }
     }
     /// What the id was made from, and so how far a repeat is recognised.
     public var idBasis: EventIDBasis {
-        get { fields.values.idBasis }
-        set { fields = fields.changed { $0.idBasis = newValue } }
+        get {
+            switch storage {
+            case .record(let block): block.head.pointee.idBasis
+            case .fields(let box): box.fields.envelope.idBasis
+            }
+        }
+        set { storage.edit { $0.envelope.idBasis = newValue } }
     }
     /// The account whose callback it was; `default` where there is one only.
     public var account: String {
-        get { fields.values.account }
-        set { fields = fields.changed { $0.account = newValue } }
+        get {
+            switch storage {
+            case .record(let block): block.required(.account)
+            case .fields(let box): box.fields.envelope.account
+            }
+        }
+        set { storage.edit { $0.envelope.account = newValue } }
     }
     /// When the bridge received the callback. Also the timestamp of the record.
     public var receivedAt: EventTime {
-        get { fields.values.receivedAt }
-        set { fields = fields.changed { $0.receivedAt = newValue } }
+        get {
+            switch storage {
+            case .record(let block): block.receivedAt
+            case .fields(let box): box.fields.envelope.receivedAt
+            }
+        }
+        set { storage.edit { $0.envelope.receivedAt = newValue } }
     }
     /// When it happened, as the vendor says: the status was set, the message came in, the link was touched. Nil when
     /// the callback does not say.
     public var occurredAt: EventTime? {
-        get { fields.values.occurredAt }
-        set { fields = fields.changed { $0.occurredAt = newValue } }
+        get {
+            switch storage {
+            case .record(let block): block.occurredAt
+            case .fields(let box): box.fields.envelope.occurredAt
+            }
+        }
+        set { storage.edit { $0.envelope.occurredAt = newValue } }
     }
     /// The number of the subscriber: 5 to 15 digits in international form, and the key of the record. What is no number
     /// stands here unchanged, and the record has no key. Nil when the callback names none.
     public var msisdn: String? {
-        get { fields.values.msisdn }
-        set { fields = fields.changed { $0.msisdn = newValue } }
+        get {
+            switch storage {
+            case .record(let block): block.text(.msisdn)
+            case .fields(let box): box.fields.envelope.msisdn
+            }
+        }
+        set { storage.edit { $0.envelope.msisdn = newValue } }
     }
     /// The vendor's id of the batch that was sent (`EventId`). One id for many messages.
     public var batchID: String? {
-        get { fields.values.batchID }
-        set { fields = fields.changed { $0.batchID = newValue } }
+        get {
+            switch storage {
+            case .record(let block): block.text(.batchId)
+            case .fields(let box): box.fields.envelope.batchID
+            }
+        }
+        set { storage.edit { $0.envelope.batchID = newValue } }
     }
     /// The vendor's id: of the message sent (delivery statuses, previews and clicks), of the reply, of the message to a
     /// short code. Digits; text because it may pass 2^53.
     public var messageID: String? {
-        get { fields.values.messageID }
-        set { fields = fields.changed { $0.messageID = newValue } }
+        get {
+            switch storage {
+            case .record(let block): block.text(.messageId)
+            case .fields(let box): box.fields.envelope.messageID
+            }
+        }
+        set { storage.edit { $0.envelope.messageID = newValue } }
     }
     /// What the sender gave along when sending (`UserReference`, `customerId`).
     public var reference: String? {
-        get { fields.values.reference }
-        set { fields = fields.changed { $0.reference = newValue } }
+        get {
+            switch storage {
+            case .record(let block): block.text(.reference)
+            case .fields(let box): box.fields.envelope.reference
+            }
+        }
+        set { storage.edit { $0.envelope.reference = newValue } }
     }
     /// The subscriber's network.
     public var network: Network? {
-        get { fields.values.network }
-        set { fields = fields.changed { $0.network = newValue } }
+        get {
+            switch storage {
+            case .record(let block): block.network
+            case .fields(let box): box.fields.envelope.network
+            }
+        }
+        set { storage.edit { $0.envelope.network = newValue } }
     }
     /// The original callback, complete.
     public var raw: Callback {
-        get { fields.values.raw }
-        set { fields = fields.changed { $0.raw = newValue } }
+        get {
+            switch storage {
+            case .record(let block): block.callback
+            case .fields(let box): box.fields.envelope.raw
+            }
+        }
+        set { storage.edit { $0.envelope.raw = newValue } }
     }
     /// Whether the text of one field had broken the JSON of ``raw``, as template engines do that do not escape it, and
     /// was recovered. In the value it is `raw.recovered`.
     public var isRecovered: Bool {
-        get { fields.values.isRecovered }
-        set { fields = fields.changed { $0.isRecovered = newValue } }
+        get {
+            switch storage {
+            // The complete reader reads such values.
+            case .record: false
+            case .fields(let box): box.fields.envelope.isRecovered
+            }
+        }
+        set { storage.edit { $0.envelope.isRecovered = newValue } }
     }
     /// Whether the callback was imported from a file, and did not come through the webhook. In the value it is `raw.imported`.
     public var isImported: Bool {
-        get { fields.values.isImported }
-        set { fields = fields.changed { $0.isImported = newValue } }
+        get {
+            switch storage {
+            // The complete reader reads such values.
+            case .record: false
+            case .fields(let box): box.fields.envelope.isImported
+            }
+        }
+        set { storage.edit { $0.envelope.isImported = newValue } }
     }
     /// W3C Trace Context of the vendor's request, when it had one. In the record's headers, not in its value.
     public var traceparent: String? {
-        get { fields.values.traceparent }
-        set { fields = fields.changed { $0.traceparent = newValue } }
+        get {
+            switch storage {
+            case .record(let block): block.traceparent
+            case .fields(let box): box.fields.envelope.traceparent
+            }
+        }
+        set { storage.edit { $0.envelope.traceparent = newValue } }
     }
     /// The state that belongs to ``traceparent``.
     public var tracestate: String? {
-        get { fields.values.tracestate }
-        set { fields = fields.changed { $0.tracestate = newValue } }
+        get {
+            switch storage {
+            case .record(let block): block.tracestate
+            case .fields(let box): box.fields.envelope.tracestate
+            }
+        }
+        set { storage.edit { $0.envelope.tracestate = newValue } }
     }
 
     /// A mobile network.
@@ -123,53 +201,27 @@ public struct Envelope: Sendable, Hashable {
         reference: String? = nil, network: Network? = nil, raw: Callback, isRecovered: Bool = false,
         isImported: Bool = false, traceparent: String? = nil, tracestate: String? = nil
     ) {
-        fields = Fields(
-            Values(
-                id: id, idBasis: idBasis, account: account, receivedAt: receivedAt, occurredAt: occurredAt,
-                msisdn: msisdn, batchID: batchID, messageID: messageID, reference: reference, network: network,
-                raw: raw, isRecovered: isRecovered, isImported: isImported, traceparent: traceparent,
-                tracestate: tracestate))
+        let fields = EnvelopeFields(
+            id: id, idBasis: idBasis, account: account, receivedAt: receivedAt, occurredAt: occurredAt, msisdn: msisdn,
+            batchID: batchID, messageID: messageID, reference: reference, network: network, raw: raw,
+            isRecovered: isRecovered, isImported: isImported, traceparent: traceparent, tracestate: tracestate)
+        storage = EventStorage(EventFields(fields))
     }
 
-    /// Whether two envelopes are alike in everything.
-    public static func == (left: Envelope, right: Envelope) -> Bool {
-        left.fields === right.fields || left.fields.values == right.fields.values
+    var fields: EnvelopeFields {
+        switch storage {
+        case .record(let block): EnvelopeFields(block)
+        case .fields(let box): box.fields.envelope
+        }
     }
+}
+
+extension Envelope: Hashable {
+    /// Whether two envelopes are alike in everything.
+    public static func == (left: Envelope, right: Envelope) -> Bool { left.fields == right.fields }
 
     /// Feeds everything that `==` compares to a hasher.
-    public func hash(into hasher: inout Hasher) { hasher.combine(fields.values) }
-
-    fileprivate struct Values: Sendable, Hashable {
-        var id: String
-        var idBasis: EventIDBasis
-        var account: String
-        var receivedAt: EventTime
-        var occurredAt: EventTime?
-        var msisdn: String?
-        var batchID: String?
-        var messageID: String?
-        var reference: String?
-        var network: Network?
-        var raw: Callback
-        var isRecovered: Bool
-        var isImported: Bool
-        var traceparent: String?
-        var tracestate: String?
-    }
-
-    fileprivate final class Fields: Sendable {
-        let values: Values
-
-        init(_ values: Values) {
-            self.values = values
-        }
-
-        func changed(_ change: (inout Values) -> Void) -> Fields {
-            var values = values
-            change(&values)
-            return Fields(values)
-        }
-    }
+    public func hash(into hasher: inout Hasher) { hasher.combine(fields) }
 }
 
 /// One of the event types. Everything in its ``envelope`` can be read from the event itself: `reply.msisdn`.

@@ -73,6 +73,18 @@ public enum Event: EventPayload {
         }
     }
 
+    /// An event as it was read from a record.
+    package init(_ block: EventBlock) {
+        switch block.head.pointee.type {
+        case .deliveryStatus: self = .deliveryStatus(DeliveryStatus(.record(block)))
+        case .reply: self = .reply(Reply(.record(block)))
+        case .shortCode: self = .shortCode(ShortCodeMessage(.record(block)))
+        case .urlPreview: self = .urlPreview(URLPreview(.record(block)))
+        case .urlClick: self = .urlClick(URLClick(.record(block)))
+        case .unrecognised: self = .unrecognised(Unrecognised(.record(block)))
+        }
+    }
+
     /// Whether the text of a reply or of a message to a short code is an opt-out phrase; false for other types.
     public var isOptOut: Bool {
         switch self {

@@ -1,15 +1,57 @@
 /// A subscriber has sent a message to a short code.
 public struct ShortCodeMessage: EventPayload {
+    package var storage: EventStorage
+
+    package init(_ storage: EventStorage) { self.storage = storage }
+
     /// What every event has. `messageID` is that of this message, `occurredAt` when it came in.
-    public var envelope: Envelope
+    public var envelope: Envelope {
+        get { Envelope(storage) }
+        set {
+            let fields = newValue.fields
+            storage.edit { $0.envelope = fields }
+        }
+    }
     /// What the subscriber wrote; may be empty.
-    public var text: String
+    public var text: String {
+        get {
+            switch storage {
+            case .record(let block): block.required(.text)
+            case .fields(let box): box.fields.text
+            }
+        }
+        set { storage.edit { $0.text = newValue } }
+    }
     /// Whether the whole text is one of the opt-out phrases.
-    public var isOptOut: Bool
+    public var isOptOut: Bool {
+        get {
+            switch storage {
+            case .record(let block): block.head.pointee.isOptOut
+            case .fields(let box): box.fields.isOptOut
+            }
+        }
+        set { storage.edit { $0.isOptOut = newValue } }
+    }
     /// The short code, such as `40001`.
-    public var shortCode: String?
+    public var shortCode: String? {
+        get {
+            switch storage {
+            case .record(let block): block.text(.shortCode)
+            case .fields(let box): box.fields.shortCode
+            }
+        }
+        set { storage.edit { $0.shortCode = newValue } }
+    }
     /// The keyword that the message was matched to.
-    public var keyword: String?
+    public var keyword: String? {
+        get {
+            switch storage {
+            case .record(let block): block.text(.keyword)
+            case .fields(let box): box.fields.keyword
+            }
+        }
+        set { storage.edit { $0.keyword = newValue } }
+    }
 
     /// - Parameters:
     ///   - envelope: What every event has.
@@ -20,11 +62,12 @@ public struct ShortCodeMessage: EventPayload {
     public init(
         envelope: Envelope, text: String, isOptOut: Bool = false, shortCode: String? = nil, keyword: String? = nil
     ) {
-        self.envelope = envelope
-        self.text = text
-        self.isOptOut = isOptOut
-        self.shortCode = shortCode
-        self.keyword = keyword
+        var fields = EventFields(envelope.fields)
+        fields.text = text
+        fields.isOptOut = isOptOut
+        fields.shortCode = shortCode
+        fields.keyword = keyword
+        storage = EventStorage(fields)
     }
 
     /// Always ``EventType/shortCode``.

@@ -1,14 +1,48 @@
 /// A tracked link was fetched for a preview, not opened by a person.
 public struct URLPreview: EventPayload {
+    package var storage: EventStorage
+
+    package init(_ storage: EventStorage) { self.storage = storage }
+
     /// What every event has. `occurredAt` is when it was fetched. `messageID`, if a template gives one, is that of the message
     /// that carried the link, and so the same for every interaction with it.
-    public var envelope: Envelope
+    public var envelope: Envelope {
+        get { Envelope(storage) }
+        set {
+            let fields = newValue.fields
+            storage.edit { $0.envelope = fields }
+        }
+    }
     /// The vendor's `type` of the interaction, such as `REDIRECT`.
-    public var interaction: String?
+    public var interaction: String? {
+        get {
+            switch storage {
+            case .record(let block): block.text(.interaction)
+            case .fields(let box): box.fields.interaction
+            }
+        }
+        set { storage.edit { $0.interaction = newValue } }
+    }
     /// The link.
-    public var url: String?
+    public var url: String? {
+        get {
+            switch storage {
+            case .record(let block): block.text(.url)
+            case .fields(let box): box.fields.url
+            }
+        }
+        set { storage.edit { $0.url = newValue } }
+    }
     /// The landing page and what was touched on it.
-    public var landingPage: LandingPage?
+    public var landingPage: LandingPage? {
+        get {
+            switch storage {
+            case .record(let block): block.landingPage
+            case .fields(let box): box.fields.landingPage
+            }
+        }
+        set { storage.edit { $0.landingPage = newValue } }
+    }
 
     /// - Parameters:
     ///   - envelope: What every event has.
@@ -18,10 +52,11 @@ public struct URLPreview: EventPayload {
     public init(
         envelope: Envelope, interaction: String? = nil, url: String? = nil, landingPage: LandingPage? = nil
     ) {
-        self.envelope = envelope
-        self.interaction = interaction
-        self.url = url
-        self.landingPage = landingPage
+        var fields = EventFields(envelope.fields)
+        fields.interaction = interaction
+        fields.url = url
+        fields.landingPage = landingPage
+        storage = EventStorage(fields)
     }
 
     /// Always ``EventType/urlPreview``.

@@ -63,6 +63,33 @@ package final class Histogram: Sendable {
         if let mirror { mirror.tell(Double(nanoseconds) / 1e9) }
     }
 
+    /// Counts so many spans of time of this length, in nanoseconds.
+    package func observe(nanoseconds: UInt64, count: UInt64) {
+        guard count > 0 else { return }
+        var index = 0
+        while index < nanosecondBounds.count, nanoseconds > nanosecondBounds[index] { index += 1 }
+        cells[index].wrappingAdd(count, ordering: .relaxed)
+        nanosecondSum.wrappingAdd(nanoseconds &* count, ordering: .relaxed)
+        if let mirror { for _ in 0..<count { mirror.tell(Double(nanoseconds) / 1e9) } }
+    }
+
+    /// Counts spans of time that the caller has sorted into the buckets.
+    ///
+    /// - Parameters:
+    ///   - counts: per bound, and what exceeds all of them.
+    ///   - nanoseconds: the sum of all of them.
+    package func observe(counts: UnsafeBufferPointer<UInt64>, nanoseconds: UInt64) {
+        for index in 0..<min(counts.count, bounds.count + 1) where counts[index] > 0 {
+            cells[index].wrappingAdd(counts[index], ordering: .relaxed)
+            // The other system gets each bucket's bound, for the values themselves are not known.
+            if let mirror {
+                let value = index < bounds.count ? bounds[index] : bounds[bounds.count - 1]
+                for _ in 0..<counts[index] { mirror.tell(value) }
+            }
+        }
+        nanosecondSum.wrappingAdd(nanoseconds, ordering: .relaxed)
+    }
+
     /// The number of observations so far.
     package var count: UInt64 { snapshot().counts.reduce(0, &+) }
 
