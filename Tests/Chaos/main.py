@@ -80,6 +80,7 @@ SCENARIOS = [
     ("consumer-group", consumers.consumer_group, 300, 600),
     ("consumer-failures", consumers.consumer_failures, 240, 300),
     ("consumer-stuck", consumers.consumer_stuck, 240, 600),
+    ("consumer-one-number", consumers.consumer_one_number, 300, 300),
     ("consumer-redrive", consumers.consumer_redrive, 120, 120),
     ("consumer-shutdown", consumers.consumer_shutdown, 120, 400),
     ("consumer-latest", consumers.consumer_latest, 120, 120),

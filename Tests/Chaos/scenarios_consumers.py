@@ -150,6 +150,40 @@ def consumer_stuck(suite):
             flock.members.pop().kill()
 
 
+def consumer_one_number(suite):
+    """one number has more unfinished events than are held at once: the others are handled, and it loses nothing"""
+    mine, others = 12_000, 768
+    with Flock(suite, "consumer-one-number", 0, 1, partitions=2) as flock:
+        # All of the one number's events are before those of the others.
+        flock.fill(mine, 1)
+        flock.fill(others, 48, first=mine, first_number=100)
+        number = flock.number(0)
+        for name, how in (("failing", ["--fail-key", number, "--attempts", "5", "--backoff", "1000"]),
+                          ("slow", ["--sleep-key", number, "--sleep", "1"])):
+            flock.begin(f"{flock.prefix}-{name}")
+            flock.start("--concurrency", "64", *how)
+            with suite.report.case(f"consumer-one-number: {name}: the events of all other numbers are handled"):
+                began = time.monotonic()
+                flock.await_handled(range(mine, mine + others), 90)
+                print(f"      consumer-one-number: {name}: {others} events of others after {time.monotonic() - began:.1f} s", flush=True)
+                check("events released" in flock.members[0].errors(), f"nothing was released: {flock.members[0].last_words()}")
+                released = sum(flock.members[0].metrics("smsportal_consumer_released_events_total").values())
+                check(released > 0, "the metric of released events is 0")
+            flock.members.pop().kill()
+        flock.begin(f"{flock.prefix}-all")
+        flock.start("--concurrency", "64", "--sleep-key", number, "--sleep-ms", "1", "--commit-interval", "200")
+        with suite.report.case("consumer-one-number: released events are read again and handled, in order"):
+            flock.await_handled(range(mine, mine + others), 90)
+            flock.await_handled(range(mine + others), 150)
+            indexes = [line.index for line in flock.lines if line.number == number]
+            check(indexes == sorted(indexes), "the events of the number were not handled in order")
+            check(len(indexes) == mine, f"{len(indexes)} were handled, not {mine}")
+            check("events released" in flock.members[0].errors(), "nothing was released: nothing was proven")
+        with suite.report.case("consumer-one-number: everything is committed at the end"):
+            flock.end()
+            check(flock.committed() == mine + others, f"{flock.committed()} of {mine + others} are committed")
+
+
 def consumer_redrive(suite):
     """dead letters are redriven while the members of the group differ: none is lost"""
     events = 60

@@ -25,6 +25,7 @@ let usage = """
       --backoff MS         before the second attempt (10)
       --sleep-key NUMBER   its events take as long as --sleep says
       --sleep SECONDS      (60)
+      --sleep-ms MS        the same in milliseconds
       --start-at latest    a group without positions begins at the end (earliest)
       --shutdown-timeout MS  after SIGTERM (20000)
       --handle reply       a handler for replies in place of the one for delivery statuses
@@ -65,6 +66,7 @@ struct Options {
             case ("--concurrency", let number?): concurrency = number
             case ("--commit-interval", let number?): commitInterval = .milliseconds(number)
             case ("--sleep", let number?): sleep = .seconds(number)
+            case ("--sleep-ms", let number?): sleep = .milliseconds(number)
             case ("--fail-key", _): failKey = value
             case ("--attempts", let number?): attempts = number
             case ("--backoff", let number?): backoff = .milliseconds(number)
