@@ -1,10 +1,11 @@
 // What `scripts/bench consumer` measures: fills a topic with events, and handles them.
 //
 //     ConsumerBench fill   BOOTSTRAP PREFIX COUNT NUMBERS [FIRST [FIRST_NUMBER]]
-//     ConsumerBench handle BOOTSTRAP PREFIX COUNT CONCURRENCY SLEEP_MICROSECONDS
+//     ConsumerBench handle BOOTSTRAP PREFIX COUNT CONCURRENCY SLEEP_MICROSECONDS [1]
 //     ConsumerBench replay BOOTSTRAP PREFIX COUNT CONCURRENCY
 //
-// `handle` prints one line of JSON: seconds between the first event and the last, CPU seconds meanwhile, events.
+// `handle` prints one line of JSON: seconds between the first event and the last, CPU seconds in that time, events.
+// With a 1 at the end the handler reads four texts of each event.
 import SMSBridgeKafka
 import SMSPortalConsumer
 import SMSPortalEvents
@@ -75,9 +76,12 @@ final class Progress: Sendable {
     let ended = Mutex<(time: Double, cpu: Double)?>(nil)
 }
 
-/// - Parameter isReplay: through a replay of everything, and not as a member of a group.
+/// - Parameters:
+///   - isReplay: through a replay of everything, and not as a member of a group.
+///   - reads: whether the handler reads four texts.
 func handle(
-    _ servers: String, prefix: String, count: Int, concurrency: Int, sleep: Int, isReplay: Bool = false
+    _ servers: String, prefix: String, count: Int, concurrency: Int, sleep: Int, isReplay: Bool = false,
+    reads: Bool = false
 ) async throws {
     var configuration = EventConsumer.Configuration(bootstrapServers: servers, group: "bench-\(getpid())")
     configuration.topicPrefix = prefix
@@ -87,7 +91,11 @@ func handle(
     configuration.log = .standardError(level: .warning)
     let progress = Progress()
     let consumer = EventConsumer(configuration: configuration)
-    consumer.onDeliveryStatus { _, _ in
+    consumer.onDeliveryStatus { status, _ in
+        if reads {
+            let texts = [status.msisdn, status.status, status.reference, status.messageID]
+            if texts.contains(where: { $0?.isEmpty ?? true }) { fail("an event without texts") }
+        }
         if sleep > 0 { try await Task.sleep(for: .microseconds(sleep)) }
         let place = progress.count.wrappingAdd(1, ordering: .relaxed).newValue
         if place == 1 { progress.began.withLock { $0 = (monotonicSeconds(), cpuSeconds()) } }
@@ -108,6 +116,15 @@ func handle(
         "{\"seconds\": \(ended.time - began.time), \"cpu\": \(ended.cpu - began.cpu), \"records\": \(count)}")
 }
 
+/// Runs to its end beside the main thread, which would end itself otherwise: valgrind does not survive that.
+func runToTheEnd(_ body: @escaping @Sendable () async throws -> Void) -> Never {
+    Task.detached {
+        do { try await body() } catch { fail("\(error)") }
+        exit(0)
+    }
+    while true { pause() }
+}
+
 let arguments = Array(CommandLine.arguments.dropFirst())
 switch arguments.first {
 case "fill" where (5...7).contains(arguments.count):
@@ -115,13 +132,19 @@ case "fill" where (5...7).contains(arguments.count):
         arguments[1], prefix: arguments[2], count: Int(arguments[3]) ?? 0, numbers: Int(arguments[4]) ?? 1,
         first: arguments.count > 5 ? Int(arguments[5]) ?? 0 : 0,
         firstNumber: arguments.count > 6 ? Int(arguments[6]) ?? 0 : 0)
-case "handle" where arguments.count == 6:
-    try await handle(
-        arguments[1], prefix: arguments[2], count: Int(arguments[3]) ?? 0, concurrency: Int(arguments[4]) ?? 64,
-        sleep: Int(arguments[5]) ?? 0)
+case "handle" where (6...7).contains(arguments.count):
+    let given = arguments
+    runToTheEnd {
+        try await handle(
+            given[1], prefix: given[2], count: Int(given[3]) ?? 0, concurrency: Int(given[4]) ?? 64,
+            sleep: Int(given[5]) ?? 0, reads: given.count > 6 && given[6] == "1")
+    }
 case "replay" where arguments.count == 5:
-    try await handle(
-        arguments[1], prefix: arguments[2], count: Int(arguments[3]) ?? 0, concurrency: Int(arguments[4]) ?? 64,
-        sleep: 0, isReplay: true)
-default: fail("fill BOOTSTRAP PREFIX COUNT NUMBERS | handle BOOTSTRAP PREFIX COUNT CONCURRENCY SLEEP_MICROSECONDS")
+    let given = arguments
+    runToTheEnd {
+        try await handle(
+            given[1], prefix: given[2], count: Int(given[3]) ?? 0, concurrency: Int(given[4]) ?? 64, sleep: 0,
+            isReplay: true)
+    }
+default: fail("fill BOOTSTRAP PREFIX COUNT NUMBERS | handle BOOTSTRAP PREFIX COUNT CONCURRENCY SLEEP_MICROSECONDS [1]")
 }
