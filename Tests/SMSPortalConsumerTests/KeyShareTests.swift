@@ -43,6 +43,20 @@ import Testing
         #expect(core.watermark(of: partition) == 140 && core.released.records == 0 && core.released.keys == 0)
     }
 
+    /// A pause is better than reading again: there is enough to do for the room that there is.
+    @Test func aSmallBufferWithEnoughToDoReleasesNothing() {
+        let core = TestCore(limits: .init(concurrency: 64, maxRecords: 8, maxBytes: 1 << 20, maxSpan: 1_000))
+        let partition = core.open()
+        for offset in 0..<8 { core.add(record(Int64(offset), key: offset / 2), to: partition) }
+        let none = core.release()
+        #expect(core.isFull && none.records == 0)
+        let other = TestCore(limits: .init(concurrency: 64, maxRecords: 8, maxBytes: 1 << 20, maxSpan: 1_000))
+        let one = other.open()
+        for offset in 0..<8 { other.add(record(Int64(offset), key: 1), to: one) }
+        let released = other.release()
+        #expect(released.records == 4)
+    }
+
     @Test func whatKafkaHasDeletedMeanwhileCountsAsDone() {
         let core = TestCore(limits: .init(concurrency: 4, maxRecords: 10, maxBytes: 1 << 20, maxSpan: 1_000))
         let partition = core.open()

@@ -415,7 +415,9 @@ struct DispatchCore: ~Copyable {
     /// records no more are taken in until it has come on.
     mutating func release() -> Released {
         var released = Released()
-        guard isFull, running + readyCount < limits.concurrency, !isStopped else { return released }
+        // Half of the room is enough to do where it is smaller than the number of handlers.
+        let enough = min(limits.concurrency, max(2, limits.maxRecords / 2))
+        guard isFull, running + readyCount < enough, !isStopped else { return released }
         var counts: [Int32] = []
         keys.forEach { counts.append(slots[Int($0)].count) }
         let goal = max(1, limits.maxRecords / 2)
