@@ -18,11 +18,19 @@ import Testing
                 fixture.callback.method, fixture.callback.route, contentType: fixture.callback.contentType,
                 query: fixture.callback.query, body: fixture.callback.body, "\(fixture.name)")
             let event = scanned(record.value, scanner)
-            #expect(event == (try? Event(value: record.value)), "\(fixture.name)")
-            if event != nil { count += 1 }
+            let text = String(decoding: record.value, as: UTF8.self)
+            // Within a text the quotes have backslashes.
+            let isRare = Self.rareMembers.contains { text.contains("\"\($0)\":") }
+            #expect((event == nil) == isRare, "\(fixture.name)")
+            guard let event else { continue }
+            #expect(event == (try Event(value: record.value)), "\(fixture.name)")
+            count += 1
         }
-        #expect(count > Fixture.all.count * 9 / 10, "\(count) of \(Fixture.all.count)")
+        #expect(count > Fixture.all.count / 2, "\(count) of \(Fixture.all.count)")
     }
+
+    /// Members that are left to the complete reader.
+    private static let rareMembers = ["contentEncoding", "recovered", "imported", "queryBase64", "bodyBase64"]
 
     @Test func randomEventsAreReadAlike() throws {
         let seed = SeededGenerator.seed
@@ -32,7 +40,16 @@ import Testing
         let scanner = EventScanner()
         var scannedCount = 0
         for index in 0..<2_000 {
-            let original = builder.event()
+            var original = builder.event()
+            if index % 4 > 0 {
+                // Most events have none of the rare members.
+                let raw = original.envelope.raw
+                original.envelope.raw = Callback(
+                    method: raw.method, route: raw.route, contentType: raw.contentType, query: raw.query, body: raw.body
+                )
+                original.envelope.isRecovered = false
+                original.envelope.isImported = false
+            }
             let value = original.record().value
             let complete = try Event(value: value)
             guard let event = scanned(value, scanner, hint: index) else { continue }
