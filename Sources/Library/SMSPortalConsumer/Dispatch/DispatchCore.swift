@@ -408,6 +408,13 @@ struct DispatchCore: ~Copyable {
         var keys = 0
     }
 
+    /// Whether there is no room, and not enough to do for all handlers.
+    var wouldRelease: Bool {
+        // Half of the room is enough to do where it is smaller than the number of handlers.
+        let enough = min(limits.concurrency, max(2, limits.maxRecords / 2))
+        return isFull && running + readyCount < enough && !isStopped
+    }
+
     /// Releases the last records of the keys that hold the most, so that others can be read: where there is no room, and
     /// not enough to do for all handlers.
     ///
@@ -415,9 +422,7 @@ struct DispatchCore: ~Copyable {
     /// records no more are taken in until it has come on.
     mutating func release() -> Released {
         var released = Released()
-        // Half of the room is enough to do where it is smaller than the number of handlers.
-        let enough = min(limits.concurrency, max(2, limits.maxRecords / 2))
-        guard isFull, running + readyCount < enough, !isStopped else { return released }
+        guard wouldRelease else { return released }
         var counts: [Int32] = []
         keys.forEach { counts.append(slots[Int($0)].count) }
         let goal = max(1, limits.maxRecords / 2)

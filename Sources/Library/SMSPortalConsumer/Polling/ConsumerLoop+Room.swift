@@ -12,13 +12,19 @@ extension ConsumerLoop {
             isPaused = false
             reportHealth()
             resume(partitions.filter { !$0.isPausedForSpan && !$0.isRead })
-        } else if isFull, !releaseRecords() {
-            let deadline = monotonicNow() + Self.roomPatience.nanoseconds
-            while dispatcher.update({ $0.throttle() }) {
-                let now = monotonicNow()
-                guard now < deadline, control.stopWanted == nil else { break }
-                let next = min(deadline, serveDispatcher(now: now) ?? deadline)
-                if releaseRecords() { break }
+        } else if isFull {
+            let start = monotonicNow()
+            let deadline = start + Self.roomPatience.nanoseconds
+            // A few numbers whose handlers are quick make room by themselves; to read their events again would take longer.
+            let release = start + Self.releasePatience.nanoseconds
+            var now = start
+            while dispatcher.update({ $0.throttle() }), control.stopWanted == nil {
+                now = monotonicNow()
+                let due = serveDispatcher(now: now)
+                if now >= release, releaseRecords() { break }
+                let isOver = now >= deadline && (now >= release || dispatcher.read { !$0.wouldRelease })
+                if isOver { break }
+                let next = min(now < deadline ? deadline : release, due ?? .max)
                 control.waitForRoom(milliseconds: Int32((next - min(now, next)) / 1_000_000 + 1))
             }
             guard dispatcher.read({ $0.isFull }) else { return }
@@ -54,6 +60,9 @@ extension ConsumerLoop {
             }
         }
     }
+
+    /// How long numbers whose events fill the room may take to make some, before they release events.
+    private static let releasePatience = Duration.milliseconds(200)
 
     /// - Returns: whether keys have released records, so that others can be read.
     private func releaseRecords() -> Bool {
