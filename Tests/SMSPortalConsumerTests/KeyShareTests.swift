@@ -1,3 +1,4 @@
+import SMSBridgeTestSupport
 import Testing
 
 @testable import SMSPortalConsumer

@@ -48,9 +48,9 @@ func publish(_ events: [Event], prefix: String = "smsportal", to bootstrapServer
     #expect(failures.withLock { $0 } == 0)
 }
 
-/// Waits for something, for two minutes at most: other tests may keep all processors busy.
+/// Waits for something, for ten minutes at most: other tests may keep all processors busy.
 func eventually(_ condition: @Sendable () -> Bool) async -> Bool {
-    let end = ContinuousClock.now + .seconds(120)
+    let end = ContinuousClock.now + .seconds(600)
     while ContinuousClock.now < end {
         if condition() { return true }
         try? await Task.sleep(for: .milliseconds(10))

@@ -1,3 +1,4 @@
+import SMSBridgeTestSupport
 import SMSPortalEvents
 import Testing
 
@@ -33,10 +34,10 @@ import Testing
     private static let rareMembers = ["contentEncoding", "recovered", "imported", "queryBase64", "bodyBase64"]
 
     @Test func randomEventsAreReadAlike() throws {
-        let seed = SeededGenerator.seed
+        let seed = SeededRandom.seed
         let comment: Comment = "SMSBRIDGE_TEST_SEED=\(seed)"
         print(comment)
-        var builder = EventBuilder(generator: SeededGenerator(seed: seed))
+        var builder = EventBuilder(generator: SeededRandom(seed: seed))
         let scanner = EventScanner()
         var scannedCount = 0
         for index in 0..<2_000 {
@@ -81,11 +82,11 @@ import Testing
 
     /// Damaged values: whatever the scanner takes, the complete reader takes, too, and reads the same.
     @Test func nothingInvalidIsTaken() throws {
-        let seed = SeededGenerator.seed
+        let seed = SeededRandom.seed
         let comment: Comment = "SMSBRIDGE_TEST_SEED=\(seed)"
         print(comment)
-        var generator = SeededGenerator(seed: seed)
-        var builder = EventBuilder(generator: SeededGenerator(seed: seed &+ 1))
+        var generator = SeededRandom(seed: seed)
+        var builder = EventBuilder(generator: SeededRandom(seed: seed &+ 1))
         let decoder = try CallbackDecoder()
         var seeds = try Fixture.all.map {
             try decoder.record(
@@ -118,7 +119,7 @@ import Testing
         #expect(taken > 1_000, comment)
     }
 
-    private func mutate(_ value: inout [UInt8], _ generator: inout SeededGenerator) {
+    private func mutate(_ value: inout [UInt8], _ generator: inout SeededRandom) {
         let at = Int.random(in: 0..<max(1, value.count), using: &generator)
         let one = Self.spice[Int.random(in: 0..<Self.spice.count, using: &generator)]
         switch Int.random(in: 0..<7, using: &generator) {
