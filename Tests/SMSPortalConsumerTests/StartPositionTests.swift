@@ -116,6 +116,27 @@ struct StartPositionTests {
         #expect(Set(seen.all) == texts(6..<10) && seen.all.count == 4)
     }
 
+    /// Kafka looks a time up in the file that has it, which may still be there when its records have been deleted.
+    @Test func aTimeBeforeDeletedRecordsBeginsAtTheFirstRecordThatIsLeft() async throws {
+        try create(.deliveryStatus)
+        let admin = try Admin(ClientConfiguration(bootstrapServers: configuration.bootstrapServers))
+        defer { admin.close() }
+        let topic = EventTopic.reply.name(prefix: configuration.topicPrefix)
+        let made = try admin.create(
+            [NewTopic(name: topic, partitions: 1, replication: 1, configuration: ["segment.ms": "1"])], timeout: 20_000)
+        #expect(made[topic]! == nil)
+        // One file each.
+        for index in 0..<10 { try await publish([try reply(index * 8)]) }
+        _ = try admin.deleteRecords(before: [TopicPartition(topic, 0, offset: 6)], timeout: 20_000)
+        let seen = Seen()
+        let time = EventTime(millisecondsSinceEpoch: start + 8)
+        let consumer = EventConsumer(configuration: configuration)
+            .onDeliveryStatus { _, _ in seen.add("status") }
+            .onReply(startAt: .at(time)) { reply, _ in seen.add(reply.text) }
+        try await run(consumer, until: { seen.all.count >= 4 })
+        #expect(seen.all == (6..<10).map { "\($0 * 8)" })
+    }
+
     @Test func aNewGroupBeginsAtTheBeginningUnlessAHandlerSaysOtherwise() async throws {
         try create(.deliveryStatus, .reply)
         try await publish((0..<5).map { status($0, 0) } + (0..<10).map { try reply($0) })

@@ -224,8 +224,18 @@ struct PositionLookup: Sendable {
         let found = try TopicPartition.withoutErrors(
             client.offsets(
                 forTimes: places.map { TopicPartition($0.topic, $0.partition, offset: time) }, timeout: Self.timeout))
-        let isAtEnd = found.filter { $0.offset == nil }
+        var isAtEnd = found.filter { $0.offset == nil }
         var ends: [TopicPartition] = []
+        if time >= 0, !isAtEnd.isEmpty {
+            // Kafka looks a time up in the first segment that has it, and finds nothing where that segment was deleted up to a
+            // later offset (DeleteRecords) and its file is still there. Then it does not find the time 0 either: all is read.
+            let first = try TopicPartition.withoutErrors(
+                client.offsets(
+                    forTimes: isAtEnd.map { TopicPartition($0.topic, $0.partition, offset: 0) }, timeout: Self.timeout))
+            let unsure = first.filter { $0.offset == nil }.map { TopicPartition($0.topic, $0.partition) }
+            isAtEnd.removeAll { unsure.contains(TopicPartition($0.topic, $0.partition)) }
+            if !unsure.isEmpty { try place(unsure, from: TopicPartition.beginning, client, &answer) }
+        }
         if !isAtEnd.isEmpty {
             // No record is so new.
             ends = try TopicPartition.withoutErrors(
