@@ -97,7 +97,7 @@ let package = Package(
         module("Files", in: .system),
         module("Certificates", in: .system, uses: ["COpenSSL"]),
         module("Threads", in: .system, uses: ["CSystem"]),
-        module("Kafka", in: .system, uses: ["CRDKafka", "Threads"]),
+        module("Kafka", in: .system, uses: ["CRDKafka", "Telemetry", "Threads"]),
         module("EventLoop", in: .system, uses: ["CUV"]),
         module("HTTPServer", in: .system, uses: ["Addresses", "COpenSSL", "EventLoop", "Threads", "CUV"]),
         module("Telemetry", in: .system, uses: ["Threads"]),

@@ -52,6 +52,52 @@ struct EventConsumerClusterTests {
         }
     }
 
+    /// A member that comes and goes makes the group rebalance, while another commits all the time: no commit crosses a
+    /// rebalance, so no partition is lost and nothing is handled again.
+    @Test func commitsDoNotCrossRebalances() async throws {
+        try await withTopics(partitions: 4) { given in
+            var configuration = given
+            configuration.commitInterval = .milliseconds(10)
+            configuration.concurrency = 4
+            configuration.kafkaProperties["heartbeat.interval.ms"] = "500"
+            let count = 20_000
+            try await publish(
+                (0..<count).map { status($0 % 200, $0 / 200) }, prefix: given.topicPrefix, to: given.bootstrapServers)
+            let handled = Mutex<[String: Int]>([:])
+            let lost = Atomic(0)
+            let assigned = Atomic(0)
+            let isOver = Atomic(false)
+            func member() -> EventConsumer {
+                EventConsumer(configuration: configuration)
+                    .onDeliveryStatus { _, context in
+                        handled.withLock { $0[context.eventID, default: 0] += 1 }
+                        if !isOver.load(ordering: .relaxed) { try? await Task.sleep(for: .milliseconds(4)) }
+                    }
+                    .onPartitionsLost { lost.add($0.count, ordering: .relaxed) }
+                    .onPartitionsAssigned { assigned.add($0.count, ordering: .relaxed) }
+            }
+            let first = member()
+            let run = Task { try await first.run() }
+            #expect(await eventually { assigned.load(ordering: .relaxed) > 0 })
+            for _ in 0..<5 {
+                let before = assigned.load(ordering: .relaxed)
+                let second = member()
+                let other = Task { try await second.run() }
+                #expect(await eventually { assigned.load(ordering: .relaxed) > before })
+                try await Task.sleep(for: .milliseconds(1_500))
+                second.shutdown()
+                try await other.value
+                try await Task.sleep(for: .milliseconds(1_500))
+            }
+            isOver.store(true, ordering: .relaxed)
+            #expect(await eventually { handled.withLock { $0.count } == count })
+            first.shutdown()
+            try await run.value
+            #expect(lost.load(ordering: .relaxed) == 0)
+            #expect(handled.withLock { $0.values.count { $0 > 1 } } == 0, "events were handled again")
+        }
+    }
+
     private func topic(_ configuration: EventConsumer.Configuration) -> String {
         EventTopic.deliveryStatus.name(prefix: configuration.topicPrefix)
     }

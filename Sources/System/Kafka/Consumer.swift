@@ -64,7 +64,8 @@ package final class Consumer {
     /// Ends a blocked `poll`.
     package let waker: ConsumerWaker
     private let callbacks: Callbacks
-    private let membership = GroupMembership()
+    /// When commits are safe. May be asked from any thread.
+    package let membership = GroupMembership()
     private var isClosed = false
     /// Runs blocking calls on the client, so that the owner's thread goes on polling.
     private var calls: SerialThread?
@@ -162,6 +163,8 @@ package final class Consumer {
     /// where the group left off where these are nil.
     package func assign(incrementally partitions: [TopicPartition]) throws(KafkaError) {
         unanswered = nil
+        // A rebalance that took partitions is followed by another one.
+        defer { membership.mayJoin() }
         let list = TopicPartitionList(
             partitions.map { TopicPartition($0.topic, $0.partition, offset: $0.offset ?? TopicPartition.stored) })
         if let error = KafkaError.consume(list.withPointer { rd_kafka_incremental_assign(client.handle, $0) }) {
@@ -172,6 +175,7 @@ package final class Consumer {
     /// Gives partitions up: the answer to `.revoked` and `.lost`.
     package func unassign(incrementally partitions: [TopicPartition]) throws(KafkaError) {
         unanswered = nil
+        defer { membership.mayJoin() }
         let list = TopicPartitionList(partitions)
         if let error = KafkaError.consume(list.withPointer { rd_kafka_incremental_unassign(client.handle, $0) }) {
             throw error

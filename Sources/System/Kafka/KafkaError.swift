@@ -56,6 +56,12 @@ package struct KafkaError: Error, Sendable, Hashable, CustomStringConvertible {
             ].contains(error)
         }
 
+        /// Whether a commit was rejected because the member's generation has ended, or is ending. The member may still
+        /// have its partitions, and may commit them in the next generation.
+        package var isOfRebalance: Bool {
+            [RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION, RD_KAFKA_RESP_ERR_REBALANCE_IN_PROGRESS].contains(error)
+        }
+
         package static let unknown = Code(RD_KAFKA_RESP_ERR_UNKNOWN)
         package static let queueFull = Code(RD_KAFKA_RESP_ERR__QUEUE_FULL)
         package static let timedOut = Code(RD_KAFKA_RESP_ERR__TIMED_OUT)
@@ -78,6 +84,7 @@ package struct KafkaError: Error, Sendable, Hashable, CustomStringConvertible {
         package static let unknownTopicOrPartition = Code(RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART)
         package static let inconsistentGroupProtocol = Code(RD_KAFKA_RESP_ERR_INCONSISTENT_GROUP_PROTOCOL)
         package static let topicExists = Code(RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS)
+        package static let rebalanceInProgress = Code(RD_KAFKA_RESP_ERR_REBALANCE_IN_PROGRESS)
         package static let unknownMember = Code(RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID)
         package static let topicNotAuthorized = Code(RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED)
         package static let groupNotAuthorized = Code(RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED)

@@ -87,17 +87,40 @@ extension ConsumerLoop {
             revocation.deadline = deadline
             revocation.phase = .commit
             self.revocation = revocation
-            let isBegun = commit(
-                partitions.filter { revocation.assignments.contains($0.assignment) }, deadline: deadline
-            ) { loop, _ in loop.revocation?.phase = .done }
-            if !isBegun { endRevocation() }
+            commitRevoked(revocation)
         case .commit:
-            guard now >= revocation.deadline else { return }
-            metrics.commitFailures.increment()
-            log.warning("offsets of revoked partitions were not committed in time; their events are handled again")
-            endRevocation()
+            if now >= revocation.deadline {
+                metrics.commitFailures.increment()
+                log.warning("offsets of revoked partitions were not committed in time; their events are handled again")
+                endRevocation()
+            } else if let next = revocation.nextCommit, now >= next {
+                commitRevoked(revocation)
+            }
         case .done: endRevocation()
         }
+    }
+
+    /// Commits what is done of revoked partitions, and again when that failed in passing: the group waits for this member,
+    /// and its generation stays valid until the rebalance is answered.
+    private func commitRevoked(_ revocation: Revocation) {
+        self.revocation?.nextCommit = nil
+        let isBegun = commit(
+            partitions.filter { revocation.assignments.contains($0.assignment) }, deadline: revocation.deadline,
+            .duringRevocation
+        ) { loop, outcome in
+            if let error = outcome.error, error.code.isTransient || error.code == .rebalanceInProgress {
+                loop.revocation?.nextCommit = monotonicNow() + Self.joiningPause
+                return
+            }
+            if let error = outcome.error, error.code.isOfRebalance {
+                loop.metrics.commitFailures.increment()
+                loop.log.warning(
+                    "offsets of revoked partitions were rejected; their events are handled again",
+                    ["error": error.message])
+            }
+            loop.revocation?.phase = .done
+        }
+        if !isBegun { endRevocation() }
     }
 
     private func endRevocation() {

@@ -20,17 +20,41 @@ extension ConsumerLoop {
         }
     }
 
-    /// Whether the group's generation is certain. In the middle of a rebalance it is not; what is given up is committed
-    /// once, at the end of it.
-    var canCommit: Bool { revocation == nil && !consumer.isJoining }
+    /// Whether the group's generation is certain. In the middle of a rebalance it is not, and shortly before one neither;
+    /// what is given up is committed once, at the end of it.
+    ///
+    /// A commit that has been postponed for long is sent unless a rebalance is under way: heartbeats may come close
+    /// together, or be answered late.
+    var canCommit: Bool {
+        guard revocation == nil, !consumer.isJoining else { return false }
+        if consumer.membership.isSettled { return true }
+        return commitPostponed.map { monotonicNow() >= $0 + Self.commitPatience } ?? false
+    }
 
     func commitLater(now: UInt64) {
-        guard canCommit, !isCommitting, !checkCluster() else { return }
+        guard !isCommitting, !checkCluster() else { return }
+        guard canCommit else {
+            commitPostponed = commitPostponed ?? now
+            return
+        }
         let relocated = Set(relocations.map(\.assignment))
         let places = partitions.filter { !relocated.contains($0.assignment) }
-        isCommitting = commit(places, deadline: now + Self.commitTimeout.nanoseconds) { loop, _ in
+        let deadline = now + Self.commitTimeout.nanoseconds
+        isCommitting = commit(places, deadline: deadline, .beforeRebalance) { loop, outcome in
             loop.isCommitting = false
+            guard outcome.isWorthRepeating else { return loop.commitPostponed = nil }
+            loop.commitPostponed = loop.commitPostponed ?? now
+            loop.nextCommit = monotonicNow() + Self.joiningPause
         }
+        if !isCommitting { commitPostponed = nil }
+    }
+
+    /// When a commit may be sent.
+    enum CommitMoment {
+        /// While no rebalance is under way or about to begin.
+        case beforeRebalance
+        /// At once: the group waits for the answer to a rebalance.
+        case duringRevocation
     }
 
     /// Commits what is done of partitions, on the thread for blocking calls.
@@ -40,7 +64,7 @@ extension ConsumerLoop {
     ///   - then: Called on this thread once the outcome is known.
     /// - Returns: false when there is nothing to commit; `then` is not called.
     func commit(
-        _ places: [AssignedPartition], deadline: UInt64,
+        _ places: [AssignedPartition], deadline: UInt64, _ moment: CommitMoment,
         then: @escaping (ConsumerLoop, CommitCall.Outcome) -> Void
     ) -> Bool {
         let offsets = offsets(of: places)
@@ -50,7 +74,12 @@ extension ConsumerLoop {
         let known =
             replay != nil || !configuration.joinsGroup
             ? [] : places.filter { $0.committed != nil && wanted.contains($0.topicPartition) }.map(\.topicPartition)
-        let call = CommitCall(offsets: offsets, committedBefore: known, deadline: deadline)
+        let membership = consumer.membership
+        // A commit that has been postponed for long does not wait for a quiet moment any more.
+        let isSettled = membership.isSettled
+        let call = CommitCall(offsets: offsets, committedBefore: known, deadline: deadline) {
+            moment == .duringRevocation || (isSettled ? membership.isSettled : !membership.isJoining)
+        }
         return inBackground {
             call.run($0)
         } then: { loop, outcome in
@@ -60,7 +89,9 @@ extension ConsumerLoop {
     }
 
     private func committed(_ outcome: CommitCall.Outcome) {
-        if let error = outcome.error {
+        if let error = outcome.error, error.code.isOfRebalance {
+            log.debug("commit rejected because of a rebalance", ["error": error.message])
+        } else if let error = outcome.error {
             metrics.commitFailures.increment()
             log.log(
                 .warning, onceIn: repeats, key: "commit \(error.code)",

@@ -57,6 +57,8 @@ final class ConsumerLoop {
     var clusterID: String?
     /// Whether a periodic commit is under way.
     var isCommitting = false
+    /// Since when a periodic commit has been postponed because of a rebalance, by the monotonic clock.
+    var commitPostponed: UInt64?
     /// Whether the ends of partitions are being asked for.
     var isAskingEnds = false
     /// What blocking calls have brought, until this thread takes it.
@@ -79,6 +81,8 @@ final class ConsumerLoop {
         var deadline: UInt64
         var isCancelled = false
         var phase = Phase.handlers
+        /// When a commit that failed in passing is sent again, by the monotonic clock; nil while one is under way.
+        var nextCommit: UInt64?
 
         enum Phase {
             /// Handlers finish.
@@ -103,6 +107,10 @@ final class ConsumerLoop {
     static let lookupPause: UInt64 = 1_000_000_000
     /// How often a commit looks whether the member has joined its group again, in nanoseconds.
     static let joiningPause: UInt64 = 50_000_000
+    /// How long a commit waits until no rebalance is about to begin, in nanoseconds.
+    static let commitPatience: UInt64 = 2_000_000_000
+    /// The same for the last commit of a run.
+    static let lastCommitPatience: UInt64 = 500_000_000
     /// How often lag is measured.
     static let lookInterval = Duration.seconds(5)
     /// How long the thread waits for room before it pauses the partitions: most often there soon is some, and a pause
@@ -239,7 +247,7 @@ final class ConsumerLoop {
         }
         var next = min(nextCommit, nextLook)
         if let due { next = min(next, due) }
-        if let revocation { next = min(next, revocation.deadline) }
+        if let revocation { next = min(next, revocation.deadline, revocation.nextCommit ?? .max) }
         if !relocations.isEmpty { next = min(next, now + 100_000_000) }
         if !unplaced.partitions.isEmpty, !unplaced.isLookingUp { next = min(next, max(now, unplaced.nextLookup)) }
         return Int32(clamping: next > now ? (next - now + 999_999) / 1_000_000 : 0)
@@ -441,7 +449,11 @@ final class ConsumerLoop {
             if !overdue.isEmpty { report(overdue) }
             _ = consumer.poll(timeout: nextLook == nil ? 50 : 2)
         }
-        while consumer.isJoining, !consumer.isAssignmentLost, monotonicNow() < limit.handlers {
+        // A heartbeat that is not answered is not waited for as long as a rebalance.
+        let settled = min(limit.handlers, monotonicNow() + Self.lastCommitPatience)
+        while !consumer.isAssignmentLost, revocation == nil {
+            let now = monotonicNow()
+            guard now < (consumer.isJoining ? limit.handlers : settled), !consumer.membership.isSettled else { break }
             _ = consumer.poll(timeout: 10)
         }
         if !consumer.isAssignmentLost { commitLast(deadline: limit.commit) }
@@ -458,20 +470,31 @@ final class ConsumerLoop {
     private func commitLast(deadline: UInt64) {
         var isDone = false
         var error: KafkaError?
-        let isBegun = commit(partitions, deadline: deadline) { _, outcome in
-            isDone = true
-            error = outcome.error
-        }
-        guard isBegun else { return }
-        while !isDone, monotonicNow() < deadline {
-            _ = consumer.poll(timeout: 10)
-            takeResults()
+        var isPostponed = false
+        while !isDone {
+            var isAnswered = false
+            let isBegun = commit(
+                partitions, deadline: deadline, revocation == nil ? .beforeRebalance : .duringRevocation
+            ) { _, outcome in
+                isAnswered = true
+                isDone = !outcome.isWorthRepeating
+                isPostponed = outcome.isPostponed
+                error = outcome.error
+            }
+            guard isBegun else { return }
+            while !isAnswered, monotonicNow() < deadline {
+                _ = consumer.poll(timeout: 10)
+                takeResults()
+            }
+            guard isAnswered, !consumer.isAssignmentLost, monotonicNow() < deadline else { break }
+            if !isDone { _ = consumer.poll(timeout: 50) }
         }
         if !isDone || error != nil {
             if !isDone { metrics.commitFailures.increment() }
             log.warning(
                 "the last offsets were not committed; their events are handled again",
-                ["error": error?.message ?? "Kafka did not answer in time"])
+                ["error": error?.message ?? (isPostponed ? "the group is rebalancing" : "Kafka did not answer in time")]
+            )
         }
     }
 
