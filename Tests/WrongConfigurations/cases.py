@@ -267,6 +267,79 @@ def of_cluster(cluster, prefixes):
     ]
 
 
+def secured(cluster, user="bridge", password="bridge-secret"):
+    """The settings of a user who logs in by SASL_SSL."""
+    properties = {"SECURITY_PROTOCOL": "sasl_ssl", "SASL_MECHANISM": "PLAIN", "SASL_USERNAME": user,
+                  "SASL_PASSWORD": password, "SSL_CA_LOCATION": cluster.ca}
+    return {"SMSBRIDGE_KAFKA_BOOTSTRAP_SERVERS": f"localhost:{cluster.sasl}",
+            **{f"SMSBRIDGE_KAFKA_PROPERTIES_{key}": value for key, value in properties.items()}}
+
+
+def of_writing(cluster, prefixes, callbacks, record, spools):
+    """Every command that writes says before it begins what is missing.
+
+    `callbacks` is a file for `import`, `record` one for `replay`, and `spools` are four with an event each."""
+    acls = "kafka-acls.sh --bootstrap-server"
+    raw = ["Local: ", "FindCoordinator"]
+    away = {"SMSBRIDGE_KAFKA_BOOTSTRAP_SERVERS": KAFKA}
+    bridge, stranger, mistyped = secured(cluster), secured(cluster, "stranger", "stranger-secret"), secured(cluster, password=SECRET)
+
+    def prefix(name):
+        return ["--topics-prefix", prefixes[name]]
+
+    def case(name, command, says, env, args, code=1):
+        return Case(name, says, code=code, command=command, env=env, args=args, says_not=raw)
+
+    redrive = ["--group", "read.crm"]
+    table = [
+        case("may read and not redrive", "dlt redrive",
+             ["(Write)", "--operation Write --topic read.crm-redrive", "(Create)", "cleanup.policy=compact",
+              "--operation Create --topic smsbridge-dlt-read.crm", acls], bridge, redrive),
+        case("may read and not store what was discarded", "dlt discard",
+             ["(Create)", "--operation Create --topic smsbridge-dlt-read.crm", acls], bridge, [*redrive, "--execute"]),
+        case("a group without topics", "dlt redrive", ["nobody-redrive does not exist"],
+             {"SMSBRIDGE_KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{cluster.plain}"}, ["--group", "nobody"]),
+        case("may read and not publish", "quarantine redecode",
+             ["(Write)", f"--operation Write --topic {prefixes['read']}.delivery-status", "(Create)", acls], bridge, prefix("read")),
+        case("may see and not write", "import",
+             ["(Write)", f"--operation Write --topic {prefixes['seen']}.reply", acls, "nothing was published"], bridge,
+             [callbacks, "--execute", *prefix("seen")]),
+        case("may see and not compare", "import", ["(Read", f"--topic {prefixes['seen']}.reply", acls], bridge,
+             [callbacks, "--missing", *prefix("seen")]),
+        case("may not commit its position", "import", ["(Read on the group)", "--group smsbridge-import-n", acls], bridge,
+             [callbacks, "--name", "n", "--execute", *prefix("good")]),
+        case("topics that are missing", "import", ["missing topics: nothing-of-ours.reply"],
+             {"SMSBRIDGE_KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{cluster.plain}"},
+             [callbacks, "--execute", "--topics-prefix", "nothing-of-ours"]),
+        case("Kafka is away", "import", ["nothing listens there", "kafka.bootstrapServers"], away, [callbacks, "--execute"]),
+        case("a wrong password", "import", ["sasl.password", "sasl.username"], mistyped, [callbacks, "--missing"]),
+        case("may see and not write", "spool drain",
+             ["(Write)", f"--operation Write --topic {prefixes['seen']}.reply", acls, "nothing was published"], bridge,
+             ["--path", spools[0], *prefix("seen")]),
+        case("no permission at all", "spool drain", ["User:stranger", f"--topic {prefixes['seen']}.reply", acls], stranger,
+             ["--path", spools[1], *prefix("seen")]),
+        case("Kafka is away", "spool drain", ["nothing listens there", "kafka.bootstrapServers"], away,
+             ["--path", spools[2], *prefix("seen")]),
+        case("a wrong password", "spool drain", ["sasl.password", "sasl.username"], mistyped, ["--path", spools[3], *prefix("seen")]),
+        case("may read and not write the target", "replay", ["(Write)", "--operation Write --topic read.crm-redrive", acls], bridge,
+             [*prefix("read"), "--from", "earliest", "--to-topic", "read.crm-redrive"]),
+        case("a target that is missing", "replay", ["nowhere does not exist"],
+             {"SMSBRIDGE_KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{cluster.plain}"}, ["--from-file", record, "--to-topic", "nowhere"]),
+        case("a wrong password", "replay", ["sasl.password", "sasl.username"], mistyped,
+             ["--from-file", record, "--to-topic", "written.crm-redrive"]),
+    ]
+    # What does not write asks for nothing more; and with exactly the permissions that the messages name it goes on.
+    table += [
+        case("counts, and may only read", "dlt redrive", ["would be redriven"], bridge, [*redrive, "--dry-run"], code=0),
+        case("counts, and may only read", "dlt discard", [], bridge, redrive, code=0),
+        case("counts, and may only read", "quarantine redecode", ["nothing was published"], bridge,
+             [*prefix("read"), "--dry-run"], code=0),
+        case("exactly the permissions", "dlt redrive", ["redriven"], bridge, ["--group", "written.crm"], code=0),
+        case("exactly the permissions", "import", [], bridge, [callbacks, "--execute", *prefix("good")], code=0),
+    ]
+    return table
+
+
 #: Commands that read from Kafka, and the arguments with which they do.
 READING = {
     "tail": ["--count", "1"], "replay": ["--dry-run", "--from", "earliest"], "dlt list": ["--group", "crm"],
@@ -281,12 +354,6 @@ def of_commands(cluster, prefixes, is_long):
     acls = "kafka-acls.sh --bootstrap-server"
     plain = {"SMSBRIDGE_KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{cluster.plain}"}
 
-    def secured(user="bridge", password="bridge-secret"):
-        properties = {"SECURITY_PROTOCOL": "sasl_ssl", "SASL_MECHANISM": "PLAIN", "SASL_USERNAME": user,
-                      "SASL_PASSWORD": password, "SSL_CA_LOCATION": cluster.ca}
-        return {"SMSBRIDGE_KAFKA_BOOTSTRAP_SERVERS": f"localhost:{cluster.sasl}",
-                **{f"SMSBRIDGE_KAFKA_PROPERTIES_{key}": value for key, value in properties.items()}}
-
     def case(name, command, says, env, prefix="good", **more):
         return Case(name, says, code=1, command=command, env=env,
                     args=["--topics-prefix", prefixes[prefix], *READING[command]], **more)
@@ -299,7 +366,7 @@ def of_commands(cluster, prefixes, is_long):
                  {"SMSBRIDGE_KAFKA_BOOTSTRAP_SERVERS": KAFKA}, says_not=raw),
             case("a host that is not known", command, ["the name is not known on this machine", "kafka.bootstrapServers"],
                  {"SMSBRIDGE_KAFKA_BOOTSTRAP_SERVERS": "nowhere.invalid:9092"}, says_not=raw),
-            case("a wrong password", command, ["sasl.password", "PLAIN", "sasl.username"], secured(password=SECRET),
+            case("a wrong password", command, ["sasl.password", "PLAIN", "sasl.username"], secured(cluster, password=SECRET),
                  says_not=raw),
             case("plain text to a TLS listener", command, ["security.protocol", "ssl"],
                  {"SMSBRIDGE_KAFKA_BOOTSTRAP_SERVERS": f"localhost:{cluster.sasl}"}, says_not=raw),
@@ -307,24 +374,24 @@ def of_commands(cluster, prefixes, is_long):
         chosen = {"tail": cases[:3], "replay": cases[2:], "dlt list": cases[2:3], "quarantine list": cases[1:2], "lag": cases[:1]}
         table += cases if is_long else chosen.get(command, cases[:1])
         table += [
-            case("no permission at all", command, ["User:stranger", acls, "--operation"], secured("stranger", "stranger-secret"),
+            case("no permission at all", command, ["User:stranger", acls, "--operation"], secured(cluster, "stranger", "stranger-secret"),
                  says_not=["FindCoordinator"]),
         ]
     everything = f"--topic {prefixes['seen']}. --resource-pattern-type prefixed"
     table += [
-        case("may see and not read", "tail", ["(Read", "--operation Read", everything, acls], secured(), "seen"),
-        case("may see and not read", "replay", ["(Read", "--operation Read", f"--topic {prefixes['seen']}.reply", acls], secured(),
+        case("may see and not read", "tail", ["(Read", "--operation Read", everything, acls], secured(cluster), "seen"),
+        case("may see and not read", "replay", ["(Read", "--operation Read", f"--topic {prefixes['seen']}.reply", acls], secured(cluster),
              "seen"),
         case("may see and not read", "quarantine list",
              ["(Read", f"--topic smsbridge-redecode-{prefixes['seen']}.quarantine --topic {prefixes['seen']}.quarantine", acls],
-             secured(), "seen"),
-        case("may see the topics and not the group", "lag", ["(Describe on the group)", "--group crm", acls], secured(), "seen"),
+             secured(cluster), "seen"),
+        case("may see the topics and not the group", "lag", ["(Describe on the group)", "--group crm", acls], secured(cluster), "seen"),
         Case("may read and not commit its position", ["(Read on the group)", "--group smsbridge-replay-n", acls], code=1,
-             command="replay", env=secured(), args=["--topics-prefix", prefixes["read"], "--from", "earliest", "--name", "n",
+             command="replay", env=secured(cluster), args=["--topics-prefix", prefixes["read"], "--from", "earliest", "--name", "n",
                                                    "--to-file", "/dev/null"]),
     ]
     # With exactly the right to read, nothing is said of groups.
-    exactly = {"code": 0, "env": secured(), "says_not": ["FindCoordinator", "uthoriz"]}
+    exactly = {"code": 0, "env": secured(cluster), "says_not": ["FindCoordinator", "uthoriz"]}
     table += [
         Case("exactly the right to read", ["records would be sent"], command="replay",
              args=["--topics-prefix", prefixes["read"], *READING["replay"]], **exactly),

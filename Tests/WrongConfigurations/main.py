@@ -3,6 +3,7 @@
 import argparse
 import concurrent.futures
 import itertools
+import json
 import os
 import re
 import shutil
@@ -125,10 +126,40 @@ def weak_topics(runner, cluster):
     cluster.allow("bridge", prefixes["read"], "Read")
     # Where `quarantine` keeps the offsets that it has processed.
     cluster.allow("bridge", f"smsbridge-redecode-{prefixes['read']}", "Read")
+    # Dead letters of two groups: the user may read those of one, and redrive those of the other.
+    for group in ("read", "written"):
+        for kind in ("dlt", "redrive"):
+            cluster.tool("topics", "--create", "--topic", f"{group}.crm-{kind}", "--partitions", "1", "--replication-factor", "1")
+        cluster.allow("bridge", group, "Read")
+        cluster.allow("bridge", f"smsbridge-dlt-{group}", "Read")
+    cluster.allow("bridge", "written", "Write")
+    cluster.allow("bridge", "smsbridge-dlt-written", "Write", "Create")
     # It publishes test events, so that there is something to read.
     subprocess.run([runner.binary, "check", "--kafka-bootstrap-servers", f"127.0.0.1:{cluster.plain}", "--topics-prefix",
                     prefixes["read"]], env={**environment, "SMSBRIDGE_AUTH_NONE": "true"}, capture_output=True, timeout=60)
     return prefixes
+
+
+def of_writing(runner, cluster, prefixes):
+    """The cases of commands that write, with what they write: files of callbacks and records, and spools with an event."""
+    def file(name, *lines):
+        path = os.path.join(runner.folder, name)
+        with open(path, "w", encoding="utf-8") as out:
+            out.write("".join(json.dumps(line) + "\n" for line in lines))
+        return path
+
+    callbacks = file("callbacks.ndjson", {
+        "method": "POST", "route": "reply", "contentType": "application/json",
+        "receivedAt": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "body": json.dumps({"Id": 1, "To": "1", "Message": "x", "Msisdn": "27000000009"})})
+    record = file("record.ndjson", {
+        "topic": f"{prefixes['seen']}.reply", "timestamp": int(time.time() * 1000), "key": None, "headers": {}, "value": {"type": "reply"}})
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("SMSBRIDGE_")}
+    # One for each case: they run at the same time.
+    spools = [os.path.join(runner.folder, f"spool-with-an-event-{number}") for number in range(4)]
+    for spool in spools:
+        subprocess.run([runner.binary, "spool", "import", record, "--path", spool, "--topics-prefix", prefixes["seen"],
+                        "--spool-any-file-system", "--execute"], env=environment, check=True, capture_output=True, timeout=60)
+    return cases.of_writing(cluster, prefixes, callbacks, record, spools)
 
 
 def what_is_right(runner, cluster, prefixes):
@@ -180,7 +211,7 @@ def main():
             cluster = Cluster(options.kafka_start, folder)
             prefixes = weak_topics(runner, cluster)
             table += cases.of_cluster(cluster, prefixes) + what_is_right(runner, cluster, prefixes)
-            of_commands = cases.of_commands(cluster, prefixes, options.long)
+            of_commands = cases.of_commands(cluster, prefixes, options.long) + of_writing(runner, cluster, prefixes)
         else:
             report.skip("wrong configurations of and towards a Kafka", "KAFKA_START is not set")
         for case in table:

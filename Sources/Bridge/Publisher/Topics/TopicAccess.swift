@@ -35,8 +35,13 @@ package struct TopicAccess {
 
     /// Which topics are not shown: those that are not there, and those that the user may not see.
     ///
-    /// - Parameter creates: whether missing topics are to be made by this user; nothing is made here.
-    package func lookForHidden(_ missing: [String], creates: Bool, _ admin: Admin) -> AccessFindings {
+    /// - Parameters:
+    ///   - creates: Whether this user creates missing topics; nothing is created here.
+    ///   - advice: What else than the permission to create helps.
+    package func lookForHidden(
+        _ missing: [String], creates: Bool, _ admin: Admin,
+        advice: String = "; or make them yourself with smsbridge topics create"
+    ) -> AccessFindings {
         var findings = AccessFindings()
         var denied: [String] = []
         var absent: [String] = []
@@ -68,7 +73,7 @@ package struct TopicAccess {
                 findings.missing.append(
                     sentence(
                         unauthorised.map(\.0).sorted(),
-                        "this user may not make them (Create); or make them yourself with smsbridge topics create",
+                        "this user may not make them (Create)\(advice)",
                         ["Create"]))
             }
             for (name, error) in refused.sorted(by: { $0.0 < $1.0 })

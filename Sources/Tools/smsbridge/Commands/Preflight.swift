@@ -28,13 +28,16 @@ struct Preflight {
     }
 
     /// - Parameters:
-    ///   - topics: to be read. One that does not exist is no problem here.
-    ///   - seen: topics of which the user must be able to describe at least one, unless none of them exists.
-    ///   - group: whose committed offsets are to be read.
-    ///   - commits: whether they are to be committed, too.
+    ///   - topics: Topics to read. One that does not exist is no problem here.
+    ///   - seen: Topics of which the user must be able to describe at least one, unless none of them exists.
+    ///   - targets: Topics to write, which must exist.
+    ///   - created: A topic to write that is created if it does not exist.
+    ///   - group: The group whose committed offsets are read.
+    ///   - commits: Whether they are committed, too.
     /// - Returns: nil when nothing is missing.
     func problem(
-        reading topics: [String] = [], describing seen: [String] = [], group: String? = nil, commits: Bool = false
+        reading topics: [String] = [], describing seen: [String] = [], writing targets: [String] = [],
+        creating created: String? = nil, group: String? = nil, commits: Bool = false
     ) -> Problem? {
         do {
             let admin = try Admin(settings.kafkaClient)
@@ -56,6 +59,8 @@ struct Preflight {
             }
             if !partitions.isEmpty { denied += try unreadable(partitions) }
             if !denied.isEmpty { return missing("Read", "read", denied.sorted()) }
+            let unwritable = try unwritable(targets, creating: created, among: names, admin)
+            if !unwritable.isEmpty { return Problem(description: unwritable.joined(separator: "\n")) }
             let known = partitions.first ?? metadata.topics.lazy.compactMap(Self.partition).first
             if let group, let known, try isDenied(group, known) {
                 let right = commits ? "Read" : "Describe"
@@ -72,6 +77,41 @@ struct Preflight {
         } catch {
             return Problem(description: "\(error)")
         }
+    }
+
+    /// Checks that records can be written to the topics; nothing is written.
+    ///
+    /// - Parameters:
+    ///   - created: A topic that is created if it does not exist.
+    ///   - names: The topics that the user sees.
+    /// - Returns: what is missing, a sentence each.
+    private func unwritable(
+        _ targets: [String], creating created: String?, among names: Set<String>, _ admin: Admin
+    ) throws -> [String] {
+        guard !targets.isEmpty || created != nil else { return [] }
+        let plan = settings.topicPlan
+        let access = TopicAccess(plan, settings.kafkaClient)
+        var missing: [String] = []
+        let absent = targets.filter { !names.contains($0) }
+        if !absent.isEmpty {
+            let hidden = access.lookForHidden(absent, creates: false, admin)
+            missing += hidden.missing
+            if hidden.missing.isEmpty, hidden.unknown.isEmpty {
+                missing.append(
+                    Set(absent).isSubset(of: plan.names)
+                        ? TopicSetupError.missing(absent).description
+                        : "\(absent.joined(separator: ", ")) does not exist: kafka-topics.sh --create")
+            }
+        }
+        if let created, !names.contains(created) {
+            missing +=
+                access.lookForHidden(
+                    [created], creates: true, admin,
+                    advice: "; or create it with one partition and cleanup.policy=compact"
+                ).missing
+        }
+        let present = (targets + (created.map { [$0] } ?? [])).filter(names.contains)
+        return missing + access.lookForWrite(present, try TestEvent.record()).missing
     }
 
     private static func partition(_ topic: ClusterMetadata.Topic) -> TopicPartition? {

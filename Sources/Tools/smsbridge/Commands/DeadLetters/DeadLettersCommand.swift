@@ -76,7 +76,12 @@ enum DeadLettersCommand {
             return ExitCode.usage
         }
         let marks = "smsbridge-dlt-\(groupName)"
-        if let problem = Preflight(settings).problem(reading: ["\(groupName)-dlt", marks]) {
+        let redrives = invocation.command == "dlt redrive" && !invocation.isOn(dryRun)
+        let discards = invocation.command == "dlt discard" && invocation.isOn(execute)
+        let problem = Preflight(settings).problem(
+            reading: ["\(groupName)-dlt", marks], writing: redrives ? ["\(groupName)-redrive"] : [],
+            creating: redrives || discards ? marks : nil)
+        if let problem {
             Output.error("\(name): \(problem)\n")
             return ExitCode.failure
         }

@@ -14,9 +14,12 @@ final class ImportPosition {
     private(set) var published = 0
     private var isLate = false
 
+    /// The group that keeps the position of an import.
+    static func group(_ name: String) -> String { "smsbridge-import-\(name)" }
+
     /// - Parameter selection: what is imported, as text; a name that was used for something else is rejected.
     init(_ settings: BridgeSettings, name: String, selection: String) throws(ReplayFailure) {
-        group = "smsbridge-import-\(name)"
+        group = Self.group(name)
         topic = "\(settings.topics.prefix).delivery-status"
         var hash: UInt64 = 0xcbf2_9ce4_8422_2325
         for byte in selection.utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }

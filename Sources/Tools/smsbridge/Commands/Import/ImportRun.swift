@@ -43,6 +43,9 @@ final class ImportRun {
 
     func run() throws(ReplayFailure) -> Int32 {
         let selection = invocation.isGiven(ImportCommand.name) ? try selection() : ""
+        // What is missing is reported before the files are read, as far as it is known by then.
+        let group = invocation.value(of: ImportCommand.name).map(ImportPosition.group)
+        if plan.comparesKafka || plan.isExecuted { try checkCluster(group: group) }
         guard try count() else {
             report.finish()
             return interruption("nothing was published")
@@ -50,8 +53,11 @@ final class ImportRun {
         report.finish()
         var check: TargetCheck?
         if plan.comparesKafka || plan.isExecuted, !targets.isEmpty {
+            try checkCluster(
+                reading: plan.comparesKafka ? names(comparedTopics) : [], writing: plan.isExecuted ? names(targets) : []
+            )
             check = try TargetCheck(
-                targets.map { $0.name(prefix: settings.topics.prefix) }, settings.kafkaClient,
+                names(targets), settings.kafkaClient,
                 timestamp: invocation.value(of: ImportCommand.timestamp) ?? .original,
                 acceptsLoss: invocation.isOn(ImportCommand.acceptLoss), command: "smsbridge import")
         }
@@ -74,6 +80,15 @@ final class ImportRun {
         report.show(invocation, plan, comparison: index)
         return isComplete ? report.exitCode(plan) : ExitCode.incomplete
     }
+
+    private func checkCluster(
+        reading: [String] = [], writing: [String] = [], group: String? = nil
+    ) throws(ReplayFailure) {
+        let problem = Preflight(settings).problem(reading: reading, writing: writing, group: group, commits: true)
+        if let problem { throw ReplayFailure(message: "\(problem.description)\nnothing was published") }
+    }
+
+    private func names(_ topics: [EventTopic]) -> [String] { topics.map { $0.name(prefix: settings.topics.prefix) } }
 
     private func interruption(_ what: String) -> Int32 {
         Output.error("smsbridge import: interrupted; \(what)\n")
@@ -199,6 +214,11 @@ final class ImportRun {
 
     // MARK: Comparing
 
+    /// The topics of the events that can be compared.
+    private var comparedTopics: [EventTopic] {
+        EventTopic.allCases.filter { report.topics.contains($0) && $0 != .quarantine }
+    }
+
     /// Reads the ids of what is in Kafka.
     ///
     /// - Returns: an exit code other than 0 when not all of it could be read.
@@ -207,12 +227,11 @@ final class ImportRun {
         guard let oldest = report.oldest, !report.types.isEmpty else { return ExitCode.success }
         // The vendor repeats what was not answered for hours, and its clock may be ahead.
         let since = plan.since ?? oldest - ReplayWindow.occurrenceMargin
-        let topics = EventTopic.allCases.filter { report.topics.contains($0) && $0 != .quarantine }
-        guard !topics.isEmpty else { return ExitCode.success }
+        guard !comparedTopics.isEmpty else { return ExitCode.success }
         let reader: RangeReader
         do throws(ReplayError) {
             reader = try RangeReader(
-                settings.kafkaClient, topics: topics.map { $0.name(prefix: settings.topics.prefix) },
+                settings.kafkaClient, topics: names(comparedTopics),
                 window: ReplayWindow(from: .time(max(0, since))))
         } catch {
             throw ReplayFailure(message: error.message)
@@ -298,7 +317,7 @@ final class ImportRun {
                 Output.error("smsbridge import: resumed after \(position.rows) rows\n")
             }
             sender = try RecordSender(
-                settings.kafkaClient, topics: targets.map { $0.name(prefix: prefix) }, until: interrupted)
+                settings.kafkaClient, topics: names(targets), until: interrupted)
         }
         defer {
             sender?.close()

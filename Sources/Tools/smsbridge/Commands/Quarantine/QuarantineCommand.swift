@@ -79,7 +79,13 @@ enum QuarantineCommand {
         }
         let topic = EventTopic.quarantine.name(prefix: settings.topics.prefix)
         let marks = "smsbridge-redecode-\(topic)"
-        if let problem = Preflight(settings).problem(reading: [topic, marks]) {
+        let redecodes = invocation.command == "quarantine redecode" && !invocation.isOn(dryRun)
+        let problem = Preflight(settings).problem(
+            reading: [topic, marks],
+            writing: redecodes
+                ? EventTopic.allCases.filter { $0 != .quarantine }.map { $0.name(prefix: settings.topics.prefix) } : [],
+            creating: redecodes ? marks : nil)
+        if let problem {
             Output.error("\(name): \(problem)\n")
             return ExitCode.failure
         }

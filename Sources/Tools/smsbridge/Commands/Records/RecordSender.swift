@@ -1,4 +1,5 @@
 import SMSBridgeKafka
+import SMSBridgePublisher
 import SMSBridgeThreads
 import Synchronization
 
@@ -18,6 +19,8 @@ struct ReplayFailure: Error {
 final class RecordSender {
     private let producer: ProducerThread
     private let flight: Flight
+    private let topics: [String]
+    private let access: KafkaAccess
     private let interrupted: StopSignal?
     /// When waiting for acknowledgements ends, once the command was interrupted.
     private var deadline: ContinuousClock.Instant?
@@ -38,7 +41,9 @@ final class RecordSender {
     init(
         _ client: ClientConfiguration, topics: [String], until interrupted: StopSignal? = nil
     ) throws(ReplayFailure) {
+        self.topics = topics
         self.interrupted = interrupted
+        access = KafkaAccess(client)
         do {
             let asker = try Client.silent(client)
             defer { asker.destroy() }
@@ -59,7 +64,7 @@ final class RecordSender {
         } catch let failure as ReplayFailure {
             throw failure
         } catch let error as KafkaError {
-            throw ReplayFailure(message: "Kafka: \(error.message)")
+            throw ReplayFailure(message: access.explain("Kafka: \(error.message)"))
         } catch {
             throw ReplayFailure(message: "\(error)")
         }
@@ -119,7 +124,8 @@ final class RecordSender {
                 }
             }
         } catch let error as KafkaError {
-            throw ReplayFailure(message: "record rejected by Kafka: \(error.message)")
+            let grant = error.code == .topicNotAuthorized ? ": \(access.grant(["Write"], on: topics))" : ""
+            throw ReplayFailure(message: "record rejected by Kafka: \(error.message)\(grant)")
         } catch let error as ReplayFailure {
             throw error
         } catch {

@@ -14,7 +14,8 @@ final class ReplayRun {
     private let isDryRun: Bool
     private let keys: Set<[UInt8]>
     private let redecoder: Redecoder?
-    private let check: TargetCheck?
+    /// Set when the cluster was checked.
+    private var check: TargetCheck?
     private let interrupted: StopSignal
     private let events = EventReader()
     private let began = ContinuousClock.now
@@ -44,16 +45,28 @@ final class ReplayRun {
             throw ReplayFailure(message: "\(error)")
         }
         Interrupts.handle { [interrupted] in interrupted.set() }
-        check = try invocation.value(of: ReplayCommand.toTopic).map { topic throws(ReplayFailure) in
-            try TargetCheck(
-                [topic], settings.kafkaClient, timestamp: invocation.value(of: ReplayCommand.timestamp) ?? .original,
-                acceptsLoss: invocation.isOn(ReplayCommand.acceptLoss), command: "smsbridge replay")
-        }
     }
 
     func run() throws(ReplayFailure) -> Int32 {
-        if let file = invocation.value(of: ReplayCommand.fromFile) { return try send(file) }
+        if let file = invocation.value(of: ReplayCommand.fromFile) {
+            try checkCluster()
+            return try send(file)
+        }
         return try replay()
+    }
+
+    /// Checks connection, permissions and target.
+    private func checkCluster(reading topics: [String] = [], group: String? = nil) throws(ReplayFailure) {
+        let target = invocation.value(of: ReplayCommand.toTopic)
+        guard !topics.isEmpty || target != nil else { return }
+        let writes = isDryRun ? nil : target
+        let problem = Preflight(settings).problem(
+            reading: topics, writing: writes.map { [$0] } ?? [], group: group, commits: true)
+        if let problem { throw ReplayFailure(message: problem.description) }
+        guard let target else { return }
+        check = try TargetCheck(
+            [target], settings.kafkaClient, timestamp: invocation.value(of: ReplayCommand.timestamp) ?? .original,
+            acceptsLoss: invocation.isOn(ReplayCommand.acceptLoss), command: "smsbridge replay")
     }
 
     // MARK: Out of Kafka
@@ -64,9 +77,7 @@ final class ReplayRun {
         let topics = ReplayCommand.topics(invocation, settings)
         Output.error("smsbridge replay: window \(window.text(asked))\n")
         let name = isDryRun ? nil : invocation.value(of: ReplayCommand.name)
-        if let problem = Preflight(settings).problem(reading: topics, group: name.map(Self.group), commits: true) {
-            throw ReplayFailure(message: problem.description)
-        }
+        try checkCluster(reading: topics, group: name.map(Self.group))
         let target = invocation.value(of: ReplayCommand.toTopic)
         if let target, topics.contains(target), !invocation.isOn(ReplayCommand.force) {
             throw ReplayFailure(message: "--to-topic: \(target) is what is read: give --force")

@@ -62,6 +62,9 @@ enum SpoolDrain {
             return file.corruption.isEmpty ? ExitCode.success : ExitCode.damaged
         }
         let patience = invocation.value(of: patience) ?? .seconds(60)
+        if let problem = Preflight(settings).problem(writing: topics(of: file, settings, invocation)) {
+            throw SpoolError(.io, "\(problem.description)\nnothing was published")
+        }
         try judgeTopics(settings, patience)
         var result = Result()
         var folder = place.path
@@ -94,6 +97,19 @@ enum SpoolDrain {
         // librdkafka may still try to reach a broker that is away: its threads end with the process.
         if !isDone { _exit(code) }
         return code
+    }
+
+    /// The topics that the rows are published to; all where the file does not tell.
+    private static func topics(
+        of file: SpoolFile, _ settings: BridgeSettings, _ invocation: Invocation
+    ) -> [String] {
+        guard let status = try? file.status(), !invocation.isOn(parked) || status.parkedRows == 0 else {
+            return settings.topicPlan.names
+        }
+        let names = Set(status.lanes.filter { $0.totals.rows > 0 }.map(\.name))
+        return EventTopic.allCases.filter { names.contains($0.suffix) }.map {
+            $0.name(prefix: settings.topics.prefix)
+        }
     }
 
     /// A parked row was refused by the quarantine last; it goes to the topic that it was meant for.
