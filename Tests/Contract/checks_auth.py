@@ -1,12 +1,14 @@
 """Who does not belong gets a 401 that says nothing, and no secret, number or text is anywhere but in the records."""
 
 import base64
+import gzip
 import hashlib
 import hmac
 import json
 import os
 import secrets
 import time
+import zlib
 
 import wire
 from bridge import Bridge
@@ -50,6 +52,7 @@ def run(suite):
         signature(suite)
         accounts(suite)
         addresses(suite)
+        bodies(suite)
         nothing(suite)
     else:
         suite.report.skip("auth: path, query, both, none", "they need --binary")
@@ -302,6 +305,59 @@ def addresses(suite):
         bridge, topics = start(suite, "no-proxy", {"SMSBRIDGE_AUTH_ADDRESSES": "smsportal"})
         refused(suite, "the vendor's address, said by nobody who is trusted", lambda: wire.curl(
             bridge.url + "/webhooks/delivery-status", data=delivery(), headers=[f"X-Forwarded-For: {vendor}"]), topics)
+
+
+def bodies(suite):
+    """A secret in a body, whatever its form: it authenticates nothing, and is in no record and no line of the log."""
+    secret, number, text = "body-" + secrets.token_urlsafe(16), "27001777006", "what-a-subscriber-wrote-" + secrets.token_hex(4)
+    suite.forbidden.add(secret)
+    suite.private |= {number, text}
+    members = {"incomingId": 7, "phoneNumber": number, "incomingData": text, "secret": secret}
+    form = "&".join(f"{name}={value}" for name, value in members.items()).encode()
+    text_json = json.dumps(members)
+    parts = "".join(f'--b\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n' for name, value in members.items()).encode()
+    urlencoded, multipart = "application/x-www-form-urlencoded", "multipart/form-data; boundary=b"
+    forms = {
+        "a form": (urlencoded, "", form), "a form with semicolons": (urlencoded, "", form.replace(b"&secret", b";Secret[]")),
+        "a gzip form": (urlencoded, "gzip", gzip.compress(form)),
+        "a gzip form without compression": (urlencoded, "gzip", gzip.compress(form, 0)),
+        "a form in UTF-16": (urlencoded + "; charset=utf-16", "", form.decode().encode("utf-16")),
+        "JSON": ("application/json", "", text_json.encode()), "JSON as text": ("text/plain", "", text_json.encode()),
+        "JSON with an escaped name": ("application/json", "", text_json.replace('"secret"', '"\\u0053ecret"').encode()),
+        "nested JSON": ("application/json", "", json.dumps({**members, "secret": 1, "more": [{"secret": {"value": secret}}]}).encode()),
+        "gzip JSON": ("application/json", "gzip", gzip.compress(text_json.encode())),
+        "deflate JSON": ("application/json", "deflate", zlib.compress(text_json.encode())),
+        "JSON in UTF-16": ("application/json; charset=utf-16le", "", text_json.encode("utf-16le")),
+        "JSON that a text has broken": ("application/json", "", text_json.replace(text, text + ' "5" tall').encode()),
+        "JSON that ends early": ("application/json", "", text_json[:-3].encode()),
+        "an array": ("application/json", "", f"[{text_json}]".encode()),
+        "multipart": (multipart, "", parts + b"--b--\r\n"), "gzip multipart": (multipart, "gzip", gzip.compress(parts + b"--b--\r\n")),
+    }
+    with suite.report.case("auth: a bridge that lets everything in and logs every request starts"):
+        bridge, topics = start(suite, "bodies", {
+            "SMSBRIDGE_AUTH_HEADER_SECRETS": secret, "SMSBRIDGE_AUTH_MODE": "log", "SMSBRIDGE_LOG_ACCESS_SAMPLE": "1"})
+        for name, (kind, encoding, body) in forms.items():
+            headers = [f"Content-Type: {kind}"] + ([f"Content-Encoding: {encoding}"] if encoding else [])
+            with suite.report.case(f"auth: a secret in {name} is cut from the record"):
+                mark = topics.mark()
+                equal(wire.curl(f"{bridge.url}/webhooks/reply", data=body, headers=headers).status, 200, "status")
+                value = topics.one(mark).json
+                raw = value["raw"]
+                kept = raw["body"].encode() if "body" in raw else base64.b64decode(raw["bodyBase64"])
+                if raw.get("contentEncoding") and kept[:1] not in b"{[-i":
+                    kept = zlib.decompress(kept, 47)
+                kept = kept.replace(b"\0", b"").decode("utf-8", "replace")
+                check(secret not in kept, f"the secret is kept: {kept}")
+                check(number in kept and text in kept, f"more than the secret was cut: {kept}")
+                if "part" not in name and name not in ("an array", "JSON that ends early"):
+                    equal((value.get("msisdn"), value.get("text", "")[:len(text)]), (number, text), "number and text")
+            with suite.report.case(f"auth: {name} at a wrong path is logged without what it holds"):
+                before = bridge.log().count('"request rejected"') + bridge.log().count('"request"')
+                equal(wire.curl(f"{bridge.url}/webhooks/{secret}/nonsense?secret={secret}&x={number}", data=body, headers=headers).status,
+                      404, "status")
+                log = bridge.log()
+                check(log.count('"request rejected"') + log.count('"request"') > before, "there is no line")
+                look(log, {secret}, {number, text})
 
 
 def nothing(suite):

@@ -195,8 +195,10 @@ package final class Ingress: RequestHandler {
         querySecret.scan(bytes.extracting(query.offset..<query.end))
     }
 
-    /// A body that does not begin as JSON may be a form, whatever its content type says.
-    private func scanForm(_ body: RawSpan) {
+    /// A body that does not begin as JSON may be a form, whatever its content type says. One that is compressed is searched
+    /// when it was decoded.
+    private func scanForm(_ body: RawSpan, isCoded: Bool) {
+        if isCoded { return formSecret.scan(form: body.extracting(0..<0)) }
         var index = 0
         while index < body.byteCount {
             let byte = body.unsafeLoad(fromByteOffset: index, as: UInt8.self)
@@ -242,8 +244,9 @@ package final class Ingress: RequestHandler {
         let tracestate = piece("tracestate")
         let query = head.query ?? Cut(offset: 0, count: 0)
         scanQuery(head, bytes)
-        scanForm(body)
-        func decode(query: RawSpan, body: RawSpan) {
+        scanForm(body, isCoded: !contentEncoding.isEmpty)
+        let receivedAt = Self.millisecondsSinceEpoch()
+        func fill(query: RawSpan, body: RawSpan, contentEncoding: Cut) {
             decoder.decode(
                 method: head.method == .get ? .get : .post, route: Self.type(of: tag),
                 contentType: bytes.extracting(contentType.offset..<contentType.end),
@@ -251,8 +254,21 @@ package final class Ingress: RequestHandler {
                 body: body,
                 traceparent: bytes.extracting(traceparent.offset..<traceparent.end),
                 tracestate: bytes.extracting(tracestate.offset..<tracestate.end),
-                account: account ?? authenticator.fallbackAccount, receivedAt: Self.millisecondsSinceEpoch(),
-                into: record)
+                account: account ?? authenticator.fallbackAccount, receivedAt: receivedAt, into: record)
+        }
+        /// Decodes, and decodes once more where the body has a secret that is in no form.
+        func decode(query: RawSpan, body: RawSpan) {
+            fill(query: query, body: body, contentEncoding: contentEncoding)
+            guard record.hasSecretField || record.type == .unrecognised || !contentEncoding.isEmpty, body.byteCount > 0
+            else { return }
+            let decoded = decoder.decodedText(
+                body: body, contentType: bytes.extracting(contentType.offset..<contentType.end),
+                contentEncoding: bytes.extracting(contentEncoding.offset..<contentEncoding.end))
+            guard let rest = bodyWithoutSecret(decoded, body) else { return }
+            // What was decoded is no longer compressed.
+            fill(
+                query: query, body: rest.span.bytes,
+                contentEncoding: decoded == nil ? contentEncoding : Cut(offset: 0, count: 0))
         }
         // The span of an array lives as long as the array does.
         let (queryRest, bodyRest) = (querySecret.remainder, formSecret.remainder)
@@ -265,6 +281,14 @@ package final class Ingress: RequestHandler {
         }
         if record.isRecovered { metrics.recovered() }
         publish(record, exchange.rawValue)
+    }
+
+    /// - Parameter decoded: The text of a body that is compressed or in another charset.
+    /// - Returns: nil where there is nothing to cut.
+    private func bodyWithoutSecret(_ decoded: [UInt8]?, _ body: RawSpan) -> [UInt8]? {
+        let text = decoded ?? body.withUnsafeBytes { Array($0) }
+        scanForm(text.span.bytes, isCoded: false)
+        return formSecret.wasFound ? formSecret.remainder : BodySecret.cut(text)
     }
 
     /// The account with whose secret the request is signed. What the head claims is read once more, for other requests

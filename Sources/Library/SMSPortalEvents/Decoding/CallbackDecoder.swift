@@ -96,6 +96,20 @@ public final class CallbackDecoder {
         }
     }
 
+    /// The text of a body that is compressed, or in a charset whose ASCII characters take more than a byte.
+    ///
+    /// - Returns: nil for a body that can be searched as it is, or not be decoded.
+    package func decodedText(body: RawSpan, contentType: RawSpan, contentEncoding: RawSpan) -> [UInt8]? {
+        body.withUnsafeBytes { body in
+            contentType.withUnsafeBytes { contentType in
+                contentEncoding.withUnsafeBytes { contentEncoding in
+                    state.decodedText(
+                        body: Bytes(body), contentType: Bytes(contentType), contentEncoding: Bytes(contentEncoding))
+                }
+            }
+        }
+    }
+
     /// The largest record that a request can become, in bytes as a topic's `max.message.bytes` counts them: value, key,
     /// headers and the framing of a batch with one record.
     ///
@@ -241,6 +255,13 @@ struct DecoderState: ~Copyable {
         record.fill(from: draft)
     }
 
+    mutating func decodedText(body: Bytes, contentType: Bytes, contentEncoding: Bytes) -> [UInt8]? {
+        ParameterReader(
+            query: .empty, body: body, contentType: contentType, contentEncoding: contentEncoding, charset: charset,
+            maxContentBytes: maxContentBytes
+        ).decodedText(&content).map { Array($0.buffer) }
+    }
+
     // MARK: - Steps
 
     /// Looks all names up.
@@ -258,6 +279,9 @@ struct DecoderState: ~Copyable {
                 nameIndex = vocabulary.names.index(of: name, key: key)
                 list.setName(index: nameIndex, key: key, at: index)
                 if index < Self.expectedCount { expected[index] = nameIndex }
+                if nameIndex == NameTable.unknown, list[index].isFromBody, list[index].isSecret {
+                    draft.hasSecretField = true
+                }
             }
             if nameIndex != NameTable.unknown { evidence.formUnion(vocabulary.evidence(of: nameIndex)) }
             index &+= 1

@@ -162,6 +162,16 @@ struct ParameterReader {
         }
     }
 
+    /// The body as text, where it has to be decoded before it can be searched for ASCII characters.
+    func decodedText(_ content: inout ContentBuffers) -> Bytes? {
+        guard let plain = try? inflated(&content) else { return nil }
+        let isCoded = plain.base != body.base
+        guard !plain.isUTF8 || plain.buffer.contains(0), let charset = try? charsetOfBody(isUTF8: false),
+            charset.form != .asciiBased, let text = try? content.transcodeBody(plain, in: charset, isForm: false)
+        else { return isCoded ? plain : nil }
+        return text
+    }
+
     /// Whether the body begins like JSON or a form, which no compressed data do.
     private var looksPlain: Bool {
         let text = body.trimmed

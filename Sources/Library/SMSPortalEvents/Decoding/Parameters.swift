@@ -25,6 +25,29 @@ struct Parameter {
     var nameKey: UInt64
 }
 
+extension Parameter {
+    /// Whether a program could read the name as `secret`: in any letter case, behind signs that are no part of a name,
+    /// and before the end, an index or another such sign; or whether the word occurs in an object or array.
+    var isSecret: Bool {
+        let word = Bytes("secret")
+        if kind == .nested {
+            var at = 0
+            while value.count - at >= word.count {
+                if value[at..<at + word.count].equalsIgnoringCase(word) { return true }
+                at += 1
+            }
+        }
+        func isNamePart(_ byte: UInt8) -> Bool {
+            isDigit(byte) || asciiLowercase(byte) &- 0x61 < 26 || byte == 0x5F || byte == 0x2D
+        }
+        guard name.count >= word.count else { return false }
+        var at = 0
+        while at < name.count, !isNamePart(name[at]) { at += 1 }
+        guard name.count - at >= word.count, name[at..<at + word.count].equalsIgnoringCase(word) else { return false }
+        return at + word.count == name.count || !isNamePart(name[at + word.count])
+    }
+}
+
 /// The parameters of one callback in the order in which they came, repeats included. Its memory is reused.
 struct ParameterList: ~Copyable {
     private var base: UnsafeMutablePointer<Parameter>

@@ -37,6 +37,8 @@ struct Draft: ~Copyable {
     var contentEncoding = Bytes.empty
     /// Whether the text of one field had broken the callback's JSON and was recovered.
     var isRecovered = false
+    /// Whether a field of the body is named `secret`.
+    var hasSecretField = false
     /// Whether the callback did not come through the webhook.
     var isImported = false
     var query = Bytes.empty
@@ -62,6 +64,7 @@ struct Draft: ~Copyable {
     mutating func removeFields() {
         present = 0
         isRecovered = false
+        hasSecretField = false
         isOptOut = false
         hasNetwork = false
         hasGroup = false

@@ -17,6 +17,9 @@ package final class RecordBuffer {
     /// Whether the text of one field had broken the callback's JSON and was recovered.
     package var isRecovered: Bool { state.isRecovered }
 
+    /// Whether a field of the callback's body is named `secret`; unknown where the body could not be read.
+    package var hasSecretField: Bool { state.hasSecretField }
+
     /// The sample number's callbacks go to a topic of their own.
     package var isTest: Bool { state.topic == .test }
 
@@ -77,6 +80,7 @@ struct RecordState: ~Copyable {
     private(set) var topic = EventTopic.quarantine
     private(set) var type = EventType.unrecognised
     private(set) var isRecovered = false
+    private(set) var hasSecretField = false
     private(set) var timestamp: Int64 = 0
     private(set) var value = Cut()
     private(set) var key = Cut()
@@ -117,6 +121,7 @@ struct RecordState: ~Copyable {
         topic = draft.topic
         type = draft.type
         isRecovered = draft.isRecovered
+        hasSecretField = draft.hasSecretField
         timestamp = draft.receivedAt
         writer.removeAll(keepingAtMost: Self.keptCapacity)
         let time = writer.appendValue(of: draft)
