@@ -79,7 +79,9 @@ class Stand:
                 "SMSBRIDGE_HTTP_TRUSTED_PROXIES": ",".join(trusted), "SMSBRIDGE_TOPICS_PARTITIONS": "1",
                 "SMSBRIDGE_TOPICS_REPLICATION": "1", "SMSBRIDGE_SPOOL_ANY_FILE_SYSTEM": "true",
                 # Nothing goes through the spool because the machine is busy: a count is easier to read then.
-                "SMSBRIDGE_PUBLISH_HEDGE": "700ms", **(extra or {})}
+                "SMSBRIDGE_PUBLISH_HEDGE": "700ms",
+                # What a pause of both instances interrupts is in time nonetheless.
+                "SMSBRIDGE_PUBLISH_DEADLINE": "7s", **(extra or {})}
             ports = tuple(int(url.rpartition(":")[2]) for url in (self.bridges[index].url, self.bridges[index].admin)) if len(
                 self.bridges) > index else None
             bridge = Bridge.start(self.binary, self.options.bootstrap, self.prefix, self.folder, name, environment, ports=ports,
@@ -134,6 +136,7 @@ class Stand:
             self.topics.close()
         for bridge in self.bridges:
             if bridge.process.poll() is None:
+                # Also of one that is stopped.
                 bridge.process.kill()
                 bridge.process.wait(10)
         if self.delay:
@@ -318,6 +321,19 @@ def rolling(stand, delayed, change=None, title="a rolling restart of both instan
         judge(stand, f"{title}{' with network delay' if delayed else ''}: every answer is 200, each in Kafka once", loads, 200)
 
 
+def paused(stand):
+    """Both instances answer nothing for three seconds, health checks included: a snapshot of the machine, or too little CPU."""
+    with stand.running() as running:
+        time.sleep(3)
+        loads = [Load(proxy, lambda: 0.02 + secrets.randbelow(60) / 1000, number) for proxy in running for number in range(4)]
+        time.sleep(2)
+        for number in (signal.SIGSTOP, signal.SIGCONT):
+            for bridge in stand.bridges:
+                bridge.process.send_signal(number)
+            time.sleep(3)
+        judge(stand, "both instances paused for three seconds: every answer is 200, each in Kafka once", loads, 80)
+
+
 def keep_alive(stand, title, seconds, asserts=True, change=None):
     """Callers that come about as often as the shorter of the two sides closes its connections: every two seconds."""
     with stand.running(True, change) as running:
@@ -347,7 +363,7 @@ def main():
     parser.add_argument("--binary", required=True, help="the bridge, perhaps with arguments before `serve`")
     parser.add_argument("--bootstrap", required=True, help="the brokers")
     parser.add_argument("--only", metavar="NAME", default="", help="one proxy")
-    parser.add_argument("--part", choices=["callbacks", "smuggling", "rolling", "keep-alive"], help="one part")
+    parser.add_argument("--part", choices=["callbacks", "smuggling", "rolling", "paused", "keep-alive"], help="one part")
     parser.add_argument("--seconds", type=int, default=20, help="of each part that waits for connections to be closed (20)")
     parser.add_argument("--controls", action="store_true", help="also how many fail where the bridge closes idle connections before the proxy")
     parser.add_argument("--keep", metavar="FOLDER", help="leave logs there")
@@ -393,6 +409,8 @@ def main():
             rolling(stand, False)
             if stand.delay:
                 rolling(stand, True)
+        if part("paused"):
+            paused(stand)
         if part("keep-alive") and stand.delay:
             keep_alive(stand, "connections that rest about as long as the proxy keeps them, with network delay", options.seconds,
                        change=short_pool)
