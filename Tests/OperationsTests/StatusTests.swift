@@ -196,6 +196,19 @@ extension StatusReport {
         )
     }
 
+    /// A cluster of one broker, declared as such, shows one line of information and no alert.
+    @Test func developmentModeMakesWeakTopicsANotice() {
+        let figures = Figures()
+        let report = figures.report {
+            figures.gauge("smsbridge_development_mode").set(1)
+            for topic in figures.topics { figures.gauge("smsbridge_topic_durability", "topic", topic).set(0) }
+        }
+        #expect(report.findings.map(\.title) == ["Development mode: acknowledged events can be lost"])
+        #expect(report.named.isEmpty && report.state == "ok" && report.isReady)
+        let readiness = String(decoding: report.readinessJSON(), as: UTF8.self)
+        #expect(readiness.contains(#""alerts":{}"#), "\(readiness)")
+    }
+
     @Test func theWorstStandsFirst() {
         let figures = Figures()
         let report = figures.report {

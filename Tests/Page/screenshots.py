@@ -1,4 +1,4 @@
-"""Screenshots of the status page for the documentation: healthy, one broker, Kafka down, callbacks rejected."""
+"""Screenshots of the status page for the documentation: healthy, one broker in development mode, Kafka down, callbacks rejected."""
 
 import os
 import time
@@ -29,15 +29,18 @@ def take(report, browser, bridge, folder, name, height):
 
 
 def one_broker(report, browser, binary, folder, target):
-    """A cluster of one broker, as on a developer's machine."""
+    """A cluster of one broker in development mode, as on a developer's machine: one line of information, and no alert."""
     cluster, traffic = Cluster(os.environ["KAFKA_START"]), None
     settings = {"SMSBRIDGE_AUTH_HEADER_SECRETS": faults.SECRET, "SMSBRIDGE_SPOOL_ANY_FILE_SYSTEM": "true",
-                "SMSBRIDGE_TOPICS_REPLICATION": "1", "SMSBRIDGE_DURABILITY_INTERVAL": "1s", "SMSBRIDGE_SHUTDOWN_DELAY": "0s"}
+                "SMSBRIDGE_TOPICS_REPLICATION": "1", "SMSBRIDGE_DURABILITY_INTERVAL": "1s", "SMSBRIDGE_SHUTDOWN_DELAY": "0s",
+                "SMSBRIDGE_DURABILITY_DEVELOPMENT": "true"}
     bridge = Bridge.start(binary, cluster.bootstrap, "smsportal", folder, "one-broker", settings)
     try:
         traffic = faults.Traffic(bridge, 5)
-        wait(bridge, "replication 1")
+        wait(bridge, "durability.development is true")
         time.sleep(20)
+        with report.case("one broker in development mode: no alert"):
+            check("SmsbridgeTopicNotDurable" not in bridge.admin_page("/?refresh=never"), "the page has the alert of weak topics")
         take(report, browser, bridge, target, "status-one-broker", 1180)
     finally:
         if traffic:
