@@ -1,7 +1,7 @@
 /// Cuts the values of fields named `secret` out of a body that is no form: JSON, as a whole or broken, and multipart.
 ///
-/// Such a field authenticates nothing: it is what somebody has put into a template of the vendor's, and must not end in
-/// a topic. Names are compared as ``QuerySecret`` does.
+/// Such a field authenticates nothing: an operator has put it into the vendor's template, and it must not end in a topic.
+/// Names are compared as ``QuerySecret`` does.
 struct BodySecret {
     private let bytes: [UInt8]
     private var result: [UInt8] = []
@@ -20,7 +20,7 @@ struct BodySecret {
 
     private init(bytes: [UInt8]) { self.bytes = bytes }
 
-    /// The letters, or an escape of JSON that may stand for one.
+    /// The letters, or an escape of JSON that may encode one.
     private static func containsWord(_ body: [UInt8]) -> Bool {
         body.indices.contains { at in
             if body[at] == UInt8(ascii: "\\") { return at + 1 < body.count && body[at + 1] | 0x20 == UInt8(ascii: "u") }
