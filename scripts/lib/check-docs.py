@@ -3,7 +3,7 @@
 * Every relative link, and every `#heading` of one, leads somewhere.
 * Every file that a page names in backticks under a known top folder is there.
 * Code after `<!-- excerpt of FILE -->` stands in that file, line for line, so that what is shown is what is tested.
-* docs/faults.md names every scenario of scripts/chaos.
+* Tests/Chaos/README.md names every scenario of scripts/chaos.
 * Lines of pages have at most 120 characters, code excepted.
 * Pages and sources keep to the terms of the glossary (docs/concepts.md): idioms that need a translation are counted.
 * Names of log fields are camelCase without blanks.
@@ -145,12 +145,12 @@ def check_foreign(name: str) -> None:
 
 
 def check_scenarios() -> None:
-    table = (ROOT / "docs/faults.md").read_text(encoding="utf-8")
+    table = (ROOT / "Tests/Chaos/README.md").read_text(encoding="utf-8")
     suite = (ROOT / "Tests/Chaos/main.py").read_text(encoding="utf-8")
     scenarios = re.findall(r'^    \("([a-z0-9-]+)", \w+\.\w+, \d+, \d+\),$', suite, re.M)
     if len(scenarios) < 30:
         problems.append(f"Tests/Chaos/main.py: only {len(scenarios)} scenarios were found")
-    problems.extend(f"docs/faults.md: no row for the scenario {name}" for name in scenarios if f"`{name}`" not in table)
+    problems.extend(f"Tests/Chaos/README.md: no row for the scenario {name}" for name in scenarios if f"`{name}`" not in table)
 
 
 # Idioms that are no terms of the field: each has one that a reader can look up.
@@ -177,7 +177,7 @@ def check_language() -> None:
             text = (ROOT / name).read_text(encoding="utf-8")
             words = re.findall(r"//+ ?(.*)", text) + re.findall(r'"((?:[^"\\\n]|\\.)*)"', re.sub(r"//.*", "", text))
             text = "\n".join(words)
-        elif name == "README.md" or re.fullmatch(r"docs/[^/]+\.md", name):
+        elif name in ("README.md", "Tests/Chaos/README.md") or re.fullmatch(r"docs/[^/]+\.md", name):
             group, text = name, (ROOT / name).read_text(encoding="utf-8")
         else:
             continue
@@ -192,7 +192,7 @@ def check_language() -> None:
 
 
 def check_lines(name: str) -> None:
-    if not re.fullmatch(r"README\.md|CONTRIBUTING\.md|docs/[^/]+\.md|Benchmarks/README\.md|Examples/README\.md", name):
+    if not re.fullmatch(r"README\.md|CONTRIBUTING\.md|docs/[^/]+\.md|(Benchmarks|Examples|Tests/Chaos)/README\.md", name):
         return
     for number, line in enumerate(prose((ROOT / name).read_text(encoding="utf-8")).splitlines(), 1):
         if len(line) > 120:

@@ -26,7 +26,7 @@ enum HelpTopics {
                the second; serve with 0
           141  the reader of standard output has gone (| head)
 
-        docs/exit-codes.md has the messages that belong to them.
+        docs/reprocess.md has the messages that belong to them.
         """
 
     private static let output = """

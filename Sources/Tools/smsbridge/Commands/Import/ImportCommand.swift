@@ -60,7 +60,7 @@ enum ImportCommand {
             GET callbacks answered 4xx or 5xx), xml (rows of the vendor's polling interface). Gzip is recognised.
             The default is a dry run. --execute publishes as the bridge does, in the order of the files; the order behind newer events
             is not kept. Events whose idBasis is reception have no id that identifies them: they cannot be compared with Kafka.
-            Malformed rows are reported with file and line, and do not stop the rest. docs/import.md has examples.
+            Malformed rows are reported with file and line, and do not stop the rest. docs/reprocess.md has examples.
             Exit codes: 0 complete; 1 failed; 2 usage; 3 some rows were not imported: malformed, not understood or too old;
             4 interrupted, the same command resumes (with --name); 5 and 6 Kafka could not be compared completely.
             """,
