@@ -139,7 +139,7 @@ let package = Package(
         module(
             "Operations", in: .bridge, uses: ["Addresses", "EventLoop", "HTTPServer", "Telemetry", "Threads"],
             embeds: ["Runbook/runbook.md"]),
-        module("Settings", in: .bridge, uses: ["Addresses", "CYAML", "Files"]),
+        module("Settings", in: .bridge, uses: ["Addresses", "CYAML", "Files", "SMSPortalEvents"]),
         module("SMSPortalSimulator", in: .tools, uses: ["CCurl", "COpenSSL", "SMSPortalEvents", "Threads"]),
         executable(
             "smsbridge", at: "Sources/Tools/smsbridge",

@@ -17,22 +17,30 @@ import Testing
         commands: [
             Command(
                 "serve", summary: "receive callbacks", settings: .init(needs: .serve),
-                examples: [.init("with a file", "smsbridge serve --config bridge.yaml")]),
+                examples: [.init("with a file", "smsbridge serve --config bridge.yaml")]
+            ) { _, _ in 3 },
             Command(
                 "demo", summary: "show it", options: [seconds, rate, wait, only, json],
-                examples: [.init("ten seconds", "smsbridge demo --seconds 10")]),
-            Command("simulate", summary: "play SMSPortal", options: [url, rate]),
+                examples: [.init("ten seconds", "smsbridge demo --seconds 10")]
+            ) { _, _ in 0 },
+            Command("simulate", summary: "play SMSPortal", options: [url, rate]) { _, _ in 0 },
             Command(
                 "tail", summary: "print events",
                 operands: [.init("topic", help: "which", isRequired: false, repeats: true)],
-                options: [json], settings: .init(needs: .kafka, sections: ["kafka", "topics", "log"])),
+                options: [json], settings: .init(needs: .kafka, sections: ["kafka", "topics", "log"])
+            ) { _, _ in 0 },
             Command(
                 "topics", summary: "about topics",
                 subcommands: [
-                    Command("create", summary: "create them", settings: .init(needs: .kafka)),
-                    Command("show", summary: "show them", operands: [.init("name", help: "the topic's name")]),
+                    Command("create", summary: "create them", settings: .init(needs: .kafka)) { invocation, loaded in
+                        invocation.command == "topics create" && loaded.settings.kafka.bootstrapServers == ["a:1"]
+                            ? 4 : 5
+                    },
+                    Command("show", summary: "show them", operands: [.init("name", help: "the topic's name")]) { _, _ in
+                        0
+                    },
                 ]),
-            Command("inner", summary: "for ourselves", isHidden: true),
+            Command("inner", summary: "for ourselves", isHidden: true) { _, _ in 0 },
         ])
 
     private func run(_ arguments: String..., environment: [String: String] = [:]) throws -> Invocation {
@@ -50,6 +58,11 @@ import Testing
     }
 
     struct Unexpected: Error, CustomStringConvertible { var description: String }
+
+    @Test func aCommandRunsItsOwnBodyWithItsSettings() throws {
+        #expect(try run("topics", "create", "--kafka-bootstrap-servers", "a:1").run() == 4)
+        #expect(try run("demo").run() == CommandLineTool.wrongUsage)
+    }
 
     @Test func optionsInEveryForm() throws {
         let plain = try run("demo")

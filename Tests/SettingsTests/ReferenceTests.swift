@@ -43,7 +43,7 @@ import Testing
         var expected = BridgeSettings()
         expected.kafka = loaded.settings.kafka
         expected.auth = loaded.settings.auth
-        expected.events.deliveryStatus.fields = ["MobileNumber": "msisdn"]
+        expected.events.fields = ["delivery-status": ["MobileNumber": "msisdn"]]
         #expect(loaded.settings == expected)
         #expect(loaded.sources.count > 45)
     }

@@ -4,35 +4,21 @@ internal import SMSPortalEvents
 /// What the ingress counts: requests that it has answered, by route and status, and what it refused and why.
 package struct IngressMetrics: Sendable {
     /// The routes that a metric tells apart.
-    enum Endpoint: Int, CaseIterable {
-        case webhooks, deliveryStatus, reply, shortCode, urlPreview, urlClick, health, other
+    struct Endpoint {
+        fileprivate let position: Int
 
         init(_ route: Route) {
-            self =
+            position =
                 switch route {
-                case .webhook(.none), .webhook(.some(.unrecognised)): .webhooks
-                case .webhook(.some(.deliveryStatus)): .deliveryStatus
-                case .webhook(.some(.reply)): .reply
-                case .webhook(.some(.shortCode)): .shortCode
-                case .webhook(.some(.urlPreview)): .urlPreview
-                case .webhook(.some(.urlClick)): .urlClick
-                case .health: .health
-                case .notFound, .unauthorized: .other
+                case .webhook(.none), .webhook(.some(.unrecognised)): 0
+                case .webhook(.some(let type)): 1 + type.index
+                case .health: Self.labels.count - 2
+                case .notFound, .unauthorized: Self.labels.count - 1
                 }
         }
 
-        var label: String {
-            switch self {
-            case .webhooks: "/webhooks"
-            case .deliveryStatus: "/webhooks/delivery-status"
-            case .reply: "/webhooks/reply"
-            case .shortCode: "/webhooks/short-code"
-            case .urlPreview: "/webhooks/url-preview"
-            case .urlClick: "/webhooks/url-click"
-            case .health: "/healthz"
-            case .other: "other"
-            }
-        }
+        fileprivate static let labels =
+            ["/webhooks"] + EventType.recognised.map { "\($0.path)" } + ["/healthz", "other"]
     }
 
     /// The statuses of answers on the public port.
@@ -88,11 +74,11 @@ package struct IngressMetrics: Sendable {
     }
 
     package init(_ registry: MetricRegistry) {
-        requests = Endpoint.allCases.map {
+        requests = Endpoint.labels.map {
             registry.counter(
                 "smsbridge_http_requests_total",
                 help: "Requests whose head was understood on the public port, by route.",
-                labels: [("route", $0.label)])
+                labels: [("route", $0)])
         }
         responses = Status.allCases.map {
             registry.counter(
@@ -124,11 +110,11 @@ package struct IngressMetrics: Sendable {
             help: "Callbacks accepted with auth.mode log that auth.mode enforce would reject.")
         enforced = registry.gauge(
             "smsbridge_authentication_enforced",
-            help: "Whether those who do not belong are kept out: 1, or 0 where auth.mode is log or auth.none is true.")
+            help: "Whether requests are authenticated: 1, or 0 where auth.mode is log or auth.none is true.")
     }
 
     func received(_ endpoint: Endpoint) {
-        requests[endpoint.rawValue].increment()
+        requests[endpoint.position].increment()
     }
 
     func answered(_ status: Status) {

@@ -96,11 +96,7 @@ struct Router {
     }
 
     private func type(_ cut: Cut, _ bytes: RawSpan) -> EventType? {
-        if Self.matches(cut, bytes, "delivery-status") { return .deliveryStatus }
-        if Self.matches(cut, bytes, "reply") { return .reply }
-        if Self.matches(cut, bytes, "short-code") { return .shortCode }
-        if Self.matches(cut, bytes, "url-preview") { return .urlPreview }
-        if Self.matches(cut, bytes, "url-click") { return .urlClick }
+        for type in EventType.recognised where Self.matches(cut, bytes, type.name) { return type }
         return nil
     }
 

@@ -192,27 +192,17 @@ package struct BridgeSettings: Sendable, Equatable {
             package var phrases = ["Stop", "Unsubscribe", "Remove", "Opt-Out", "Quit", "Delete", "Spam"]
         }
 
-        /// The names that a caller gives to the parameters of one event type.
-        package struct Naming: Sendable, Equatable {
-            /// The caller's key → our field.
-            package var fields: [String: String] = [:]
-        }
-
         /// The account in `ce_source`.
         package var account = "default"
         package var optOut = OptOut()
-        package var deliveryStatus = Naming()
-        package var reply = Naming()
-        package var shortCode = Naming()
-        package var urlPreview = Naming()
-        package var urlClick = Naming()
+        /// Names that callers give to parameters, by the event type's name (`delivery-status`): their key → our field.
+        /// Types without a mapping are left out.
+        package var fields: [String: [String: String]] = [:]
 
-        /// The mappings that are not empty, by the type's name on the wire (`delivery-status`).
-        package var fields: [String: [String: String]] {
-            [
-                "delivery-status": deliveryStatus.fields, "reply": reply.fields, "short-code": shortCode.fields,
-                "url-preview": urlPreview.fields, "url-click": urlClick.fields,
-            ].filter { !$0.value.isEmpty }
+        /// The names of one type.
+        package subscript(fieldsOf type: String) -> [String: String] {
+            get { fields[type] ?? [:] }
+            set { fields[type] = newValue.isEmpty ? nil : newValue }
         }
     }
 

@@ -116,16 +116,7 @@ public struct Callback: Sendable, Hashable {
     /// The path that the callback came to, without base path and secret: `/webhooks/reply`, or `/webhooks`.
     public var path: String { "\(Self.path(of: route))" }
 
-    static func path(of route: EventType?) -> StaticString {
-        switch route {
-        case .deliveryStatus: "/webhooks/delivery-status"
-        case .reply: "/webhooks/reply"
-        case .shortCode: "/webhooks/short-code"
-        case .urlPreview: "/webhooks/url-preview"
-        case .urlClick: "/webhooks/url-click"
-        case .unrecognised, nil: "/webhooks"
-        }
-    }
+    static func path(of route: EventType?) -> StaticString { (route ?? .unrecognised).path }
 }
 
 // MARK: - Parameters

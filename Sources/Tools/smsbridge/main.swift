@@ -38,30 +38,10 @@ case .fail(let text, let exitCode):
 case .run(let invocation):
     guard let loaded = invocation.settings else { exit(ExitCode.usage) }
     var problems = loaded.settings.problems(loaded.sources)
-    // Only who is to serve needs to be able to read the key.
-    if ["serve", "check", "config check"].contains(invocation.command), let problem = TLSFiles.problem(loaded.settings)
-    {
-        problems.append(problem)
-    }
+    if invocation.readsServerKey, let problem = TLSFiles.problem(loaded.settings) { problems.append(problem) }
     if !problems.isEmpty {
         for problem in problems { Output.error("smsbridge \(invocation.command): \(problem)\n") }
         exit(ExitCode.usage)
     }
-    switch invocation.command {
-    case "serve": exit(Serve.run(loaded))
-    case "check": exit(Check.run(invocation, loaded))
-    case "topics list": exit(TopicList.run(invocation, loaded.settings))
-    case "lag": exit(Lag.run(invocation, loaded.settings))
-    case let name where name.hasPrefix("config "): exit(ConfigCommand.run(invocation, loaded))
-    case "topics create": exit(TopicsCommand.run(loaded.settings))
-    case "demo": exit(Demo.run(invocation, loaded))
-    case "simulate": exit(Simulate.run(invocation, loaded.settings))
-    case "templates": exit(TemplatesCommand.run(invocation, loaded.settings))
-    case "tail": exit(Tail.run(invocation, loaded.settings))
-    case "replay": exit(ReplayCommand.run(invocation, loaded.settings))
-    case "import": exit(ImportCommand.run(invocation, loaded.settings))
-    case let name where name.hasPrefix("dlt "): exit(DeadLettersCommand.run(invocation, loaded.settings))
-    case let name where name.hasPrefix("quarantine "): exit(QuarantineCommand.run(invocation, loaded.settings))
-    default: exit(SpoolCommands.run(invocation, loaded.settings))
-    }
+    exit(invocation.run())
 }

@@ -41,10 +41,13 @@ package struct Command: Sendable {
         /// The sections whose flags the command takes (`http`, `kafka`); nil: all. File and environment are read and
         /// checked as a whole, but for `auth` and `kafka` where the command does not use them.
         package var sections: [String]?
+        /// Whether it is to be able to read the private key of the public port.
+        package var readsServerKey: Bool
 
-        package init(needs: SettingsNeeds, sections: [String]? = nil) {
+        package init(needs: SettingsNeeds, sections: [String]? = nil, readsServerKey: Bool = false) {
             self.needs = needs
             self.sections = sections
+            self.readsServerKey = readsServerKey
         }
 
         var declarations: [Declaration] {
@@ -66,10 +69,16 @@ package struct Command: Sendable {
     /// Left out of the list of commands.
     package var isHidden: Bool
 
+    /// What the command does; nil for one with subcommands.
+    let body: (@Sendable (Invocation, LoadedSettings) -> Int32)?
+
+    /// A command that does something.
+    ///
+    /// - Parameter body: Runs it, and returns the exit code. Not called for a command that reads no settings.
     package init(
         _ name: String, summary: String, discussion: String = "", operands: [Operand] = [],
         options: [any CommandOptionDeclaration] = [], settings: SettingsUse? = nil, examples: [Example] = [],
-        subcommands: [Command] = [], isHidden: Bool = false
+        isHidden: Bool = false, body: @escaping @Sendable (Invocation, LoadedSettings) -> Int32
     ) {
         self.name = name
         self.summary = summary
@@ -78,7 +87,21 @@ package struct Command: Sendable {
         self.options = options
         self.settings = settings
         self.examples = examples
-        self.subcommands = subcommands
+        subcommands = []
         self.isHidden = isHidden
+        self.body = body
+    }
+
+    /// A command with subcommands.
+    package init(_ name: String, summary: String, subcommands: [Command]) {
+        self.name = name
+        self.summary = summary
+        self.subcommands = subcommands
+        discussion = ""
+        operands = []
+        options = []
+        examples = []
+        isHidden = false
+        body = nil
     }
 }

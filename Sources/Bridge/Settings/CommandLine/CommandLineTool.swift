@@ -32,7 +32,8 @@ package struct CommandLineTool: Sendable {
                 .init("in bash, for this session", "source <(\(name) completions bash)"),
                 .init("in zsh, for good", "\(name) completions zsh > \"${fpath[1]}/_\(name)\""),
                 .init("in fish, for good", "\(name) completions fish > ~/.config/fish/completions/\(name).fish"),
-            ])
+            ]
+        ) { _, _ in Self.wrongUsage }
     }
 
     /// Reads a command line and, for a command that wants them, the settings.
@@ -154,7 +155,9 @@ package struct CommandLineTool: Sendable {
         } else if !problems.isEmpty {
             return failure(problems.map(\.description), path: path)
         }
-        return .run(Invocation(path: path, operands: scanner.operands, settings: settings, values: values))
+        return .run(
+            Invocation(
+                path: path, operands: scanner.operands, settings: settings, values: values, definition: command))
     }
 
     private func wrongOperands(

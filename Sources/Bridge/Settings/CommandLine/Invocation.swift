@@ -7,6 +7,18 @@ package struct Invocation: Sendable {
     /// The settings, for commands that read them.
     package let settings: LoadedSettings?
     let values: [String: [String]]
+    let definition: Command
+
+    /// Whether the command needs the private key of the public port.
+    package var readsServerKey: Bool { definition.settings?.readsServerKey ?? false }
+
+    /// Runs the command.
+    ///
+    /// - Returns: The exit code.
+    package func run() -> Int32 {
+        guard let body = definition.body, let settings else { return CommandLineTool.wrongUsage }
+        return body(self, settings)
+    }
 
     /// The command: `topics create`.
     package var command: String { path.joined(separator: " ") }

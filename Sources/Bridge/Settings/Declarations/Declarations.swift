@@ -1,3 +1,5 @@
+internal import SMSPortalEvents
+
 extension Declaration {
     /// Every setting, in the order of the reference.
     package static let all: [Declaration] =
@@ -195,7 +197,7 @@ extension Declaration {
     }
 
     /// The names of event types in paths.
-    static let eventTypes = ["delivery-status", "reply", "short-code", "url-preview", "url-click"]
+    static let eventTypes = EventType.recognised.map(\.rawValue)
 
     private static let auth: [Declaration] = [
         .single(
@@ -310,27 +312,23 @@ extension Declaration {
         ),
     ]
 
-    private static func fields(of type: String, _ target: Target<[String: String]>) -> Declaration {
+    private static func fields(of type: String) -> Declaration {
         .map(
-            "events.\(type).fields", target, name: .parameter, value: .parameter, ignoringCase: true,
+            "events.\(type).fields", \.events[fieldsOf: type], name: .parameter, value: .parameter, ignoringCase: true,
             "Other names of the parameters of `\(type)`: the caller's key (in any case) → the field of the record."
         )
     }
 
-    private static let events: [Declaration] = [
-        .single(
-            "events.account", \.events.account, .account, also: ["events.source"],
-            "SMSPortal account in the records: `ce_source` is `/smsportal/<account>`."),
-        .list(
-            "events.optOut.phrases", \.events.optOut.phrases, of: .phrase, count: 0...100,
-            "Opt-out phrases. A reply that is one of these as a whole, in any case and punctuation, is marked `optOut`. The default is the vendor's list."
-        ),
-        fields(of: "delivery-status", \.events.deliveryStatus.fields),
-        fields(of: "reply", \.events.reply.fields),
-        fields(of: "short-code", \.events.shortCode.fields),
-        fields(of: "url-preview", \.events.urlPreview.fields),
-        fields(of: "url-click", \.events.urlClick.fields),
-    ]
+    private static let events: [Declaration] =
+        [
+            .single(
+                "events.account", \.events.account, .account, also: ["events.source"],
+                "SMSPortal account in the records: `ce_source` is `/smsportal/<account>`."),
+            .list(
+                "events.optOut.phrases", \.events.optOut.phrases, of: .phrase, count: 0...100,
+                "Opt-out phrases. A reply that is one of these as a whole, in any case and punctuation, is marked `optOut`. The default is the vendor's list."
+            ),
+        ] + eventTypes.map(fields(of:))
 
     private static let publish: [Declaration] = [
         .single(

@@ -291,17 +291,10 @@ struct DecoderState: ~Copyable {
 
     /// The type of a callback whose route names none.
     private func classify(_ evidence: Evidence) -> EventType? {
-        if evidence.contains(.preview), !evidence.contains(.landing) { return .urlPreview }
-        if evidence.contains(.landing) { return interactionType ?? .urlClick }
-        if evidence.contains(.shortCode) { return .shortCode }
-        if !evidence.isDisjoint(with: [.reply, .incoming]) { return .reply }
-        guard evidence.contains(.identity) else { return nil }
-        if evidence.contains(.interactionType), let type = interactionType { return type }
-        if evidence.contains(.status) { return .deliveryStatus }
-        return evidence.contains(.message) ? .reply : nil
+        evidence.type(interaction: evidence.isDisjoint(with: [.landing, .interactionType]) ? nil : interactionType)
     }
 
-    /// What the `type` of an interaction says: `REDIRECT` is a click, anything with `preview` in it a preview.
+    /// What the last `type` of an interaction says, if it says anything.
     private var interactionType: EventType? {
         var result: EventType?
         for index in 0..<list.count {
@@ -309,11 +302,7 @@ struct DecoderState: ~Copyable {
             guard parameter.nameIndex != NameTable.unknown, parameter.kind == .text,
                 vocabulary.evidence(of: parameter.nameIndex).contains(.interactionType)
             else { continue }
-            if parameter.value.containsIgnoringCase("preview") {
-                result = .urlPreview
-            } else if parameter.value.trimmed.equalsIgnoringCase("redirect") {
-                result = .urlClick
-            }
+            if let type = EventType(interaction: parameter.value) { result = type }
         }
         return result
     }
@@ -399,7 +388,7 @@ struct DecoderState: ~Copyable {
 
     /// Checks that the event is whole, and gives it its key, id and topic.
     private mutating func identify() {
-        if let missing {
+        if let missing = draft.missing {
             return refuse(ScanFailure(reason: .missingFields, offset: 0), detail: missing)
         }
         guard fieldsLength <= Self.longestFields else { return refuse(.tooLong) }
@@ -409,12 +398,8 @@ struct DecoderState: ~Copyable {
             draft.key = number
             if number.equals(MSISDN.sample) { draft.topic = .test }
         }
-        switch draft.type {
-        case .deliveryStatus: draft.state = DeliveryState(draft.text(.status))
-        case .reply, .shortCode: draft.isOptOut = optOut.matches(draft.text(.text))
-        default: break
-        }
-        if hasVendorID {
+        draft.derive(optOut)
+        if draft.hasVendorID {
             draft.idBasis = .vendor
             identity.vendor(
                 type: draft.type, account: draft.account, messageID: draft.text(.messageID),
@@ -427,43 +412,6 @@ struct DecoderState: ~Copyable {
             identity.reception(into: &idText)
         }
         draft.id = idText.bytes
-    }
-
-    /// Whether the vendor's id names this event. It must be digits and not zero: what a template leaves unsubstituted
-    /// (`@@ID@@`, `null`, 0) is the same in every callback and would make one event of all. Clicks and previews have no
-    /// id of their own; one that a template adds is that of the message.
-    private var hasVendorID: Bool {
-        switch draft.type {
-        case .deliveryStatus, .reply, .shortCode:
-            guard draft.has(.messageID) else { return false }
-            let id = draft.text(.messageID)
-            guard id.isDigits else { return false }
-            for index in 0..<id.count where id[index] != 0x30 { return true }
-            return false
-        case .urlPreview, .urlClick, .unrecognised:
-            return false
-        }
-    }
-
-    private static let anyone = Draft.mask(.msisdn, .messageID, .batchID, .reference)
-    private static let sender = Draft.mask(.msisdn, .messageID)
-    private static let interaction = Draft.mask(
-        .msisdn, .messageID, .batchID, .reference, .interaction, .url, .landingPageName, .landingPageVersion,
-        .landingPageComponentID)
-
-    /// What an event of this type cannot be without.
-    private var missing: StaticString? {
-        switch draft.type {
-        case .deliveryStatus:
-            if !draft.has(.status) { return "status" }
-            return draft.hasAny(of: Self.anyone) ? nil : "msisdn, messageId, batchId or reference"
-        case .reply, .shortCode:
-            if !draft.has(.text) { return "text" }
-            return draft.hasAny(of: Self.sender) ? nil : "msisdn or messageId"
-        case .urlPreview, .urlClick:
-            return draft.hasAny(of: Self.interaction) ? nil : "msisdn, reference, interaction, url or landingPage"
-        case .unrecognised: return nil
-        }
     }
 
     private var fieldsLength: Int {

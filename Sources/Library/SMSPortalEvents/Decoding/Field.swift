@@ -49,48 +49,4 @@ enum Field: UInt8, CaseIterable {
         case .mnc: "network.mnc"
         }
     }
-
-    private static let ofEveryType: [Field] = [.occurredAt, .msisdn, .batchID, .messageID, .reference, .mcc, .mnc]
-
-    /// The fields that events of a type can have.
-    static func fields(of type: EventType) -> [Field] {
-        let own: [Field]
-        switch type {
-        case .deliveryStatus:
-            own = [.status, .parts, .dataType, .sentText, .sentAt, .flash, .groupName, .groupDescription, .groupData]
-        case .reply:
-            own = [
-                .text, .destination, .campaign, .sentMessageID, .sentText, .sentAt,
-                .groupName, .groupDescription, .groupData,
-                .numberValue1, .numberValue2, .numberValue3, .numberValue4, .numberValue5, .numberValue6,
-            ]
-        case .shortCode: own = [.text, .shortCode, .keyword]
-        case .urlPreview, .urlClick:
-            own = [.interaction, .url, .landingPageName, .landingPageVersion, .landingPageComponentID]
-        case .unrecognised: return []
-        }
-        return ofEveryType + own
-    }
-}
-
-/// What the presence of a name says about the type of a callback that came without one.
-struct Evidence: OptionSet {
-    var rawValue: UInt16
-
-    /// A landing page or an interaction with it.
-    static let landing = Evidence(rawValue: 1)
-    /// The vendor's `type` of an interaction; its value decides.
-    static let interactionType = Evidence(rawValue: 2)
-    static let shortCode = Evidence(rawValue: 4)
-    /// A name that only replies and short codes have.
-    static let incoming = Evidence(rawValue: 8)
-    /// A name that only replies have.
-    static let reply = Evidence(rawValue: 16)
-    /// `Message`, which in V2 is the text of a reply.
-    static let message = Evidence(rawValue: 32)
-    static let status = Evidence(rawValue: 64)
-    /// Something that an event can be about: a number, an id, a reference.
-    static let identity = Evidence(rawValue: 128)
-    /// A configured name of a preview.
-    static let preview = Evidence(rawValue: 256)
 }

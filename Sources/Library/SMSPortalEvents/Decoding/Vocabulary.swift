@@ -19,8 +19,8 @@ final class Vocabulary {
 
     @inline(__always)
     func meaning(of nameIndex: UInt8, in type: Int) -> Meaning {
-        precondition(Int(nameIndex) < count && type >= 0 && type < 5)
-        return meanings[Int(nameIndex) &* 5 &+ type]
+        precondition(Int(nameIndex) < count && type >= 0 && type < EventType.recognisedCount)
+        return meanings[Int(nameIndex) &* EventType.recognisedCount &+ type]
     }
 
     @inline(__always)
@@ -40,7 +40,7 @@ final class Vocabulary {
             if let known = positions[name] { return known }
             positions[name] = order.count
             order.append(name)
-            meanings.append(contentsOf: repeatElement(.none, count: 5))
+            meanings.append(contentsOf: repeatElement(.none, count: EventType.recognisedCount))
             evidence.append([])
             return order.count - 1
         }
@@ -48,7 +48,8 @@ final class Vocabulary {
             for (rank, name) in preferred.enumerated() {
                 let row = position(name)
                 for type in types {
-                    meanings[row * 5 + type.index] = Meaning(field: field.rawValue, rank: UInt8(rank + 1))
+                    meanings[row * EventType.recognisedCount + type.index] = Meaning(
+                        field: field.rawValue, rank: UInt8(rank + 1))
                 }
             }
         }
@@ -58,7 +59,7 @@ final class Vocabulary {
         }
         for (type, name, field) in custom {
             let row = position(asciiLowercased(name))
-            meanings[row * 5 + type.index] = Meaning(field: field.rawValue, rank: 0)
+            meanings[row * EventType.recognisedCount + type.index] = Meaning(field: field.rawValue, rank: 0)
             evidence[row].formUnion(Self.evidence(of: field, in: type))
         }
         names = NameTable(order, ignoringCase: true)
@@ -80,88 +81,6 @@ final class Vocabulary {
         for (_, _, preferred) in vendorNames { names.formUnion(preferred) }
         return 250 - names.count
     }
-
-    private static func evidence(of field: Field, in type: EventType) -> Evidence {
-        switch field {
-        case .status: .status
-        case .text: type == .reply ? .reply : .shortCode
-        case .shortCode, .keyword: .shortCode
-        case .destination, .sentMessageID: .reply
-        case .interaction, .url, .landingPageName, .landingPageVersion, .landingPageComponentID:
-            type == .urlPreview ? .preview : .landing
-        case .msisdn, .batchID, .messageID, .reference: .identity
-        default: []
-        }
-    }
-
-    private static let every: [EventType] = EventType.recognised
-    private static let incoming: [EventType] = [.reply, .shortCode]
-    private static let urls: [EventType] = [.urlPreview, .urlClick]
-
-    /// Per field the names in order of preference, in lower case.
-    private static let vendorNames: [([EventType], Field, [String])] = [
-        ([.deliveryStatus] + urls, .msisdn, ["msisdn", "phonenumber", "msgnumto"]),
-        (incoming, .msisdn, ["sourcephonenumber", "msisdn", "phonenumber"]),
-        ([.deliveryStatus] + urls, .messageID, ["id"]),
-        (incoming, .messageID, ["incomingid", "id", "changeid"]),
-        (every, .batchID, ["eventid"]),
-        (every, .reference, ["userreference", "customerref", "customerid"]),
-        (every, .mcc, ["mcc"]),
-        (every, .mnc, ["mnc"]),
-
-        ([.deliveryStatus], .occurredAt, ["receivedutc", "received", "receiveddatetime", "sentdatatime"]),
-        ([.deliveryStatus], .status, ["status"]),
-        ([.deliveryStatus], .parts, ["msgcount", "sentdatapartscount"]),
-        ([.deliveryStatus], .dataType, ["datatype", "sentdatatype"]),
-        ([.deliveryStatus], .sentText, ["data", "sentdata"]),
-        ([.deliveryStatus], .sentAt, ["sentutc", "sentdatetime"]),
-        ([.deliveryStatus], .flash, ["flash"]),
-        ([.deliveryStatus], .groupName, ["grpname"]),
-        ([.deliveryStatus], .groupDescription, ["grpdesc"]),
-        ([.deliveryStatus, .reply], .groupData, ["groupdata"]),
-
-        (
-            incoming, .occurredAt,
-            ["incomingutc", "receivedutc", "received", "incomingdatetime", "incomingdatatime", "receiveddatetime"]
-        ),
-        (incoming, .text, ["incomingdata", "message"]),
-        ([.reply], .destination, ["destinationphonenumber", "to"]),
-        ([.reply], .campaign, ["campaign"]),
-        ([.reply], .sentMessageID, ["sentid"]),
-        ([.reply], .sentText, ["sentdata"]),
-        ([.reply], .sentAt, ["sentutc", "sentdatetime", "sentdatatime"]),
-        ([.reply], .groupName, ["sentmessagegrpname", "grpname"]),
-        ([.reply], .groupDescription, ["sentmessagegrpdesc", "grpdesc"]),
-        ([.reply], .numberValue1, ["numbervalue1"]),
-        ([.reply], .numberValue2, ["numbervalue2"]),
-        ([.reply], .numberValue3, ["numbervalue3"]),
-        ([.reply], .numberValue4, ["numbervalue4"]),
-        ([.reply], .numberValue5, ["numbervalue5"]),
-        ([.reply], .numberValue6, ["numbervalue6"]),
-
-        ([.shortCode], .shortCode, ["sc", "shortcode"]),
-        ([.shortCode], .keyword, ["keyword"]),
-
-        (urls, .occurredAt, ["interactionutc", "interactiondatetime"]),
-        (urls, .interaction, ["type"]),
-        (urls, .url, ["url"]),
-        (urls, .landingPageName, ["landingpagename"]),
-        (urls, .landingPageVersion, ["landingpageversion"]),
-        (urls, .landingPageComponentID, ["landingpagecomponentid"]),
-    ]
-
-    private static let vendorEvidence: [(String, Evidence)] = [
-        ("interactionutc", .landing), ("interactiondatetime", .landing), ("landingpagename", .landing),
-        ("landingpageversion", .landing), ("landingpagecomponentid", .landing), ("type", .interactionType),
-        ("sc", .shortCode), ("shortcode", .shortCode), ("keyword", .shortCode), ("changeid", .shortCode),
-        ("incomingdata", .incoming), ("incomingutc", .incoming), ("incomingdatetime", .incoming),
-        ("incomingdatatime", .incoming),
-        ("incomingid", .reply), ("sourcephonenumber", .reply), ("destinationphonenumber", .reply), ("sentid", .reply),
-        ("message", .message), ("status", .status),
-        ("id", .identity), ("eventid", .identity), ("msisdn", .identity), ("phonenumber", .identity),
-        ("msgnumto", .identity), ("customerid", .identity), ("customerref", .identity), ("userreference", .identity),
-        ("to", .identity),
-    ]
 }
 
 /// In lower case as far as ASCII letters go; everything else stays.

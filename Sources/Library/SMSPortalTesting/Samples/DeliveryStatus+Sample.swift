@@ -45,3 +45,10 @@ extension DeliveryState {
         }
     }
 }
+
+extension DeliveryStatus: Sampled {
+    init?(sample event: Event) {
+        guard case .deliveryStatus(let event) = event else { return nil }
+        self = event
+    }
+}

@@ -39,3 +39,10 @@ extension Reply {
         }
     }
 }
+
+extension Reply: Sampled {
+    init?(sample event: Event) {
+        guard case .reply(let event) = event else { return nil }
+        self = event
+    }
+}

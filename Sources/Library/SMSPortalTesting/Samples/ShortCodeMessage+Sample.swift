@@ -36,3 +36,10 @@ extension ShortCodeMessage {
         }
     }
 }
+
+extension ShortCodeMessage: Sampled {
+    init?(sample event: Event) {
+        guard case .shortCode(let event) = event else { return nil }
+        self = event
+    }
+}

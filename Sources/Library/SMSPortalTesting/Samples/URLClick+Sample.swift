@@ -37,3 +37,10 @@ extension URLClick {
         }
     }
 }
+
+extension URLClick: Sampled {
+    init?(sample event: Event) {
+        guard case .urlClick(let event) = event else { return nil }
+        self = event
+    }
+}

@@ -37,3 +37,10 @@ extension URLPreview {
         }
     }
 }
+
+extension URLPreview: Sampled {
+    init?(sample event: Event) {
+        guard case .urlPreview(let event) = event else { return nil }
+        self = event
+    }
+}

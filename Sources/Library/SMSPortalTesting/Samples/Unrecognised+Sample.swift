@@ -13,3 +13,10 @@ extension Unrecognised {
         SampleCallback.unrecognised(body: body, account: account, receivedAt: receivedAt)
     }
 }
+
+extension Unrecognised: Sampled {
+    init?(sample event: Event) {
+        guard case .unrecognised(let event) = event else { return nil }
+        self = event
+    }
+}

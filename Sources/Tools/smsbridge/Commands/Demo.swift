@@ -23,7 +23,8 @@ enum Demo {
             """,
         options: [seconds, rate],
         settings: .init(needs: [], sections: ["http", "admin", "auth", "events", "topics", "log"]),
-        examples: [.init("for ten seconds", "smsbridge demo --seconds 10")])
+        examples: [.init("for ten seconds", "smsbridge demo --seconds 10")]
+    ) { run($0, $1) }
 
     /// What the threads of a demonstration share.
     private final class Stage: Sendable {

@@ -3,6 +3,7 @@ import SMSBridgeOperations
 import SMSBridgePublisher
 import SMSBridgeSettings
 import SMSBridgeTelemetry
+import SMSPortalEvents
 
 #if canImport(Glibc)
 import Glibc
@@ -15,18 +16,19 @@ enum Serve {
     static let command = Command(
         "serve", summary: "Receive callbacks and publish them to Kafka",
         discussion: """
-            Callbacks come to /webhooks/<type> (delivery-status, reply, short-code, url-preview, url-click) or to
+            Callbacks come to /webhooks/<type> (\(EventType.recognised.map(\.rawValue).joined(separator: ", "))) or to
             /webhooks, where the fields tell the type. Each is answered 200 once its event is in Kafka or synced in the
             spool. SIGTERM ends it in order, a second one at once. SIGHUP reloads the files of secrets and certificates.
             """,
-        settings: .init(needs: .serve),
+        settings: .init(needs: .serve, readsServerKey: true),
         examples: [
             .init(
                 "with everything on the command line but the secret",
                 "SMSBRIDGE_AUTH_HEADER_SECRETS_FILE=/run/secrets/webhook smsbridge serve "
                     + "--kafka-bootstrap-servers kafka:9092"),
             .init("from a file", "smsbridge serve --config /etc/smsbridge.yaml"),
-        ])
+        ]
+    ) { run($1) }
 
     /// Signals whose default action would end the process with callers waiting, and which are no request to end it. SIGHUP
     /// is ignored until the bridge handles it. SIGQUIT and SIGABRT end it with a core dump.

@@ -75,7 +75,8 @@ enum Simulate {
                 "a thousand replies as fast as they are answered, one in ten sent twice, for a script",
                 "smsbridge simulate --url https://sms.example.com --types reply --count 1000 --rate 0 --duplicates 0.1 --json"
             ),
-        ])
+        ]
+    ) { run($0, $1.settings) }
 
     static func run(_ invocation: Invocation, _ settings: BridgeSettings) -> Int32 {
         let account = invocation.value(of: CallerSecrets.account)

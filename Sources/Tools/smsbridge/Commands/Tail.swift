@@ -22,7 +22,7 @@ enum Tail {
     private static let types = CommandOption<String>(
         "--type", "TYPE", .oneOf(EventTopic.allCases.map(\.suffix), name: "type"), repeats: true,
         help:
-            "Only this topic: delivery-status, reply, short-code, url-preview, url-click, test or quarantine. May be repeated."
+            "Only this topic: \(EventTopic.allCases.map(\.suffix).alternatives). May be repeated."
     )
     private static let json = CommandOption<Bool>(
         "--json",
@@ -48,7 +48,8 @@ enum Tail {
             .init(
                 "the ids of what came, for a script",
                 "smsbridge tail --kafka-bootstrap-servers kafka:9092 --json --show-content | jq -r .value.id"),
-        ])
+        ]
+    ) { run($0, $1.settings) }
 
     private enum Format: String, CaseIterable, Sendable { case text, json, value }
 

@@ -31,8 +31,9 @@ struct Check {
             publish.hedge. Makes no topic. Lines begin with ok, warning, failed or cannot tell.
             Exit codes: 0; 1 something breaks a promise; 2 the settings are wrong.
             """,
-        options: [json, noEvent], settings: .init(needs: .kafka),
-        examples: [.init("before the first start", "smsbridge check --config /etc/smsbridge.yaml")])
+        options: [json, noEvent], settings: .init(needs: .kafka, readsServerKey: true),
+        examples: [.init("before the first start", "smsbridge check --config /etc/smsbridge.yaml")]
+    ) { run($0, $1) }
 
     enum Verdict: String {
         case ok, warning, failed

@@ -22,7 +22,8 @@ enum TopicsCommand {
                         "seven topics with 12 partitions, each three times",
                         "smsbridge topics create --kafka-bootstrap-servers kafka:9092 --topics-partitions 12 --topics-replication 3"
                     )
-                ]),
+                ]
+            ) { run($1.settings) },
             TopicList.command,
         ])
 

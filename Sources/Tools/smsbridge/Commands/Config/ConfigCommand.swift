@@ -17,7 +17,12 @@ enum ConfigCommand {
                 settings: .init(needs: [], sections: ["http", "kafka", "spool"]),
                 examples: [
                     .init("for a cluster", "smsbridge config init -b kafka-1:9093,kafka-2:9093 > smsbridge.yaml")
-                ]),
+                ]
+            ) {
+                warn($0, $1)
+                Output.text(minimalFile($1))
+                return ExitCode.success
+            },
             Command(
                 "check", summary: "Validate settings and the files that they name, without connecting",
                 discussion: """
@@ -25,8 +30,15 @@ enum ConfigCommand {
                     named at once, with its place. 'smsbridge check' asks the cluster, too.
                     Exit codes: 0 valid; 2 not.
                     """,
-                settings: .init(needs: .serve),
-                examples: [.init("a file", "smsbridge config check -c smsbridge.yaml")]),
+                settings: .init(needs: .serve, readsServerKey: true),
+                examples: [.init("a file", "smsbridge config check -c smsbridge.yaml")]
+            ) {
+                warn($0, $1)
+                let given = $1.effective.count { $0.source != .standard }
+                let subject = $1.configFile ?? "the settings"
+                Output.line("\(subject): valid, \(given) settings are not defaults; no connection was made")
+                return ExitCode.success
+            },
             Command(
                 "show", summary: "Show effective settings with their sources",
                 discussion: """
@@ -35,20 +47,16 @@ enum ConfigCommand {
                 options: [all, json], settings: .init(needs: []),
                 examples: [
                     .init("what is not a default, and where it comes from", "smsbridge config show -c smsbridge.yaml")
-                ]),
+                ]
+            ) {
+                warn($0, $1)
+                show($1, all: $0.isOn(all), json: $0.isOn(json))
+                return ExitCode.success
+            },
         ])
 
-    static func run(_ invocation: Invocation, _ loaded: LoadedSettings) -> Int32 {
+    private static func warn(_ invocation: Invocation, _ loaded: LoadedSettings) {
         for warning in loaded.warnings { Output.error("smsbridge \(invocation.command): warning: \(warning)\n") }
-        switch invocation.command {
-        case "config init": Output.text(minimalFile(loaded))
-        case "config check":
-            let given = loaded.effective.count { $0.source != .standard }
-            let subject = loaded.configFile ?? "the settings"
-            Output.line("\(subject): valid, \(given) settings are not defaults; no connection was made")
-        default: show(loaded, all: invocation.isOn(all), json: invocation.isOn(json))
-        }
-        return ExitCode.success
     }
 
     private static func show(_ loaded: LoadedSettings, all: Bool, json: Bool) {

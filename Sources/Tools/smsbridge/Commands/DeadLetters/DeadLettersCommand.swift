@@ -39,31 +39,55 @@ enum DeadLettersCommand {
             Command(
                 "list", summary: "List open dead letters: position, time, cause, attempts, origin",
                 options: filters + [all, json], settings: settings,
-                examples: [.init("since yesterday", "smsbridge dlt list --group crm --from 24h")]),
+                examples: [.init("since yesterday", "smsbridge dlt list --group crm --from 24h")]
+            ) {
+                run($0, $1.settings) { invocation, window, _, ledger, interrupted throws(ReplayFailure) in
+                    try list(invocation, window, ledger, interrupted)
+                }
+            },
             Command(
                 "show", summary: "Show everything known about dead letters",
                 discussion: "Of subscribers nothing is shown unless --show-content asks for it.",
                 options: filters + [all, showsContent], settings: settings,
-                examples: [.init("one of them", "smsbridge dlt show --group crm --at 3:17 --show-content")]),
+                examples: [.init("one of them", "smsbridge dlt show --group crm --at 3:17 --show-content")]
+            ) {
+                run($0, $1.settings) { invocation, window, _, ledger, interrupted throws(ReplayFailure) in
+                    try show(invocation, window, ledger, interrupted)
+                }
+            },
             Command(
                 "redrive", summary: "Send dead letters to the handlers of their own group again",
                 discussion: """
-                    They go to GROUP-redrive, with their headers; attempts are counted on. Each is then done with here, and is
-                    not sent again by another redrive. A kill in between sends at most the last 1,000 again, with the
+                    They go to GROUP-redrive, with their headers; attempts are counted on. Each is then marked as handled, and
+                    is not sent again by another redrive. A kill in between sends at most the last 1,000 again, with the
                     same event ids. Exit codes: 0; 1 failed; 4 ended early.
                     """,
                 options: filters + [dryRun, json], settings: settings,
                 examples: [
                     .init("what failed for one reason", "smsbridge dlt redrive --group crm --cause PaymentDeclined")
-                ]),
+                ]
+            ) {
+                run($0, $1.settings) { invocation, window, settings, ledger, interrupted throws(ReplayFailure) in
+                    try redrive(invocation, window, settings, ledger, interrupted)
+                }
+            },
             Command(
                 "discard", summary: "Discard dead letters without handling them",
                 discussion: "Only counted without --execute. The topic keeps them for its retention: list --all.",
                 options: filters + [execute, json], settings: settings,
-                examples: [.init("one of them", "smsbridge dlt discard --group crm --at 3:17 --execute")]),
+                examples: [.init("one of them", "smsbridge dlt discard --group crm --at 3:17 --execute")]
+            ) {
+                run($0, $1.settings) { invocation, window, _, ledger, interrupted throws(ReplayFailure) in
+                    try discard(invocation, window, ledger, interrupted)
+                }
+            },
         ])
 
-    static func run(_ invocation: Invocation, _ settings: BridgeSettings) -> Int32 {
+    private typealias Body = (
+        Invocation, ReplayWindow, BridgeSettings, RecordLedger, StopSignal
+    ) throws(ReplayFailure) -> Void
+
+    private static func run(_ invocation: Invocation, _ settings: BridgeSettings, _ body: Body) -> Int32 {
         let name = "smsbridge \(invocation.command)"
         if let problem = SpoolCommands.wrongType(invocation.values(of: SpoolCommands.types)) {
             Output.error("\(name): \(problem)\n")
@@ -90,12 +114,7 @@ enum DeadLettersCommand {
             let ledger = RecordLedger(
                 settings.kafkaClient, topic: "\(groupName)-dlt", marks: marks)
             defer { ledger.close() }
-            switch invocation.command {
-            case "dlt list": try list(invocation, window, ledger, interrupted)
-            case "dlt show": try show(invocation, window, ledger, interrupted)
-            case "dlt redrive": try redrive(invocation, window, settings, ledger, interrupted)
-            default: try discard(invocation, window, ledger, interrupted)
-            }
+            try body(invocation, window, settings, ledger, interrupted)
             return ledger.exitCode(name, interrupted)
         } catch {
             Output.error("\(name): \(error.message)\n")

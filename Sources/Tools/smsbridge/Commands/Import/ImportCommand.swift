@@ -10,7 +10,7 @@ enum ImportCommand {
         help: "callbacks, objects, csv, access-log or xml. Default: by the file's name.")
     static let type = CommandOption<String>(
         "--type", "TYPE", .anyText("type"),
-        help: "Event type of rows that do not say it: delivery-status, reply, short-code, url-preview or url-click.")
+        help: "Event type of rows that do not say it: \(EventType.recognised.map(\.rawValue).alternatives).")
     static let account = CommandOption<String>(
         "--account", "NAME", .anyText("account"), help: "Account of rows that do not say it. Default: events.account.")
     static let receivedAt = CommandOption<String>(
@@ -82,7 +82,8 @@ enum ImportCommand {
             .init(
                 "replies of another system",
                 "smsbridge import replies.csv --type reply --delimiter ';' --encoding windows-1252"),
-        ])
+        ]
+    ) { run($0, $1.settings) }
 
     static func run(_ invocation: Invocation, _ settings: BridgeSettings) -> Int32 {
         let plan: ImportPlan

@@ -44,21 +44,33 @@ enum QuarantineCommand {
             Command(
                 "list", summary: "List quarantined callbacks: position, time, reason",
                 options: filters + [all, json], settings: settings,
-                examples: [.init("of the last day", "smsbridge quarantine list --from 24h")]),
+                examples: [.init("of the last day", "smsbridge quarantine list --from 24h")]
+            ) {
+                run($0, $1.settings) { invocation, window, _, ledger, interrupted throws(ReplayFailure) in
+                    try list(invocation, window.window, ledger, interrupted)
+                    return true
+                }
+            },
             Command(
                 "show", summary: "Show everything known about quarantined callbacks",
                 discussion: "Of subscribers nothing is shown unless --show-content asks for it.",
                 options: filters + [all, showsContent], settings: settings,
                 examples: [
                     .init("one of them, with its content", "smsbridge quarantine show --at 0:17 --show-content")
-                ]),
+                ]
+            ) {
+                run($0, $1.settings) { invocation, window, _, ledger, interrupted throws(ReplayFailure) in
+                    try show(invocation, window.window, ledger, interrupted)
+                    return true
+                }
+            },
             Command(
                 "redecode", summary: "Decode again with the current settings, and publish the results",
                 discussion: """
                     After events.<type>.fields has been given the names of a new shape: what is now understood goes to the
                     topic of its type, with its first id and time, once. What still is not stays. A kill in between sends
-                    at most the last 1,000 again, with the same ids. With --refused also events that were understood, and
-                    that their topic refused for themselves, as they are: raise its max.message.bytes first.
+                    at most the last 1,000 again, with the same ids. With --refused also events that were decoded, and
+                    that their topic rejected, unchanged: raise its max.message.bytes first.
                     What is older than its topic keeps stays, unless --timestamp now or --accept-loss says otherwise.
                     Exit codes: 0; 1 failed; 4 interrupted, or some that could be published were not; 5 some lie behind an open
                     transaction.
@@ -67,10 +79,20 @@ enum QuarantineCommand {
                 examples: [
                     .init(
                         "what would become of them", "smsbridge quarantine redecode --dry-run --config smsbridge.yaml")
-                ]),
+                ]
+            ) {
+                run($0, $1.settings) { invocation, window, settings, ledger, interrupted throws(ReplayFailure) in
+                    try redecode(invocation, window, settings, ledger, interrupted)
+                }
+            },
         ])
 
-    static func run(_ invocation: Invocation, _ settings: BridgeSettings) -> Int32 {
+    /// Returns whether everything that could be done was done.
+    private typealias Body = (
+        Invocation, CommandWindow, BridgeSettings, RecordLedger, StopSignal
+    ) throws(ReplayFailure) -> Bool
+
+    private static func run(_ invocation: Invocation, _ settings: BridgeSettings, _ body: Body) -> Int32 {
         let name = "smsbridge \(invocation.command)"
         let window: CommandWindow
         do throws(WrongValue) { window = try CommandWindow(invocation, from: from, to: to) } catch {
@@ -93,12 +115,7 @@ enum QuarantineCommand {
             let interrupted = try DeadLettersCommand.stopSignal()
             let ledger = RecordLedger(settings.kafkaClient, topic: topic, marks: marks)
             defer { ledger.close() }
-            var isWhole = true
-            switch invocation.command {
-            case "quarantine list": try list(invocation, window.window, ledger, interrupted)
-            case "quarantine show": try show(invocation, window.window, ledger, interrupted)
-            default: isWhole = try redecode(invocation, window, settings, ledger, interrupted)
-            }
+            let isWhole = try body(invocation, window, settings, ledger, interrupted)
             let exitCode = ledger.exitCode(name, interrupted)
             return exitCode == ExitCode.success && !isWhole ? ExitCode.incomplete : exitCode
         } catch {

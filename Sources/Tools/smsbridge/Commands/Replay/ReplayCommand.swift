@@ -19,7 +19,7 @@ enum ReplayCommand {
     static let types = CommandOption<String>(
         "--type", "TYPE", .oneOf(EventTopic.allCases.map(\.suffix), name: "type"), repeats: true,
         help:
-            "Only this topic: delivery-status, reply, short-code, url-preview, url-click, test or quarantine. May be repeated. Default: all but test and quarantine."
+            "Only this topic: \(EventTopic.allCases.map(\.suffix).alternatives). May be repeated. Default: all but test and quarantine."
     )
     static let keys = CommandOption<String>(
         "--key", "MSISDN", .anyText("number"), repeats: true, help: "Only this number. May be repeated.")
@@ -87,7 +87,8 @@ enum ReplayCommand {
             .init(
                 "a stopped group reads the last two hours again",
                 "smsbridge replay --from 2h --type reply --to-group crm --execute"),
-        ])
+        ]
+    ) { run($0, $1.settings) }
 
     static func run(_ invocation: Invocation, _ settings: BridgeSettings) -> Int32 {
         let window: CommandWindow

@@ -13,26 +13,25 @@ enum SpoolCommands {
 
     static let path = CommandOption<String>(
         "--path", "PATH", .anyText("path"),
-        help: "Spool folder, or a corrupt file that was moved aside. Default: the setting spool.path.")
+        help: "Spool folder, or a quarantined file. Default: the setting spool.path.")
     static let json = CommandOption<Bool>("--json", help: "Write JSON to standard output.")
     static let types = CommandOption<String>(
         "--type", "TYPE", .oneOf(EventTopic.allCases.map(\.suffix), name: "type"), repeats: true,
         help:
-            "Only this topic: delivery-status, reply, short-code, url-preview, url-click, test or quarantine. May be repeated."
+            "Only this topic: \(EventTopic.allCases.map(\.suffix).alternatives). May be repeated."
     )
 
-    static func run(_ invocation: Invocation, _ settings: BridgeSettings) -> Int32 {
+    /// Runs a command on the spool that --path names, and reports why it failed.
+    ///
+    /// - Returns: The exit code.
+    static func run(
+        _ invocation: Invocation, _ loaded: LoadedSettings,
+        _ body: (Invocation, BridgeSettings, SpoolPlace) throws(SpoolError) -> Int32
+    ) -> Int32 {
         let name = "smsbridge \(invocation.command)"
-        if invocation.command == "spool import" { return SpoolImportCommand.run(invocation, settings) }
         do throws(SpoolError) {
-            let place = try SpoolPlace(invocation.value(of: path) ?? settings.spool.path)
-            switch invocation.command {
-            case "spool status": return try SpoolShow.status(invocation, place)
-            case "spool list": return try SpoolShow.list(invocation, settings, place)
-            case "spool export": return try SpoolExport.run(invocation, settings, place)
-            case "spool discard": return try SpoolDiscard.run(invocation, place)
-            default: return try SpoolDrain.run(invocation, settings, place)
-            }
+            let place = try SpoolPlace(invocation.value(of: path) ?? loaded.settings.spool.path)
+            return try body(invocation, loaded.settings, place)
         } catch {
             Output.error("\(name): \(error.message)\n")
             if error.code == .corrupt {

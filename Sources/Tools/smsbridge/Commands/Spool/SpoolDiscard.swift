@@ -9,11 +9,14 @@ enum SpoolDiscard {
     static let command = Command(
         "discard", summary: "Delete the parked rows of a stopped bridge's spool",
         discussion: """
-            Those that neither their topic nor the quarantine took, when somebody has decided that they may go: export
-            them first. Rows that wait for Kafka are left alone. Exit codes: 0; 1 failed, or a bridge holds the spool.
+            Records that neither their topic nor the quarantine topic accepts: export them first. Rows that wait for Kafka
+            are kept. Exit codes: 0; 1 failed, or a bridge holds the spool.
             """,
         options: [SpoolCommands.path, execute], settings: .init(needs: [], sections: ["spool"]),
-        examples: [.init("after an export", "smsbridge spool discard --path /var/lib/smsbridge --execute")])
+        examples: [.init("after an export", "smsbridge spool discard --path /var/lib/smsbridge --execute")]
+    ) {
+        SpoolCommands.run($0, $1) { invocation, _, place throws(SpoolError) in try run(invocation, place) }
+    }
 
     static func run(_ invocation: Invocation, _ place: SpoolPlace) throws(SpoolError) -> Int32 {
         guard !place.isHeld, !place.isLoneFile else {

@@ -28,10 +28,10 @@ enum SpoolDrain {
         "drain", summary: "Publish the events of a stopped bridge's spool",
         discussion: """
             As serve does: acks=all, idempotent, in order per topic, with each record's own time, headers and key. A row
-            goes when Kafka has acknowledged it; started again it goes on where it was, and what was on its way may come
-            twice, with the same event id. A running bridge drains by itself, and its spool is refused.
-            Of a file that was set aside, what can be read is copied to FILE.drain first and published from there; the
-            file stays. Exit codes: 0; 1 failed; 3 a part is damaged, the rest was published; 4 rows stay.
+            is deleted once Kafka has acknowledged it. Interrupted, it continues; rows in flight may be sent twice, with
+            the same event id. A running bridge drains by itself; its spool is rejected.
+            Of a quarantined file, what can be read is copied to FILE.drain first and published from there; the
+            file stays. Exit codes: 0; 1 failed; 3 a part is corrupt, the rest was published; 4 rows remain.
             """,
         options: [SpoolCommands.path, dryRun, parked, patience, SpoolCommands.json],
         settings: .init(needs: .kafka, sections: ["kafka", "topics", "publish", "spool", "durability", "log"]),
@@ -39,7 +39,12 @@ enum SpoolDrain {
             .init(
                 "an orphaned volume",
                 "smsbridge spool drain --path /mnt/old/smsbridge --kafka-bootstrap-servers kafka:9092")
-        ])
+        ]
+    ) {
+        SpoolCommands.run($0, $1) { invocation, settings, place throws(SpoolError) in
+            try run(invocation, settings, place)
+        }
+    }
 
     private struct Result {
         var published: Int64 = 0

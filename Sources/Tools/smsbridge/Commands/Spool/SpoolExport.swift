@@ -23,9 +23,14 @@ enum SpoolExport {
         options: [SpoolCommands.path, target], settings: .init(needs: [], sections: ["spool", "topics"]),
         examples: [
             .init(
-                "a corrupt file that was moved aside",
+                "a quarantined file",
                 "smsbridge spool export --path /var/lib/smsbridge/spool-quarantined-1764000000-1.db --to rows.ndjson")
-        ])
+        ]
+    ) {
+        SpoolCommands.run($0, $1) { invocation, settings, place throws(SpoolError) in
+            try run(invocation, settings, place)
+        }
+    }
 
     static func run(
         _ invocation: Invocation, _ settings: BridgeSettings, _ place: SpoolPlace

@@ -21,7 +21,8 @@ enum SpoolImportCommand {
             .init(
                 "into the spool of another machine",
                 "smsbridge spool import rows.ndjson --path /var/lib/smsbridge --execute")
-        ])
+        ]
+    ) { run($0, $1.settings) }
 
     static func run(_ invocation: Invocation, _ settings: BridgeSettings) -> Int32 {
         do throws(ReplayFailure) {

@@ -12,21 +12,29 @@ enum SpoolShow {
     static let statusCommand = Command(
         "status", summary: "Show the contents of a spool: rows, bytes and age by topic",
         discussion: """
-            Of a running bridge, which is asked through the socket in its spool's folder, of a stopped one, or of a file
-            that was set aside. Exit codes: 0; 1 it cannot be read; 3 a part of it is damaged.
+            Reads the spool of a running bridge through the socket in its folder, that of a stopped one, or a quarantined
+            file. Exit codes: 0; 1 it cannot be read; 3 a part of it is corrupt.
             """,
         options: [SpoolCommands.path, SpoolCommands.json], settings: .init(needs: [], sections: ["spool"]),
-        examples: [.init("the spool of this machine", "smsbridge spool status --path /var/lib/smsbridge")])
+        examples: [.init("the spool of this machine", "smsbridge spool status --path /var/lib/smsbridge")]
+    ) {
+        SpoolCommands.run($0, $1) { invocation, _, place throws(SpoolError) in try status(invocation, place) }
+    }
 
     static let listCommand = Command(
         "list", summary: "List the rows of a spool",
         discussion: """
             Topic, time of reception, event id, size in bytes, state. Never the content; keys only with --show-keys.
-            Exit codes: 0; 1 it cannot be read; 3 a part of it is damaged.
+            Exit codes: 0; 1 it cannot be read; 3 a part of it is corrupt.
             """,
         options: [SpoolCommands.path, SpoolCommands.types, limit, showsKeys, SpoolCommands.json],
         settings: .init(needs: [], sections: ["spool", "topics"]),
-        examples: [.init("the first ten replies", "smsbridge spool list --type reply --limit 10")])
+        examples: [.init("the first ten replies", "smsbridge spool list --type reply --limit 10")]
+    ) {
+        SpoolCommands.run($0, $1) { invocation, settings, place throws(SpoolError) in
+            try list(invocation, settings, place)
+        }
+    }
 
     static func status(_ invocation: Invocation, _ place: SpoolPlace) throws(SpoolError) -> Int32 {
         let source = try SpoolCommands.source(place)

@@ -10,7 +10,7 @@ enum TemplatesCommand {
     )
     private static let types = CommandOption<String>(
         "--type", "TYPE", .oneOf(EventType.recognised.map(\.rawValue), name: "type"), repeats: true,
-        help: "Only this type: delivery-status, reply, short-code, url-preview or url-click. May be repeated.")
+        help: "Only this type: \(EventType.recognised.map(\.rawValue).alternatives). May be repeated.")
     private static let method = CommandOption<CallbackTemplate.Form>(
         "--method", "METHOD", .word("method"),
         help: "get or post; without it the one that is recommended for each type.")
@@ -34,7 +34,8 @@ enum TemplatesCommand {
                 "ready to be pasted, for replies alone",
                 "smsbridge templates --config /etc/smsbridge.yaml --url https://sms.example.com --type reply --show-secrets"
             )
-        ])
+        ]
+    ) { run($0, $1.settings) }
 
     static func run(_ invocation: Invocation, _ settings: BridgeSettings) -> Int32 {
         let names = EventType.recognised.map(\.rawValue)

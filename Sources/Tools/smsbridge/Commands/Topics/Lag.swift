@@ -17,7 +17,8 @@ enum Lag {
             Exit codes: 0; 1 the group has committed nothing, or a partition could not be read.
             """,
         options: [group, json], settings: .init(needs: .kafka, sections: ["kafka", "topics"]),
-        examples: [.init("of one service", "smsbridge lag -b kafka:9092 --group call-backs")])
+        examples: [.init("of one service", "smsbridge lag -b kafka:9092 --group call-backs")]
+    ) { run($0, $1.settings) }
 
     private struct Row {
         var partition: TopicPartition

@@ -14,7 +14,8 @@ enum TopicList {
             has transactions. Exit codes: 0; 1 a topic is missing or could not be read.
             """,
         options: [json], settings: .init(needs: .kafka, sections: ["kafka", "topics"]),
-        examples: [.init("of a cluster", "smsbridge topics list -b kafka:9092")])
+        examples: [.init("of a cluster", "smsbridge topics list -b kafka:9092")]
+    ) { run($0, $1.settings) }
 
     private struct Row {
         var topic: String
