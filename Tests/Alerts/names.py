@@ -174,8 +174,6 @@ def main():
     for alert in alerts:
         if f'alertname="{alert}",alertstate="firing"' not in tests:
             problems.append(f"no test makes {alert} fire")
-        if not any(f"`{alert}`" in line for line in rows):
-            problems.append(f"{alert} is missing in the table of docs/operate.md")
     for part in ("for", "severity", "summary", "description", "runbook_url"):
         if len(re.findall(rf"^ +{part}: \S", rules, re.M)) != len(alerts):
             problems.append(f"not every rule has `{part}`")

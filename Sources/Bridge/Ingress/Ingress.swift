@@ -28,16 +28,16 @@ internal import Darwin
 package final class Ingress: RequestHandler {
     private let decoder: CallbackDecoder
     private let record = RecordBuffer()
-    private let metrics: IngressMetrics
+    let metrics: IngressMetrics
     private let isReady: () -> Bool
     private let publish: (RecordBuffer, _ token: UInt64) -> Void
     private let respond: (Exchange, PreparedResponse) -> Void
 
-    private var authenticator: Authenticator
+    private(set) var authenticator: Authenticator
     // Unchecked: on the loop's thread, by accesses that contain no call of anything but the value's own methods, none of which
     // knows the ingress.
-    @exclusivity(unchecked) private var router: Router
-    @exclusivity(unchecked) private var querySecret = QuerySecret()
+    @exclusivity(unchecked) private(set) var router: Router
+    @exclusivity(unchecked) private(set) var querySecret = QuerySecret()
     @exclusivity(unchecked) private var formSecret = QuerySecret()
     private var rejections: RejectionLog
     @exclusivity(unchecked) private var accessLog: AccessLog
@@ -135,62 +135,7 @@ package final class Ingress: RequestHandler {
 
     private static func position(of type: EventType) -> Int? { EventType.allCases.firstIndex(of: type) }
 
-    // MARK: - Proofs
-
-    /// What the proofs in a head come to.
-    private struct Proof {
-        var isRight = true
-        /// The account of the proofs; nil as long as no proof identifies one.
-        var account: Int?
-        /// A signature is there, to be computed when the request is whole.
-        var hasClaim = false
-    }
-
-    /// Every proof that is configured is asked for; none is left out because another has failed already.
-    private func prove(
-        _ head: borrowing RequestHead, _ bytes: RawSpan, _ peer: PeerAddress, _ authenticator: Authenticator
-    ) -> Proof {
-        var proof = Proof()
-        if let addresses = authenticator.addresses, !addresses.admits(peer, head, bytes) { fail(.address, &proof) }
-        if authenticator.path != nil { add(router.account, .path, to: &proof) }
-        if let secrets = authenticator.header {
-            let value = head.onlyHeader(authenticator.headerName, in: bytes)
-            add(value.flatMap { secrets.owner(of: bytes.extracting($0.offset..<$0.end)) }, .header, to: &proof)
-        }
-        if let secrets = authenticator.query {
-            scanQuery(head, bytes)
-            let isGiven = querySecret.hasProof && !querySecret.isRepeated
-            let value = querySecret.value
-            add(isGiven ? secrets.owner(of: value.span.bytes) : nil, .query, to: &proof)
-        }
-        if let signature = authenticator.signature {
-            proof.hasClaim = hasClaim(signature, head, bytes)
-            if !proof.hasClaim { fail(.signature, &proof) }
-        }
-        return proof
-    }
-
-    /// - Parameter owner: whose the proof is; nil when it is missing or wrong.
-    private func add(_ owner: Int?, _ kind: IngressMetrics.Proof, to proof: inout Proof) {
-        guard let owner else { return fail(kind, &proof) }
-        if let account = proof.account, account != owner { return fail(.account, &proof) }
-        proof.account = owner
-    }
-
-    private func fail(_ kind: IngressMetrics.Proof, _ proof: inout Proof) {
-        metrics.failed(kind)
-        proof.isRight = false
-    }
-
-    private func hasClaim(_ signature: SignatureCheck, _ head: borrowing RequestHead, _ bytes: RawSpan) -> Bool {
-        guard signature.claim(head, bytes, now: Self.millisecondsSinceEpoch()) != nil else { return false }
-        guard !signature.coversQuery, let query = head.query, !query.isEmpty else { return true }
-        // Of a query that is not signed only our own secret may be there: the rest could be anybody's.
-        scanQuery(head, bytes)
-        return querySecret.wasFound && querySecret.remainder.isEmpty
-    }
-
-    private func scanQuery(_ head: borrowing RequestHead, _ bytes: RawSpan) {
+    func scanQuery(_ head: borrowing RequestHead, _ bytes: RawSpan) {
         let query = head.query ?? Cut(offset: 0, count: 0)
         querySecret.scan(bytes.extracting(query.offset..<query.end))
     }
@@ -397,7 +342,7 @@ package final class Ingress: RequestHandler {
                 bytes: head.byteCount + body.byteCount, receivedAt: RejectionLog.now))
     }
 
-    private static func millisecondsSinceEpoch() -> Int64 {
+    static func millisecondsSinceEpoch() -> Int64 {
         var time = timespec()
         clock_gettime(CLOCK_REALTIME, &time)
         return Int64(time.tv_sec) * 1_000 + Int64(time.tv_nsec) / 1_000_000

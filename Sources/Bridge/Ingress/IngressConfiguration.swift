@@ -11,6 +11,13 @@ package struct IngressConfiguration: Sendable {
     package init() {}
 }
 
+/// The proofs that a request can lack: names of the label `proof` and in the log.
+enum ProofKind: Int, CaseIterable {
+    case header, path, query, signature, address
+    /// Each proof is valid, and they are not of one account.
+    case account
+}
+
 /// The kinds of proof that a caller must bring. Every kind that is configured is required, and all of them must be of
 /// one account; none means that every request is accepted, which the settings allow only with `auth.none`.
 package struct AuthenticationConfiguration: Sendable {

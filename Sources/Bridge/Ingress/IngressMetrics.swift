@@ -66,13 +66,6 @@ package struct IngressMetrics: Sendable {
     private let letIn: Counter
     private let enforced: Gauge
 
-    /// What was missing or wrong.
-    enum Proof: Int, CaseIterable {
-        case header, path, query, signature, address
-        /// Each proof is right, and they are not of one account.
-        case account
-    }
-
     package init(_ registry: MetricRegistry) {
         requests = Endpoint.labels.map {
             registry.counter(
@@ -95,7 +88,7 @@ package struct IngressMetrics: Sendable {
                     labels: [("status", String(status.rawValue)), ("secret", $0)])
             }
         }
-        authentication = Proof.allCases.map {
+        authentication = ProofKind.allCases.map {
             registry.counter(
                 "smsbridge_authentication_failures_total",
                 help:
@@ -137,7 +130,7 @@ package struct IngressMetrics: Sendable {
         letIn.increment()
     }
 
-    func failed(_ proof: Proof) {
+    func failed(_ proof: ProofKind) {
         authentication[proof.rawValue].increment()
     }
 }

@@ -172,15 +172,21 @@ package struct BridgeSettings: Sendable, Equatable {
         /// Anybody may call.
         package var none = false
 
-        /// Whether anything at all is asked of callers.
-        package var isConfigured: Bool {
-            header.isConfigured || path.isConfigured || query.isConfigured || signature.isConfigured
-                || !addresses.isEmpty
+        /// The kinds of secret that callers can be asked for: the key of each in the settings, and how `check` names it.
+        /// Rules, reloads and `check` follow from this list.
+        package var kinds: [(key: String, name: String, holder: any SecretHolder)] {
+            [
+                ("auth.header", "a secret in the header", header), ("auth.path", "one in the path", path),
+                ("auth.query", "one in the query", query), ("auth.signature", "a signature", signature),
+            ]
         }
+
+        /// Whether any proof is configured.
+        package var isConfigured: Bool { kinds.contains { $0.holder.isConfigured } || !addresses.isEmpty }
 
         /// The accounts that have secrets of their own, in order; empty where there is one account only.
         package var accountNames: [String] {
-            Set([header.accounts, path.accounts, query.accounts, signature.accounts].joined().map(\.key)).sorted()
+            Set(kinds.flatMap { $0.holder.accounts.keys }).sorted()
         }
     }
 
@@ -287,11 +293,22 @@ package struct BridgeSettings: Sendable, Equatable {
 
 /// Secrets of one kind: those of the one account, or those of several.
 package protocol SecretHolder: Sendable, Equatable {
+    /// The secrets, from whichever source.
     var secrets: [Secret] { get }
+    /// The file they were read from, if any.
+    var secretsFile: String? { get }
+    /// Where there are several accounts: the file of each, by its name.
+    var accounts: [String: String] { get }
+    /// What those files hold, by the account's name.
     var accountSecrets: [String: [Secret]] { get }
 }
 
 extension SecretHolder {
+    /// Whether the secrets are the same, whatever file they come from.
+    package func hasSameSecrets(as other: any SecretHolder) -> Bool {
+        secrets == other.secrets && accountSecrets == other.accountSecrets
+    }
+
     /// Whether this kind of proof is asked for.
     package var isConfigured: Bool { !secrets.isEmpty || !accountSecrets.isEmpty }
     /// The secrets of all accounts.

@@ -1,4 +1,4 @@
-/// What a callback of SMSPortal tells.
+/// The type of an event.
 ///
 /// The raw value is the name used in routes (`/webhooks/reply`), in topic names (`smsportal.reply`), in the `ce_type` header
 /// (`com.smsportal.reply.v1`) and in the `type` of a record's value.
@@ -11,17 +11,17 @@ public enum EventType: String, Sendable, CaseIterable, Hashable {
     case shortCode = "short-code"
     /// A tracked link was fetched for a preview, not opened by a person.
     case urlPreview = "url-preview"
-    /// A tracked link was opened, or something on a landing page was touched.
+    /// A tracked link was opened, or a component of a landing page was used.
     case urlClick = "url-click"
-    /// A callback that could not be understood. It is kept whole.
+    /// A callback that could not be decoded. It is kept whole.
     case unrecognised
 }
 
 extension EventType {
-    /// The types that a callback can be understood as, in the order of ``index``.
+    /// The types that a callback can be decoded as, in the order of ``index``.
     package static let recognised: [EventType] = [.deliveryStatus, .reply, .shortCode, .urlPreview, .urlClick]
 
-    /// Position in tables: 0 to 4 for what is understood, 5 for ``unrecognised``.
+    /// Position in tables: the decodable ones first, then ``unrecognised``.
     package var index: Int {
         switch self {
         case .deliveryStatus: 0
@@ -98,9 +98,9 @@ public enum EventTopic: Int, Sendable, CaseIterable, Hashable {
     case urlPreview
     /// Clicks and landing-page interactions.
     case urlClick
-    /// Callbacks about the vendor's sample number 27000000001, of every type that is understood.
+    /// Events of every type about the vendor's sample number 27000000001.
     case test
-    /// What could not be understood.
+    /// Callbacks that could not be decoded, and records that their topic rejected.
     case quarantine
 
     /// The part of the topic's name after the prefix, such as `delivery-status`.

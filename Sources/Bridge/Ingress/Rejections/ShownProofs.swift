@@ -10,7 +10,7 @@ struct ShownProofs {
         case unverified
     }
 
-    private var states: [(kind: IngressMetrics.Proof, state: State)] = []
+    private var states: [(kind: ProofKind, state: State)] = []
     /// Whether one of its secrets is right, or, where no secret is asked for, its address.
     private(set) var isGenuine = false
     /// Whether it comes from where callbacks come from: `auth.addresses`, or what the vendor publishes.
@@ -71,7 +71,7 @@ struct ShownProofs {
         }
     }
 
-    private mutating func add(_ kind: IngressMetrics.Proof, _ isRight: Bool, _ state: State) {
+    private mutating func add(_ kind: ProofKind, _ isRight: Bool, _ state: State) {
         if isRight { isGenuine = true }
         states.append((kind, state))
     }

@@ -100,7 +100,10 @@ package enum SettingsReference {
 
     private static func valueText(_ declaration: Declaration) -> String {
         switch declaration.form {
-        case .single: declaration.expected
+        case .single:
+            // How durations are written is in the introduction.
+            declaration.expected.hasPrefix("a duration")
+                ? String(declaration.expected.prefix { $0 != "," }) : declaration.expected
         case .list, .map: "\(declaration.typeName): \(declaration.expected)"
         }
     }

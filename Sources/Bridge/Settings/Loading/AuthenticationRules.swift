@@ -1,10 +1,8 @@
 /// What the settings under `auth` must agree in.
 extension SettingsLoader {
-    private static let kinds = ["auth.header", "auth.path", "auth.query", "auth.signature"]
+    private static let kinds = BridgeSettings().auth.kinds.map(\.key)
 
-    private func holders(_ auth: BridgeSettings.Auth) -> [any SecretHolder] {
-        [auth.header, auth.path, auth.query, auth.signature]
-    }
+    private func holders(_ auth: BridgeSettings.Auth) -> [any SecretHolder] { auth.kinds.map(\.holder) }
 
     /// Whether nothing is wrong with the secrets in themselves.
     private var areSecretsRight: Bool {
@@ -32,9 +30,9 @@ extension SettingsLoader {
                     key: "auth", place: .standard,
                     message:
                         "no authentication is configured, so anybody could publish events: give auth.header.secrets"
-                        + " (\(Declaration.named("auth.header.secrets")?.environmentName ?? "") or …_FILE), auth.path.secrets,"
-                        + " auth.query.secrets, auth.signature.secrets or auth.addresses, or say that this is meant with"
-                        + " auth.none: true"))
+                        + " (\(Declaration.named("auth.header.secrets")?.environmentName ?? "") or …_FILE),"
+                        + Self.kinds.dropFirst().map { " \($0).secrets" }.joined(separator: ",")
+                        + " or auth.addresses, or say that this is meant with auth.none: true"))
         }
         guard auth.isConfigured else { return }
         if auth.mode == .log {
@@ -74,7 +72,7 @@ extension SettingsLoader {
             draft.wrong(
                 "auth", .standard, "expected at most \(Self.maxAccounts) accounts, found \(accounts.count)")
         }
-        let isOnlySigned = auth.signature.isConfigured && !holders.dropLast().contains { $0.isConfigured }
+        let isOnlySigned = auth.signature.isConfigured && holders.count { $0.isConfigured } == 1
         if isOnlySigned, accounts.count > Self.maxSignedAccounts {
             draft.wrong(
                 "auth.signature.accounts", place("auth.signature.accounts"),

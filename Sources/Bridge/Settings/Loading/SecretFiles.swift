@@ -8,15 +8,11 @@ package struct SecretFiles: Sendable {
     private let propertyFiles: [String: String]
 
     package init(_ settings: BridgeSettings) {
-        let auth = settings.auth
-        singleFiles = [
-            "auth.header": auth.header.secretsFile, "auth.path": auth.path.secretsFile,
-            "auth.query": auth.query.secretsFile, "auth.signature": auth.signature.secretsFile,
-        ].compactMapValues { $0 }.filter { !isStream($0.value) }
-        accountFiles = [
-            "auth.header": auth.header.accounts, "auth.path": auth.path.accounts, "auth.query": auth.query.accounts,
-            "auth.signature": auth.signature.accounts,
-        ].filter { !$0.value.isEmpty && !$0.value.values.contains(where: isStream) }
+        let kinds = settings.auth.kinds
+        singleFiles = Dictionary(uniqueKeysWithValues: kinds.map { ($0.key, $0.holder.secretsFile) })
+            .compactMapValues { $0 }.filter { !isStream($0.value) }
+        accountFiles = Dictionary(uniqueKeysWithValues: kinds.map { ($0.key, $0.holder.accounts) })
+            .filter { !$0.value.isEmpty && !$0.value.values.contains(where: isStream) }
         propertyFiles = settings.kafka.propertyFiles.filter { !isStream($0.value) }
     }
 

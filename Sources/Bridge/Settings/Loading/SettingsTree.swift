@@ -166,7 +166,7 @@ func nearestKey(to key: String) -> String? {
     }
     var names = Declaration.all.map(\.key)
     names += Declaration.sections.map(\.name)
-    names += ["auth.header", "auth.path", "auth.query", "events.optOut"]
+    names += BridgeSettings().auth.kinds.map(\.key) + ["events.optOut"]
     if let near = nearestName(to: key, among: names) { return near }
     let word = key.split(separator: ".").last.map { $0.lowercased() } ?? ""
     let sameWord = Declaration.all.filter { $0.key.split(separator: ".").last?.lowercased() == word }

@@ -42,7 +42,7 @@ extension Event {
     /// Reads an event of one type.
     ///
     /// - Throws: `DecodingError` for an event of another type, and for whatever is no event.
-    fileprivate static func payload<Payload>(
+    static func payload<Payload>(
         _ expected: EventType, from decoder: any Decoder, _ payload: (Event) -> Payload?
     ) throws -> Payload {
         let event = try Event(from: decoder)

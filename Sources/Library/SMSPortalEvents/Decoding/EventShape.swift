@@ -1,5 +1,5 @@
-/// What the decoder knows of each event type: its fields, the vendor's names of them, what it cannot be without, and by
-/// what it is recognised where the route does not name it. A new type is described here.
+/// What the decoder knows of each event type: its fields, the vendor's names of them, the required ones, and the names
+/// that classify a callback whose route has no type. A new type is described here.
 
 extension Field {
     private static let ofEveryType: [Field] = [.occurredAt, .msisdn, .batchID, .messageID, .reference, .mcc, .mnc]

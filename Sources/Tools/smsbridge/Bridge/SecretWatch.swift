@@ -102,11 +102,7 @@ final class SecretWatch: Sendable {
 
     /// The settings whose secrets are others now.
     private static func changes(from old: BridgeSettings, to new: BridgeSettings) -> [String] {
-        var keys: [String] = []
-        if old.auth.header != new.auth.header { keys.append("auth.header") }
-        if old.auth.path != new.auth.path { keys.append("auth.path") }
-        if old.auth.query != new.auth.query { keys.append("auth.query") }
-        if old.auth.signature != new.auth.signature { keys.append("auth.signature") }
+        var keys = zip(old.auth.kinds, new.auth.kinds).filter { !$0.holder.hasSameSecrets(as: $1.holder) }.map(\.0.key)
         if old.kafka != new.kafka { keys.append("kafka.propertyFiles") }
         return keys
     }

@@ -75,11 +75,8 @@ struct Check {
     private mutating func lookAtAuthentication() {
         let auth = settings.auth
         if auth.none { return tell(.warning, "auth", "auth.none is true: all requests are accepted") }
-        let ways = [
-            ("a secret in the header", auth.header.all.count), ("one in the path", auth.path.all.count),
-            ("one in the query", auth.query.all.count), ("a signature", auth.signature.all.count),
-            ("an address", auth.addresses.count),
-        ].filter { $0.1 > 0 }.map { "\($0.0) (of \($0.1))" }
+        let ways = (auth.kinds.map { ($0.name, $0.holder.all.count) } + [("an address", auth.addresses.count)])
+            .filter { $0.1 > 0 }.map { "\($0.0) (of \($0.1))" }
         guard !ways.isEmpty else {
             return tell(.failed, "auth", "no authentication configured: set auth.header.secrets, or auth.none: true")
         }
