@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import subprocess
+import threading
 import time
 from collections import Counter, namedtuple
 
@@ -29,7 +30,7 @@ class Probe:
             self.process = subprocess.Popen(
                 [flock.program("SMSBridgeConsumerProbe"), flock.way, flock.group, flock.prefix, flock.ledger, *flock.options],
                 stdin=subprocess.DEVNULL, stdout=output, stderr=log)
-        self.killed = self.ended = None
+        self.killed = self.ended = self.exited = None
 
     def kill(self):
         self.process.kill()
@@ -39,6 +40,12 @@ class Probe:
     def terminate(self):
         self.ended = now()
         self.process.terminate()
+
+        def watch():
+            self.process.wait()
+            self.exited = now()
+
+        threading.Thread(target=watch, daemon=True).start()
 
     def errors(self):
         """All of its log."""
@@ -323,10 +330,13 @@ class Flock:
 
     # ---- the judge
 
-    def check_order(self):
-        """Of each number, each event was handled for the first time right after the one before it."""
+    def check_order(self, below=None):
+        """Of each number, each event was handled for the first time right after the one before it; of the events whose index
+        is below a limit, if there is one."""
         next_of, broken = {}, []
         for place, line in enumerate(self.lines):
+            if below is not None and line.index >= below:
+                continue
             expected = next_of.setdefault(line.number, line.index % self.numbers)
             if line.index > expected:
                 broken.append(f"line {place}: {line}, before {expected}")
@@ -342,9 +352,10 @@ class Flock:
         """How often a member heard that its partitions had gone to others without its consent."""
         return sum(probe.errors().count("partitions lost") for probe in self.all)
 
-    def repeats(self):
+    def repeats(self, outages=()):
         """How many events were handled again, by what became of the process that had handled them: `killed`, `ended`
-        (by SIGTERM), `alive`; and how long before a kill they had been handled, at most, in milliseconds."""
+        (by SIGTERM), `alive`; and how long before a kill they had been handled, at most, in milliseconds. Those that had been
+        handled in an outage of Kafka, when nothing can be committed, are counted as `outage`."""
         by_pid = {probe.process.pid: probe for probe in self.all}
         kinds, last, oldest = Counter(), {}, 0
         for line in self.lines:
@@ -353,7 +364,9 @@ class Flock:
             if earlier is None:
                 continue
             probe = by_pid[earlier.pid]
-            if probe.killed and line.pid != earlier.pid:
+            if any(begin <= earlier.at <= end for begin, end in outages):
+                kinds["outage"] += 1
+            elif probe.killed and line.pid != earlier.pid:
                 kinds["killed"] += 1
                 oldest = max(oldest, probe.killed - earlier.at)
             else:

@@ -3,10 +3,11 @@
 import random
 import secrets
 import time
+from collections import Counter
 
 from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import NewPartitions
-from probes import Flock
+from probes import Flock, now
 from report import check
 
 # The shortest that a broker allows: who was killed keeps its partitions for so long.
@@ -15,20 +16,55 @@ COMMIT = 1
 
 
 def consumer_group(suite):
-    """members of a consumer group killed, ended and started at random: all is handled, and in order"""
+    """members of a consumer group killed, ended and started at random: all is handled, and in order
+
+    In the long form partitions are added, the broker is restarted, and a member without the handler comes and goes, too.
+    """
     seed = secrets.randbits(32)
     chance = random.Random(seed)
     events, numbers = (200_000, 5_000) if suite.long else (60_000, 5_000)
+    timeout = 15
     print(f"      consumer-group: seed {seed}, {events} events", flush=True)
     kills = ends = 0
+    done, coming, outages, strangers = Counter(), [], [], []
     with Flock(suite, "consumer-group", events, numbers) as flock:
-        options = ["--work", "20", "--concurrency", "16", "--commit-interval", str(COMMIT * 1_000),
-                   "--property", f"session.timeout.ms={SESSION * 1_000}", "--property", "heartbeat.interval.ms=1000"]
+        options = ["--work", "20", "--concurrency", "16", "--commit-interval", str(COMMIT * 1_000), "--shutdown-timeout", str(timeout * 1_000),
+                   "--property", f"session.timeout.ms={SESSION * 1_000}", "--property", "heartbeat.interval.ms=1000",
+                   "--property", "topic.metadata.refresh.interval.ms=5000"]
         leaving = []
+        partitions = 12
+
+        def disturb():
+            """A fault that is no member's."""
+            nonlocal partitions
+            if not coming:
+                coming.extend(chance.sample(["partitions", "broker", "stranger"], 3))
+            kind = coming.pop()
+            if kind == "partitions" and partitions < 24:
+                partitions += 2
+                flock.cluster.admin.create_partitions([NewPartitions(flock.topic, partitions)])[flock.topic].result()
+                # Of new numbers: those of the others stay in their partitions. The group has not heard of the partitions yet.
+                flock.fill(500, 500, first=flock.events, first_number=numbers + flock.events)
+                flock.events += 500
+            elif kind == "broker":
+                began = now()
+                flock.cluster.stop()
+                flock.cluster.start()
+                # What was handled shortly before could not be committed, and members join again.
+                outages.append((began - (COMMIT + 2) * 1_000, now() + (SESSION + 2) * 1_000))
+            elif strangers:
+                leaving.append(strangers.pop())
+                leaving[-1].terminate()
+            else:
+                flock.start("--handle", "reply", *options)
+                strangers.append(flock.members.pop())
+            done[kind] += 1
+
         limit = time.monotonic() + (500 if suite.long else 200)
         next_fault = time.monotonic() + 5
-        while len(flock.handled) < events:
-            share = len(flock.handled) / events
+        next_disturbance = time.monotonic() + 10 if suite.long else float("inf")
+        while len(flock.handled) < flock.events:
+            share = len(flock.handled) / flock.events
             wanted = 2 if share < 0.3 else 4 if share < 0.85 else 1
             while len(flock.members) < wanted:
                 flock.start(*options)
@@ -47,27 +83,38 @@ def consumer_group(suite):
                     ends += 1
                 next_fault = time.monotonic() + chance.uniform(1, SESSION + 4)
                 time.sleep(chance.choice([0, chance.uniform(0, 2)]))
+            if time.monotonic() >= next_disturbance and share < 0.85:
+                disturb()
+                next_disturbance = time.monotonic() + chance.uniform(4, 12)
             time.sleep(0.1)
             flock.alive()
             flock.read()
-            check(time.monotonic() < limit, f"seed {seed}: {events - len(flock.handled)} events were not handled in time")
-        for probe in leaving:
+            check(time.monotonic() < limit, f"seed {seed}: {flock.events - len(flock.handled)} events were not handled in time")
+        for probe in strangers:
+            probe.terminate()
+        for probe in leaving + strangers:
             flock.ended(probe)
         flock.end()
         flock.read()
-        kinds, oldest = flock.repeats()
-        print(f"      consumer-group: {len(flock.lines)} handled, {kills} kills, {ends} SIGTERMs; handled again: after kills "
-              f"{kinds['killed']} (at most {oldest} ms old), after SIGTERM {kinds['ended']}, else {kinds['alive']}; partitions lost {flock.lost()} times", flush=True)
+        kinds, oldest = flock.repeats(outages)
+        print(f"      consumer-group: {len(flock.lines)} handled, {kills} kills, {ends} SIGTERMs, {dict(done)}; handled again: after kills "
+              f"{kinds['killed']} (at most {oldest} ms old), after SIGTERM {kinds['ended']}, in outages {kinds['outage']}, else "
+              f"{kinds['alive']}; partitions lost {flock.lost()} times", flush=True)
         with suite.report.case("consumer-group: every event was handled"):
             flock.check_all_handled()
         with suite.report.case("consumer-group: the events of a number were handled in order"):
-            flock.check_order()
+            flock.check_order(events)
         with suite.report.case("consumer-group: only a kill makes events be handled again"):
             # A handler may outlive its time on a machine that stands still.
             check(kinds["ended"] + kinds["alive"] <= events // 1_000, f"{kinds}")
         with suite.report.case("consumer-group: what a kill repeats is younger than a commit's interval and a rebalance"):
             # A group that has lost a member unseen cannot commit while it joins anew, until that member's session ends.
             check(oldest <= (COMMIT + SESSION + 2) * 1_000, f"{oldest} ms")
+        with suite.report.case("consumer-group: a member ends within its shutdown timeout and a second"):
+            longest = max((probe.exited - probe.ended for probe in leaving if probe.exited), default=0)
+            print(f"      consumer-group: the longest shutdown took {longest} ms", flush=True)
+            # The end of a process is not part of the promise, and a busy machine may be a second late.
+            check(longest <= timeout * 1_000 + 2_200, f"{longest} ms")
 
 
 def consumer_failures(suite):
