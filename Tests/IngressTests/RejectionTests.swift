@@ -107,7 +107,13 @@ import Testing
             RawRequest(headers: [right, "Transfer-Encoding: chunked"], body: "zz\r\n", saysLength: false), 400,
             "chunk-size", "header:valid", secret: "valid"),
         Case(
-            "no HTTP at all", raw("\u{16}\u{3}\u{1}\r\n\r\n"), 400, "method", "header:missing", route: "/", secret: nil),
+            "TLS on a port without TLS", raw("\u{16}\u{3}\u{1}\r\n\r\n"), 400, "tls", "header:missing", route: "/",
+            secret: nil),
+        Case(
+            "HTTP/2 without TLS", raw("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), 400, "http2", "header:missing",
+            route: "/…", secret: nil),
+        Case(
+            "no HTTP at all", raw("\u{16}\u{4}\u{1}\r\n\r\n"), 400, "method", "header:missing", route: "/", secret: nil),
         Case(
             "a body too large", RawRequest(headers: [right, "Content-Length: 999999999"], body: "", saysLength: false),
             413,

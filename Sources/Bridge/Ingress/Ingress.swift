@@ -272,7 +272,15 @@ package final class Ingress: RequestHandler {
         _ rejection: ServerRejection, bytes: RawSpan, from peer: PeerAddress, exchange: Exchange
     ) {
         guard let status = IngressMetrics.Status(rawValue: rejection.status) else { return }
-        noteRejected(status, rejection.label, bytes, peer, exchange, signature: nil)
+        let rule = status == .badRequest ? Self.otherProtocol(bytes) ?? rejection.label : rejection.label
+        noteRejected(status, rule, bytes, peer, exchange, signature: nil)
+    }
+
+    /// What was sent instead of HTTP/1.1: a TLS handshake, by a URL with `https:`, or HTTP/2 without TLS.
+    private static func otherProtocol(_ bytes: RawSpan) -> String? {
+        let preface = Array("PRI * HTTP/2".utf8)
+        if bytes.byteCount >= 2, bytes.byte(0) == 0x16, bytes.byte(1) == 0x03 { return "tls" }
+        return bytes.byteCount >= preface.count && bytes.holds(preface, at: 0) ? "http2" : nil
     }
 
     /// Logs what has been counted of rejected requests and is not in the log yet.
