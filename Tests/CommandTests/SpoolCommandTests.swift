@@ -10,6 +10,7 @@ import Testing
         let bridge = try ServedBridge([
             "--kafka-bootstrap-servers", "127.0.0.1:1", "--spool-path", folder.path, "--spool-any-file-system",
         ])
+        guard rows > 0 else { return bridge }
         let run = try smsbridge(
             [
                 "simulate", "--url", "http://127.0.0.1:\(bridge.port)", "--count", "\(rows)", "--rate", "0",
@@ -129,6 +130,15 @@ import Testing
         #expect(run.exitCode == 1 && run.errors.contains("nothing listens there"), "\(run.errors)")
         let after = try smsbridge(["spool", "drain", "--path", folder.path, "--dry-run", "--json"] + kafka)
         #expect(try records(after.output)[0]["left"] as? Int == 40)
+    }
+
+    @Test func anEmptySpoolIsDrainedWithoutKafka() throws {
+        let folder = try TemporaryFolder()
+        killed(try bridge(folder, rows: 0))
+        let run = try smsbridge([
+            "spool", "drain", "--path", folder.path, "--kafka-bootstrap-servers", "127.0.0.1:1",
+        ])
+        #expect(run.exitCode == 0 && run.output == "published  0 rows\n", "\(run.output) \(run.errors)")
     }
 
     @Test func whereDurabilityIsInsistedOnADrainPublishesNothingUnjudged() throws {

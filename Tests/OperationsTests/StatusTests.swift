@@ -207,6 +207,8 @@ extension StatusReport {
         #expect(report.named.isEmpty && report.state == "ok" && report.isReady)
         let readiness = String(decoding: report.readinessJSON(), as: UTF8.self)
         #expect(readiness.contains(#""alerts":{}"#), "\(readiness)")
+        let page = String(decoding: StatusPage(report: report, refresh: 5, nonce: "n").render(), as: UTF8.self)
+        #expect(page.contains("no: ") && !page.contains("class=\"bad\""), "\(page)")
     }
 
     @Test func theWorstStandsFirst() {

@@ -249,7 +249,7 @@ struct StatusPage {
         let figures = [copies, inSync, unclean].compactMap { $0 }.joined(separator: ", ")
         switch topic.isDurable {
         case true?: return ("yes: \(figures)", "ok")
-        case false?: return ("no: \(figures)", "bad")
+        case false?: return ("no: \(figures)", report.isDevelopment ? "none" : "bad")
         case nil: return (figures.isEmpty ? "unknown" : "unknown: \(figures)", "none")
         }
     }

@@ -46,6 +46,8 @@ struct StatusReport {
     /// How long the public event loop has been blocked, in seconds.
     let silence: Double
     let isKafkaUp: Bool
+    /// Whether `durability.development` is set.
+    let isDevelopment: Bool
     let topics: [Topic]
     /// Nil without a spool.
     let spool: Spool?
@@ -87,6 +89,7 @@ struct StatusReport {
         alerts = conditions.alerts
         startedAt = snapshot.value("process_start_time_seconds")
         isKafkaUp = snapshot.value("smsbridge_kafka_up") == 1
+        isDevelopment = snapshot.value("smsbridge_development_mode") == 1
         func age(_ name: String, _ topic: String) -> Double? {
             guard let since = snapshot.value(name, "topic", topic), since > 0 else { return nil }
             return max(0, time - since)

@@ -67,7 +67,8 @@ enum SpoolDrain {
             return file.corruption.isEmpty ? ExitCode.success : ExitCode.damaged
         }
         let patience = invocation.value(of: patience) ?? .seconds(60)
-        if let problem = Preflight(settings).problem(writing: topics(of: file, settings, invocation)) {
+        let topics = topics(of: file, settings, invocation)
+        if !topics.isEmpty, let problem = Preflight(settings).problem(writing: topics) {
             throw SpoolError(.io, "\(problem.description)\nnothing was published")
         }
         try judgeTopics(settings, patience)
