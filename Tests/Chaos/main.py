@@ -46,7 +46,7 @@ SCENARIOS = [
     ("topic-deleted", kafka.topic_deleted, 180, 300),
     ("access-taken", kafka.access_taken, 300, 300),
     ("replicas", kafka.replicas, 600, 600),
-    ("kafka-tls-rotated", tls.kafka_tls_rotated, 240, 400),
+    ("kafka-tls-rotated", tls.kafka_tls_rotated, 400, 400),
     ("kill9", spool.kill9, 180, 1800),
     ("shutdown", spool.shutdown, 120, 120),
     ("fsync", spool.fsync, 60, 60),
