@@ -7,6 +7,7 @@
 * Lines of pages have at most 120 characters, code excepted.
 * Pages and sources keep to the terms of the glossary (docs/concepts.md): idioms that need a translation are counted.
 * Names of log fields are camelCase without blanks.
+* In the changelog's tables of renamed things, new names exist and old ones do not.
 * The repository speaks of itself alone: no path of a machine it was written on.
 """
 
@@ -225,7 +226,20 @@ def check_log_fields(name: str) -> None:
                 problems.append(f"{name}:{number}: the log field {key!r} is not camelCase")
 
 
+def check_renames() -> None:
+    """Alerts and metrics in the rows `| before | now |` of the changelog."""
+    names = re.compile(r"\b(?:Smsbridge[A-Z]\w+|smsbridge_[a-z_]+)(?![\w{])")
+    texts = [(ROOT / name).read_text(encoding="utf-8") for name in FILES
+             if name.startswith("deploy/prometheus/") or (name.startswith("Sources/") and name.endswith(".swift"))]
+    existing = set(names.findall("\n".join(texts)))
+    rows = re.findall(r"^\| (`.*) \| (`.*) \|$", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.M)
+    for before, now in rows:
+        problems.extend(f"CHANGELOG.md: {name} is not there" for name in names.findall(now) if name not in existing)
+        problems.extend(f"CHANGELOG.md: {name} is still there" for name in names.findall(before) if name in existing)
+
+
 check_language()
+check_renames()
 for each in FILES:
     if each.startswith("Sources/") and each.endswith(".swift"):
         check_log_fields(each)
