@@ -325,8 +325,7 @@ private final class XMLRowParser {
         let text =
             rejection ?? XML_ErrorString(XML_GetErrorCode(parser)).map { String(cString: $0) } ?? "unknown error"
         return Problem(
-            text: text, line: Int(XML_GetCurrentLineNumber(parser)),
-            offset: Int(XML_GetCurrentByteIndex(parser)) - given)
+            text: text, line: Int(shim_xml_line(parser)), offset: Int(shim_xml_offset(parser)) - given)
     }
 
     /// Where the root element has ended, in the chunk that was given last.
@@ -350,7 +349,7 @@ private final class XMLRowParser {
         case 1: root = name
         case 2:
             isRow = name.lowercased() == "data"
-            rowLine = Int(XML_GetCurrentLineNumber(parser))
+            rowLine = Int(shim_xml_line(parser))
             columns = []
             rowBytes = 0
             hasFailed = false
@@ -373,9 +372,8 @@ private final class XMLRowParser {
         switch depth {
         case 1:
             hasEnded = true
-            let end = XML_GetCurrentByteIndex(parser) + Int(XML_GetCurrentByteCount(parser))
-            endOffset = Int(end) - given
-            lines = Int(XML_GetCurrentLineNumber(parser)) - 1
+            endOffset = Int(shim_xml_offset(parser) + shim_xml_length(parser)) - given
+            lines = Int(shim_xml_line(parser)) - 1
             XML_StopParser(parser, XML_Bool(XML_FALSE))
         case 2:
             if isRow {
