@@ -179,7 +179,7 @@ private struct World {
         decided.accept(record, token: token, now: now)
         if let opaque {
             directlyAccepted += 1
-            #expect(direct.events[opaque]?.record === record)
+            #expect(direct.events[opaque]?.record.value.baseAddress == record.value.baseAddress)
             direct.actions.append(.produce(opaque, record, .shared))
             expectAlike(direct, decided)
             core = direct

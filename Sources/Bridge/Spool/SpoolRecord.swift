@@ -1,16 +1,21 @@
-/// A record in memory of its own: value, key and headers, in one allocation at a fixed address.
+/// A record in memory of its own: value, key and headers, in one allocation at a fixed address. Copies share it.
 ///
 /// `@unchecked Sendable`: it is written once, when it is made, and only read from then on, by whatever thread: the loop
-/// that made it, librdkafka's that send it, the spool's that stores it. Its memory lives as long as the object.
-package final class SpoolRecord: @unchecked Sendable {
-    /// Which queue it belongs to.
-    package let lane: Int
-    /// Milliseconds since 1970.
-    package let timestamp: Int64
-    private let memory: UnsafeMutableRawPointer
-    private let valueCount: Int
-    private let keyCount: Int
-    private let headersCount: Int
+/// that made it, librdkafka's that send it, the spool's that stores it. Its memory lives as long as the last copy.
+package struct SpoolRecord: @unchecked Sendable {
+    @usableFromInline
+    struct Layout {
+        @usableFromInline let lane: Int
+        @usableFromInline let timestamp: Int64
+        @usableFromInline let valueCount: Int
+        /// -1 for none, which differs from an empty one.
+        @usableFromInline let keyCount: Int
+        @usableFromInline let headersCount: Int
+    }
+
+    /// The bytes follow the object in its own memory: one allocation for both.
+    @usableFromInline
+    let storage: ManagedBuffer<Layout, UInt8>
 
     /// Copies a record.
     ///
@@ -21,18 +26,17 @@ package final class SpoolRecord: @unchecked Sendable {
         lane: Int, timestamp: Int64, key: UnsafeRawBufferPointer?, value: UnsafeRawBufferPointer,
         headers: UnsafeRawBufferPointer
     ) {
-        self.lane = lane
-        self.timestamp = timestamp
-        valueCount = value.count
-        keyCount = key?.count ?? -1
-        headersCount = headers.count
-        // 16 bytes are what malloc aligns to by itself; for less the runtime asks for aligned memory, which takes longer.
-        memory = .allocate(byteCount: max(1, value.count + max(0, keyCount) + headers.count), alignment: 16)
-        var end = memory
-        for part in [value, key, headers] {
-            guard let part, let bytes = part.baseAddress, part.count > 0 else { continue }
-            end.copyMemory(from: bytes, byteCount: part.count)
-            end += part.count
+        let layout = Layout(
+            lane: lane, timestamp: timestamp, valueCount: value.count, keyCount: key?.count ?? -1,
+            headersCount: headers.count)
+        storage = ManagedBuffer.create(minimumCapacity: value.count + (key?.count ?? 0) + headers.count) { _ in layout }
+        storage.withUnsafeMutablePointerToElements { elements in
+            var end = UnsafeMutableRawPointer(elements)
+            for part in [value, key, headers] {
+                guard let part, let bytes = part.baseAddress, part.count > 0 else { continue }
+                end.copyMemory(from: bytes, byteCount: part.count)
+                end += part.count
+            }
         }
     }
 
@@ -40,36 +44,61 @@ package final class SpoolRecord: @unchecked Sendable {
     /// writes them.
     package init(lane: Int, timestamp: Int64, parts: UnsafeRawBufferPointer, valueCount: Int, keyCount: Int) {
         precondition(valueCount >= 0 && keyCount >= 0 && valueCount + keyCount <= parts.count)
-        self.lane = lane
-        self.timestamp = timestamp
-        self.valueCount = valueCount
-        self.keyCount = keyCount == 0 ? -1 : keyCount
-        headersCount = parts.count - valueCount - keyCount
-        memory = .allocate(byteCount: max(1, parts.count), alignment: 16)
-        if let base = parts.baseAddress { memory.copyMemory(from: base, byteCount: parts.count) }
+        let layout = Layout(
+            lane: lane, timestamp: timestamp, valueCount: valueCount, keyCount: keyCount == 0 ? -1 : keyCount,
+            headersCount: parts.count - valueCount - keyCount)
+        storage = ManagedBuffer.create(minimumCapacity: parts.count) { _ in layout }
+        storage.withUnsafeMutablePointerToElements { elements in
+            guard let base = parts.baseAddress else { return }
+            UnsafeMutableRawPointer(elements).copyMemory(from: base, byteCount: parts.count)
+        }
     }
 
-    deinit {
-        memory.deallocate()
-    }
+    /// Which queue it belongs to.
+    @inlinable
+    package var lane: Int { layout.lane }
+    /// Milliseconds since 1970.
+    @inlinable
+    package var timestamp: Int64 { layout.timestamp }
+
+    /// Through the pointer: each use of `header` itself would be checked for exclusive access at run time.
+    @inlinable
+    var layout: Layout { storage.withUnsafeMutablePointerToHeader { $0.pointee } }
+
+    @inlinable
+    var memory: UnsafeRawPointer { storage.withUnsafeMutablePointerToElements { UnsafeRawPointer($0) } }
 
     /// The value; the address holds as long as the record does.
-    package var value: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: memory, count: valueCount) }
+    @inlinable
+    package var value: UnsafeRawBufferPointer {
+        UnsafeRawBufferPointer(start: memory, count: layout.valueCount)
+    }
 
     /// The key, nil for none.
+    @inlinable
     package var key: UnsafeRawBufferPointer? {
-        keyCount < 0 ? nil : UnsafeRawBufferPointer(start: memory + valueCount, count: keyCount)
+        let layout = self.layout
+        guard layout.keyCount >= 0 else { return nil }
+        return UnsafeRawBufferPointer(start: memory + layout.valueCount, count: layout.keyCount)
     }
 
     /// The headers as they are stored.
+    @inlinable
     package var headers: UnsafeRawBufferPointer {
-        UnsafeRawBufferPointer(start: memory + valueCount + max(0, keyCount), count: headersCount)
+        let layout = self.layout
+        return UnsafeRawBufferPointer(
+            start: memory + layout.valueCount + max(0, layout.keyCount), count: layout.headersCount)
     }
 
     /// What the record counts against bounds, in bytes: its content and what memory and tables need beside it.
-    package var size: Int { valueCount + max(0, keyCount) + headersCount + Self.overhead }
+    @inlinable
+    package var size: Int {
+        let layout = self.layout
+        return layout.valueCount + max(0, layout.keyCount) + layout.headersCount + Self.overhead
+    }
 
-    package static let overhead = 128
+    @inlinable
+    package static var overhead: Int { 128 }
 }
 
 /// Headers as bytes: for each, the length of its name (1 byte), the name, the length of its value (4 bytes, little
