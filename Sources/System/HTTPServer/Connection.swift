@@ -640,8 +640,9 @@ final class Connection {
 
     private func setDeadline(_ awaited: Awaited, _ timeout: UInt64) {
         awaits = awaited
-        waitsSince = server.loop.now
-        let (sum, overflow) = server.loop.now.addingReportingOverflow(timeout)
+        let now = server.loop.now
+        waitsSince = now
+        let (sum, overflow) = now.addingReportingOverflow(timeout)
         deadline = overflow ? .max : sum
         server.arm(self)
     }

@@ -116,6 +116,8 @@ package struct RequestParser: ~Copyable {
 
     /// Makes ready for the next request, whose first byte is offset 0 of what is given from then on.
     package mutating func reset() {
+        // Nothing was read since the last time.
+        if state == .start, position == 0 { return }
         state = .start
         skippedEmptyLine = false
         inTrailers = false
@@ -150,9 +152,7 @@ package struct RequestParser: ~Copyable {
             case .method: event = readMethod(bytes)
             case .target: event = readTarget(bytes)
             case .version: event = readVersion(bytes)
-            case .fieldStart: event = readFieldStart(bytes)
-            case .fieldName: event = readFieldName(bytes)
-            case .fieldValue: event = readFieldValue(bytes)
+            case .fieldStart, .fieldName, .fieldValue: event = readFields(bytes)
             case .lastLine: event = readLastLine(bytes)
             case .body: event = readBody(bytes)
             case .chunkSize: event = readChunkSize(bytes)
@@ -324,6 +324,19 @@ package struct RequestParser: ~Copyable {
         return refuse(inTrailers ? .trailersTooLarge : .headersTooLarge)
     }
 
+    /// Reads lines up to the empty one.
+    private mutating func readFields(_ bytes: RawSpan) -> Event? {
+        while true {
+            if state == .fieldStart {
+                if let event = readFieldStart(bytes) { return event }
+                if state == .lastLine { return nil }
+            }
+            if state == .fieldName, let event = readFieldName(bytes) { return event }
+            if let event = readFieldValue(bytes) { return event }
+        }
+    }
+
+    @inline(__always)
     private mutating func readFieldStart(_ bytes: RawSpan) -> Event? {
         let end = min(bytes.byteCount, sectionLimit)
         guard position < end else { return starvedInSection(end) }
@@ -344,6 +357,7 @@ package struct RequestParser: ~Copyable {
         return nil
     }
 
+    @inline(__always)
     private mutating func readFieldName(_ bytes: RawSpan) -> Event? {
         let end = min(bytes.byteCount, sectionLimit)
         position = ByteScan.endOfToken(bytes, from: position, to: end)
@@ -359,6 +373,7 @@ package struct RequestParser: ~Copyable {
         return nil
     }
 
+    @inline(__always)
     private mutating func readFieldValue(_ bytes: RawSpan) -> Event? {
         let end = min(bytes.byteCount, sectionLimit)
         while true {
