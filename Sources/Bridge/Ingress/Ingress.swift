@@ -215,14 +215,15 @@ package final class Ingress: RequestHandler {
                 query: query, body: rest.span.bytes,
                 contentEncoding: decoded == nil ? contentEncoding : Cut(offset: 0, count: 0))
         }
-        // The span of an array lives as long as the array does.
-        let (queryRest, bodyRest) = (querySecret.remainder, formSecret.remainder)
         let wholeQuery = bytes.extracting(query.offset..<query.end)
-        switch (querySecret.wasFound, formSecret.wasFound) {
-        case (false, false): decode(query: wholeQuery, body: body)
-        case (true, false): decode(query: queryRest.span.bytes, body: body)
-        case (false, true): decode(query: wholeQuery, body: bodyRest.span.bytes)
-        case (true, true): decode(query: queryRest.span.bytes, body: bodyRest.span.bytes)
+        if querySecret.wasFound || formSecret.wasFound {
+            // The span of an array lives as long as the array does.
+            let (queryRest, bodyRest) = (querySecret.remainder, formSecret.remainder)
+            decode(
+                query: querySecret.wasFound ? queryRest.span.bytes : wholeQuery,
+                body: formSecret.wasFound ? bodyRest.span.bytes : body)
+        } else {
+            decode(query: wholeQuery, body: body)
         }
         if record.isRecovered { metrics.recovered() }
         publish(record, exchange.rawValue)
