@@ -165,9 +165,26 @@ struct DecoderState: ~Copyable {
     private let digits: UnsafeMutablePointer<UInt8>
     /// Per field, how preferred the name was that it came from.
     private let ranks: UnsafeMutablePointer<UInt8>
-    /// Per position in a callback, which name stood there last: callbacks of one kind have them in one order.
-    private let expected: UnsafeMutablePointer<UInt8>
+    /// Per position in a callback, the name that stood there last: callbacks of one kind have them in one order.
+    private let expected: UnsafeMutablePointer<ExpectedName>
     private static let expectedCount = 64
+
+    /// A name as it was written, of one to sixteen bytes, and what is known of it.
+    private struct ExpectedName {
+        /// 0 before the first.
+        var count = 0
+        var start: UInt64 = 0
+        var end: UInt64 = 0
+        var key: UInt64 = 0
+        var index = NameTable.unknown
+
+        /// The first eight bytes and the last; what is shorter than eight is both.
+        @inline(__always)
+        static func ends(of name: Bytes) -> (start: UInt64, end: UInt64) {
+            if name.count < 8 { return (name.shortWord, 0) }
+            return (name.word(at: 0), name.word(at: name.count &- 8))
+        }
+    }
 
     init(_ configuration: DecoderConfiguration) {
         vocabulary = Vocabulary(custom: configuration.customNames)
@@ -177,7 +194,7 @@ struct DecoderState: ~Copyable {
         digits = .allocate(capacity: MSISDN.room)
         ranks = .allocate(capacity: Field.allCases.count)
         expected = .allocate(capacity: Self.expectedCount)
-        expected.initialize(repeating: NameTable.unknown, count: Self.expectedCount)
+        expected.initialize(repeating: ExpectedName(), count: Self.expectedCount)
         for account in configuration.accounts {
             let start = accounts.count
             accounts.append(string: account)
@@ -270,20 +287,28 @@ struct DecoderState: ~Copyable {
         var index = 0
         while index < list.count {
             let name = list[index].name
-            let likely = index < Self.expectedCount ? expected[index] : NameTable.unknown
-            var nameIndex = likely
-            if let key = vocabulary.names.key(of: name, expecting: likely) {
-                list.setName(index: nameIndex, key: key, at: index)
+            let isShort = name.count <= 16 && index < Self.expectedCount
+            let (start, end) = isShort ? ExpectedName.ends(of: name) : (0, 0)
+            let nameIndex: UInt8
+            if isShort, expected[index].count == name.count, expected[index].start == start,
+                expected[index].end == end, name.count > 0
+            {
+                nameIndex = expected[index].index
+                list.setName(index: nameIndex, key: expected[index].key, at: index)
             } else {
                 let key = name.lowercaseSortKey
                 nameIndex = vocabulary.names.index(of: name, key: key)
                 list.setName(index: nameIndex, key: key, at: index)
-                if index < Self.expectedCount { expected[index] = nameIndex }
-                if nameIndex == NameTable.unknown, list[index].isFromBody, list[index].isSecret {
-                    draft.hasSecretField = true
+                if isShort {
+                    expected[index] = ExpectedName(
+                        count: name.count, start: start, end: end, key: key, index: nameIndex)
                 }
             }
-            if nameIndex != NameTable.unknown { evidence.formUnion(vocabulary.evidence(of: nameIndex)) }
+            if nameIndex != NameTable.unknown {
+                evidence.formUnion(vocabulary.evidence(of: nameIndex))
+            } else if list[index].isFromBody, list[index].isSecret {
+                draft.hasSecretField = true
+            }
             index &+= 1
         }
         return evidence

@@ -75,13 +75,6 @@ final class NameTable {
         return index(of: name, key: name.lowercaseSortKey)
     }
 
-    /// The sort key of the name at `expected`, if `name` is that name in any case of ASCII letters; only where case is ignored.
-    @inline(__always)
-    func key(of name: Bytes, expecting expected: UInt8) -> UInt64? {
-        guard Int(expected) < count, name.equalsIgnoringCase(self.name(at: Int(expected))) else { return nil }
-        return keys[Int(expected)]
-    }
-
     /// Letter case does not matter here, whether or not it does in the end.
     @inline(__always)
     private static func hash(_ name: Bytes, key: UInt64) -> Int {
