@@ -89,6 +89,91 @@ struct ByteWriterTests {
         }
     }
 
+    @Test("only digits are digits, whatever their number")
+    func allDigits() {
+        for length in 0..<20 {
+            let digits = (0..<length).map { UInt8(ascii: "0") + UInt8($0 % 10) }
+            #expect(digits.withUnsafeBytes { Bytes($0).isDigits } == (length > 0))
+            for place in 0..<length {
+                for value in UInt8.min...UInt8.max {
+                    var bytes = digits
+                    bytes[place] = value
+                    let isDigits = bytes.withUnsafeBytes { Bytes($0).isDigits }
+                    if isDigits != (0x30...0x39).contains(value) { Issue.record("\(value) at \(place) of \(length)") }
+                }
+            }
+        }
+    }
+
+    @Test("the first byte that ends plain text in JSON")
+    func plainText() {
+        for place in 0..<8 {
+            for value in UInt8.min...UInt8.max {
+                var bytes = Array("abcdefgh".utf8)
+                bytes[place] = value
+                let marks = bytes.withUnsafeBytes { jsonSpecials(Bytes($0).word(at: 0)) }
+                let isSpecial = value < 0x20 || value == 0x22 || value == 0x5C
+                if marks.trailingZeroBitCount >> 3 != (isSpecial ? place : 8) { Issue.record("\(value) at \(place)") }
+            }
+        }
+    }
+
+    @Test("every byte that is not visible is replaced, and no other")
+    func invisible() {
+        for length in [1, 7, 8, 9, 16, 17] {
+            for place in 0..<length {
+                for value in UInt8.min...UInt8.max {
+                    var bytes = [UInt8](repeating: UInt8(ascii: "a"), count: length)
+                    bytes[place] = value
+                    let replaced = bytes.withUnsafeBytes { bytes in
+                        var writer = ByteWriter(capacity: 64)
+                        writer.append(Bytes(bytes))
+                        writer.replaceInvisible(from: 0)
+                        return writer.bytes.array
+                    }
+                    if !(0x20...0x7E).contains(value) { bytes[place] = UInt8(ascii: "?") }
+                    if replaced != bytes { Issue.record("\(value) at \(place) of \(length)") }
+                }
+            }
+        }
+    }
+
+    @Test("a parameter of an id: lengths, the name in lower case, the kind, the value")
+    func parameters() {
+        let letters = Array("AbcDEFghiJKLmnopQRSTuvwxyzÄ_[`@Z".utf8)
+        for nameLength in 0...letters.count {
+            for valueLength in [0, 1, 3, 4, 7, 8, 9, 16, 17, 40] {
+                let name = Array(letters[..<nameLength])
+                let value = (0..<valueLength).map { UInt8(truncatingIfNeeded: $0 &* 37 &+ 65) }
+                var writer = ByteWriter(capacity: 64)
+                name.withUnsafeBytes { name in
+                    value.withUnsafeBytes { value in
+                        writer.appendParameter(name: Bytes(name), kind: 7, value: Bytes(value))
+                    }
+                }
+                let lowercase = name.map { (0x41...0x5A).contains($0) ? $0 + 0x20 : $0 }
+                let expected = [0, 0, 0, UInt8(nameLength)] + lowercase + [7, 0, 0, 0, UInt8(valueLength)] + value
+                #expect(writer.bytes.array == expected)
+            }
+        }
+    }
+
+    /// The day number of the date is computed by another algorithm than the date of the day number.
+    @Test("the date of every day that is written is read as that day")
+    func dates() {
+        func check(_ day: Int64) {
+            let time = EventTime(millisecondsSinceEpoch: day * 86_400_000 + 86_399_999)
+            if EventTime(rfc3339: time.rfc3339) != time { Issue.record("day \(day): \(time.rfc3339)") }
+        }
+        // All days of 1896 to 2105, and every 41st of the years 0000 to 9999.
+        for day in Int64(-27_028)..<49_674 { check(day) }
+        for day in stride(from: Int64(-719_528), to: 2_932_897, by: 41) { check(day) }
+        #expect(EventTime(millisecondsSinceEpoch: .min).rfc3339 == "0000-01-01T00:00:00Z")
+        #expect(EventTime(millisecondsSinceEpoch: .max).rfc3339 == "9999-12-31T23:59:59.999Z")
+        #expect(EventTime(millisecondsSinceEpoch: -1).rfc3339 == "1969-12-31T23:59:59.999Z")
+        #expect(EventTime(millisecondsSinceEpoch: 951_782_400_000).rfc3339 == "2000-02-29T00:00:00Z")
+    }
+
     @Test("a part of the writer's own bytes may be appended, when it moves, too")
     func ownBytes() {
         var writer = ByteWriter(capacity: 64)

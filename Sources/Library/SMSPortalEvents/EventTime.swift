@@ -56,35 +56,44 @@ extension ByteWriter {
         let seconds = Int((clamped >= 0 ? clamped : clamped - 999) / 1000)
         let rest = Int(clamped) - seconds * 1000
         let days = (seconds >= 0 ? seconds : seconds - 86_399) / 86_400
-        let second = seconds - days * 86_400
+        let second = UInt32(truncatingIfNeeded: seconds - days * 86_400)
+        let minute = second / 60
         let (year, month, day) = civilDate(daysSinceEpoch: days)
         reserve(32)
-        putPair(year / 100)
-        putPair(year % 100, 0x2D)
+        let century = year / 100
+        putPair(century)
+        putPair(year &- century &* 100, 0x2D)
         putPair(month, 0x2D)
         putPair(day, 0x54)
-        putPair(second / 3600, 0x3A)
-        putPair(second / 60 % 60, 0x3A)
+        putPair(minute / 60, 0x3A)
+        putPair(minute % 60, 0x3A)
         let hasFraction = fraction == .always || rest != 0
         putPair(second % 60, hasFraction ? 0x2E : 0x5A)
         if hasFraction {
-            putPair(rest / 10, 0x30 &+ UInt8(truncatingIfNeeded: rest % 10))
+            let hundredths = UInt32(truncatingIfNeeded: rest) / 10
+            putPair(hundredths, 0x30 &+ UInt8(truncatingIfNeeded: UInt32(truncatingIfNeeded: rest) &- hundredths &* 10))
             append(0x5A)
         }
     }
 }
 
-/// The proleptic Gregorian date of a day number (Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms").
-private func civilDate(daysSinceEpoch: Int) -> (year: Int, month: Int, day: Int) {
-    let shifted = daysSinceEpoch + 719_468
-    let era = (shifted >= 0 ? shifted : shifted - 146_096) / 146_097
-    let dayOfEra = shifted - era * 146_097
-    let yearOfEra = (dayOfEra - dayOfEra / 1460 + dayOfEra / 36_524 - dayOfEra / 146_096) / 365
-    let dayOfYear = dayOfEra - (365 * yearOfEra + yearOfEra / 4 - yearOfEra / 100)
-    let shiftedMonth = (5 * dayOfYear + 2) / 153
-    let day = dayOfYear - (153 * shiftedMonth + 2) / 5 + 1
-    let month = shiftedMonth < 10 ? shiftedMonth + 3 : shiftedMonth - 9
-    return (yearOfEra + era * 400 + (month <= 2 ? 1 : 0), month, day)
+/// The proleptic Gregorian date of a day number in the years 0000 to 9999 (Cassio Neri and Lorenz Schneider, "Euclidean
+/// affine functions and their application to calendar algorithms", 2022).
+@inline(__always)
+private func civilDate(daysSinceEpoch: Int) -> (year: UInt32, month: UInt32, day: UInt32) {
+    // From 1 March of the year -400 on: years begin in March, and no day number is negative.
+    let shifted = UInt32(truncatingIfNeeded: daysSinceEpoch &+ 719_468 &+ 146_097) &* 4 &+ 3
+    let century = shifted / 146_097
+    let dayOfCentury = (shifted &- century &* 146_097) / 4
+    let product = 2_939_745 &* UInt64(dayOfCentury &* 4 &+ 3)
+    let yearOfCentury = UInt32(truncatingIfNeeded: product >> 32)
+    let dayOfYear = UInt32(truncatingIfNeeded: product) / 2_939_745 / 4
+    let scaled = 2141 &* dayOfYear &+ 197_913
+    let month = scaled >> 16
+    let day = (scaled & 0xFFFF) / 2141 &+ 1
+    let isNextYear = dayOfYear >= 306
+    let year = century &* 100 &+ yearOfCentury &- 400 &+ (isNextYear ? 1 : 0)
+    return (year, isNextYear ? month &- 12 : month, day)
 }
 
 /// The day number of a date, or nil where there is no such date.

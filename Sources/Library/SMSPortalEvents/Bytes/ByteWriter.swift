@@ -96,6 +96,10 @@ struct ByteWriter: ~Copyable {
         count &+= text.utf8CodeUnitCount
     }
 
+    /// The same where the length is not known when this is compiled.
+    @inline(__always)
+    mutating func append(shared text: StaticString) { append(Bytes(text)) }
+
     mutating func append(string text: String) {
         var text = text
         text.withUTF8 { append(Bytes(UnsafeRawBufferPointer($0))) }
@@ -131,20 +135,26 @@ struct ByteWriter: ~Copyable {
     /// One parameter of an event id: the name in lower case as a part, the kind of value, the value as a part.
     @inline(__always)
     mutating func appendParameter(name: Bytes, kind: UInt8, value: Bytes) {
-        reserve(name.count &+ value.count &+ 24)
-        putLength(name.count)
+        reserve(name.count &+ value.count &+ 32)
         let target = UnsafeMutableRawPointer(base + count)
-        var index = 0
-        while name.count &- index >= 8 {
-            (target + index).storeBytes(of: asciiLowercase(name.word(at: index)).littleEndian, as: UInt64.self)
-            index &+= 8
+        target.storeBytes(of: UInt32(truncatingIfNeeded: name.count).bigEndian, as: UInt32.self)
+        let start = target + 4
+        if name.count < 8 {
+            start.storeBytes(of: asciiLowercase(name.shortWord).littleEndian, as: UInt64.self)
+        } else {
+            // Whole words, and one more that ends where the name ends.
+            var index = 0
+            while index &+ 8 <= name.count {
+                (start + index).storeBytes(of: asciiLowercase(name.word(at: index)).littleEndian, as: UInt64.self)
+                index &+= 8
+            }
+            let last = name.count &- 8
+            (start + last).storeBytes(of: asciiLowercase(name.word(at: last)).littleEndian, as: UInt64.self)
         }
-        let rest = name[index..<name.count].shortWord
-        (target + index).storeBytes(of: asciiLowercase(rest).littleEndian, as: UInt64.self)
-        count &+= name.count
-        base[count] = kind
-        count &+= 1
-        putLength(value.count)
+        let end = start + name.count
+        end.storeBytes(of: kind, as: UInt8.self)
+        end.storeBytes(of: UInt32(truncatingIfNeeded: value.count).bigEndian, toByteOffset: 1, as: UInt32.self)
+        count &+= name.count &+ 9
         put(value)
     }
 
@@ -161,6 +171,11 @@ struct ByteWriter: ~Copyable {
         precondition(start >= 0)
         var index = start
         while index < count {
+            // Nearly all of it is visible.
+            if count &- index >= 8, isVisible(bytes.word(at: index)) {
+                index &+= 8
+                continue
+            }
             if base[index] &- 0x20 >= 0x5F { base[index] = 0x3F }
             index &+= 1
         }
@@ -168,39 +183,45 @@ struct ByteWriter: ~Copyable {
 
     /// Two digits (of a number from 0 to 99) and a byte that follows them, in room that the caller has reserved.
     @inline(__always)
-    mutating func putPair(_ value: Int, _ next: UInt8) {
+    mutating func putPair(_ value: UInt32, _ next: UInt8) {
         putPair(value)
         base[count] = next
         count &+= 1
     }
 
     @inline(__always)
-    mutating func putPair(_ value: Int) {
+    mutating func putPair(_ value: UInt32) {
         // A tenth, exact below 100.
         let tens = (value &* 103) >> 10
-        base[count] = UInt8(truncatingIfNeeded: tens) &+ 0x30
-        base[count &+ 1] = UInt8(truncatingIfNeeded: value &- tens &* 10) &+ 0x30
+        // Both digits at once, the tens in the lower byte.
+        let digits = UInt16(truncatingIfNeeded: tens | (value &- tens &* 10) << 8) &+ 0x3030
+        UnsafeMutableRawPointer(base + count).storeBytes(of: digits.littleEndian, as: UInt16.self)
         count &+= 2
     }
 
     /// Two digits of base 16, in lower case, a byte.
     mutating func appendHex(_ bytes: Bytes) {
         reserve(bytes.count &* 2 &+ 8)
+        var target = UnsafeMutableRawPointer(base + count)
         var index = 0
-        while index < bytes.count {
-            let left = min(4, bytes.count &- index)
-            // Four bytes become eight digits, each in a byte of its own, the high half of a byte first.
-            var word = bytes[index..<index &+ left].shortWord
-            word = (word | word << 16) & 0x0000_FFFF_0000_FFFF
-            word = (word | word << 8) & 0x00FF_00FF_00FF_00FF
-            word = (word >> 4 | word << 8) & 0x0F0F_0F0F_0F0F_0F0F
-            // From 10 on, digits are letters: 0x27 further on.
-            let letters = (word &+ 0x7676_7676_7676_7676) >> 7 & 0x0101_0101_0101_0101
-            word = word &+ 0x3030_3030_3030_3030 &+ letters &* 0x27
-            UnsafeMutableRawPointer(base + count).storeBytes(of: word.littleEndian, as: UInt64.self)
-            count &+= left &* 2
+        while bytes.count &- index >= 4 {
+            target.storeBytes(of: Self.hexDigits(UInt64(bytes.half(at: index))).littleEndian, as: UInt64.self)
+            target += 8
             index &+= 4
         }
+        target.storeBytes(of: Self.hexDigits(bytes[index..<bytes.count].shortWord).littleEndian, as: UInt64.self)
+        count &+= bytes.count &* 2
+    }
+
+    /// Four bytes become eight digits, each in a byte of its own, the high half of a byte first.
+    @inline(__always)
+    private static func hexDigits(_ bytes: UInt64) -> UInt64 {
+        var word = (bytes | bytes << 16) & 0x0000_FFFF_0000_FFFF
+        word = (word | word << 8) & 0x00FF_00FF_00FF_00FF
+        word = (word >> 4 | word << 8) & 0x0F0F_0F0F_0F0F_0F0F
+        // From 10 on, digits are letters: 0x27 further on.
+        let letters = (word &+ 0x7676_7676_7676_7676) >> 7 & 0x0101_0101_0101_0101
+        return word &+ 0x3030_3030_3030_3030 &+ letters &* 0x27
     }
 
     mutating func append(decimal value: Int) {
@@ -232,49 +253,56 @@ extension ByteWriter {
     mutating func appendEscaped(_ text: Bytes) {
         // Eight more than the worst case: a whole word is stored even where only its first bytes count.
         reserve(text.count &* 6 &+ 16)
+        // A local copy of the position: the compiler cannot know that stores through `base` leave `count` alone.
+        var target = UnsafeMutableRawPointer(base + count)
         var index = 0
         while text.count &- index >= 8 {
-            var word = text.word(at: index)
+            let word = text.word(at: index)
+            target = Self.putEscaped(word, count: 8, allJSONSpecials(word), to: target)
             index &+= 8
-            var specials = allJSONSpecials(word)
-            var left = 8
-            // From special byte to special byte, the rest of the word shifted to its front each time.
-            while specials != 0 {
-                UnsafeMutableRawPointer(base + count).storeBytes(of: word.littleEndian, as: UInt64.self)
-                let mark = UInt64(truncatingIfNeeded: specials.trailingZeroBitCount)
-                let plain = Int(truncatingIfNeeded: mark >> 3)
-                count &+= plain
-                // The mark is the highest bit of its byte.
-                let special = UInt8(truncatingIfNeeded: word &>> (mark &- 7))
-                if special == 0x22 {
-                    // Nearly all are quotes: a callback in JSON.
-                    base[count] = 0x5C
-                    base[count &+ 1] = 0x22
-                    count &+= 2
-                } else {
-                    escape(special)
-                }
-                left &-= plain &+ 1
-                word = (word &>> mark) &>> 1
-                specials = (specials &>> mark) &>> 1
-            }
-            UnsafeMutableRawPointer(base + count).storeBytes(of: word.littleEndian, as: UInt64.self)
-            count &+= left
         }
-        // What is left is less than a word; the zeros that fill it up are special, but beyond what counts.
-        var left = text.count &- index
-        var word = text[index..<text.count].shortWord
-        while left > 0 {
-            UnsafeMutableRawPointer(base + count).storeBytes(of: word.littleEndian, as: UInt64.self)
-            let plain = min(left, jsonSpecials(word).trailingZeroBitCount >> 3)
-            count &+= plain
-            left &-= plain
-            if left > 0 {
-                escape(UInt8(truncatingIfNeeded: word >> UInt64(truncatingIfNeeded: plain &* 8)))
-                left &-= 1
-                word >>= UInt64(truncatingIfNeeded: (plain &+ 1) &* 8)
-            }
+        let left = text.count &- index
+        if left > 0 {
+            // Less than a word is left; the zeros that fill it up are not part of the text.
+            let word = text[index..<text.count].shortWord
+            let counted = UInt64.max &>> UInt64(truncatingIfNeeded: 64 &- left &* 8)
+            target = Self.putEscaped(word, count: left, allJSONSpecials(word) & counted, to: target)
         }
+        count = target - UnsafeMutableRawPointer(base)
+    }
+
+    /// Stores the first bytes of a word, the special ones escaped, where there is room for eight bytes more than the
+    /// escapes take.
+    ///
+    /// - Parameter marks: The high bits of the bytes to be escaped.
+    /// - Returns: where they end.
+    @inline(__always)
+    private static func putEscaped(
+        _ word: UInt64, count: Int, _ marks: UInt64, to target: UnsafeMutableRawPointer
+    ) -> UnsafeMutableRawPointer {
+        // Where the word would begin without the escapes so far.
+        var target = target
+        target.storeBytes(of: word.littleEndian, as: UInt64.self)
+        // The lowest bit of each special byte.
+        var specials = marks &>> 7
+        while specials != 0 {
+            let shift = UInt64(truncatingIfNeeded: specials.trailingZeroBitCount)
+            let place = target + Int(truncatingIfNeeded: shift &>> 3)
+            // The special byte and what follows it.
+            let rest = word &>> shift
+            if UInt8(truncatingIfNeeded: rest) >= 0x20 {
+                // A quote or a backslash: one more before it.
+                place.storeBytes(of: 0x5C, as: UInt8.self)
+                place.storeBytes(of: rest.littleEndian, toByteOffset: 1, as: UInt64.self)
+                target += 1
+            } else {
+                let length = putEscape(UInt8(truncatingIfNeeded: rest), to: place)
+                place.storeBytes(of: (rest &>> 8).littleEndian, toByteOffset: length, as: UInt64.self)
+                target += length &- 1
+            }
+            specials &= specials &- 1
+        }
+        return target + count
     }
 
     /// The other way round: copies the plain text that stands at a place inside a JSON string, up to a quote, a backslash
@@ -300,23 +328,22 @@ extension ByteWriter {
         }
     }
 
-    /// One special byte; the caller has reserved six.
-    @inline(__always)
-    private mutating func escape(_ byte: UInt8) {
-        base[count] = 0x5C
-        let short = Self.shortEscape(byte)
-        if short != 0 {
-            base[count &+ 1] = short
-            count &+= 2
-            return
+    /// Stores the escape of a control character.
+    ///
+    /// - Returns: how long it is: two bytes or six.
+    @inline(never)
+    private static func putEscape(_ byte: UInt8, to target: UnsafeMutableRawPointer) -> Int {
+        let short = shortEscape(byte)
+        guard short == 0 else {
+            target.storeBytes(of: (UInt16(short) << 8 | 0x5C).littleEndian, as: UInt16.self)
+            return 2
         }
-        base[count &+ 1] = 0x75
-        base[count &+ 2] = 0x30
-        base[count &+ 3] = 0x30
-        base[count &+ 4] = 0x30 &+ (byte >> 4)
+        // `\u00` and two digits.
+        target.storeBytes(of: UInt32(0x3030_755C).littleEndian, as: UInt32.self)
         let low = byte & 15
-        base[count &+ 5] = low < 10 ? 0x30 &+ low : 0x57 &+ low
-        count &+= 6
+        target.storeBytes(of: 0x30 &+ (byte >> 4), toByteOffset: 4, as: UInt8.self)
+        target.storeBytes(of: low < 10 ? 0x30 &+ low : 0x57 &+ low, toByteOffset: 5, as: UInt8.self)
+        return 6
     }
 
     @inline(__always)

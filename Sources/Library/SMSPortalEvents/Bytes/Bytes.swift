@@ -52,6 +52,13 @@ struct Bytes {
         return UInt64(littleEndian: UnsafeRawPointer(base + index).loadUnaligned(as: UInt64.self))
     }
 
+    /// Four bytes, the first of them in the lowest bits.
+    @inline(__always)
+    func half(at index: Int) -> UInt32 {
+        precondition(index >= 0 && count &- index >= 4)
+        return UInt32(littleEndian: UnsafeRawPointer(base + index).loadUnaligned(as: UInt32.self))
+    }
+
     @inline(__always)
     var buffer: UnsafeBufferPointer<UInt8> { UnsafeBufferPointer(start: base, count: count) }
 
@@ -157,12 +164,18 @@ extension Bytes {
     /// One digit at least, and nothing but ASCII digits.
     @inline(__always)
     var isDigits: Bool {
-        var index = 0
-        while index < count {
-            if !isDigit(base[index]) { return false }
-            index += 1
+        if count < 8 {
+            // What fills the word up is no digit: its marks are left out.
+            let counted = (UInt64(1) << UInt64(truncatingIfNeeded: count &* 8)) &- 1
+            return count > 0 && nonDigits(shortWord) & counted == 0
         }
-        return count > 0
+        // Whole words, and one more that ends where the bytes end.
+        var index = 0
+        while index &+ 8 <= count {
+            if nonDigits(word(at: index)) != 0 { return false }
+            index &+= 8
+        }
+        return nonDigits(word(at: count &- 8)) == 0
     }
 
     /// Nothing but visible ASCII and spaces.
@@ -223,8 +236,11 @@ extension Bytes {
 @inline(__always)
 func isDigit(_ byte: UInt8) -> Bool { byte &- 0x30 < 10 }
 
+/// Space, tab, line feed or carriage return.
 @inline(__always)
-func isWhitespace(_ byte: UInt8) -> Bool { byte == 0x20 || byte == 0x0A || byte == 0x0D || byte == 0x09 }
+func isWhitespace(_ byte: UInt8) -> Bool {
+    byte <= 0x20 && (0x1_0000_2600 as UInt64) &>> UInt64(byte) & 1 == 1
+}
 
 @inline(__always)
 func asciiLowercase(_ byte: UInt8) -> UInt8 { byte &- 0x41 < 26 ? byte | 0x20 : byte }
@@ -249,6 +265,17 @@ func hexValue(_ byte: UInt8) -> UInt8 {
     return 255
 }
 
+/// Whether all eight bytes are visible ASCII or spaces.
+@inline(__always)
+func isVisible(_ word: UInt64) -> Bool {
+    let ones: UInt64 = 0x0101_0101_0101_0101
+    let highs: UInt64 = 0x8080_8080_8080_8080
+    // Nothing borrows where all bytes are visible, and the lowest byte that is not is found whatever is above it.
+    let below = (word &- ones &* 0x20) & ~word
+    let delete = word ^ ones &* 0x7F
+    return (below | ((delete &- ones) & ~delete) | word) & highs == 0
+}
+
 /// Marks, in the high bit of each byte, the bytes that are no ASCII digits. Only the lowest mark is exact.
 @inline(__always)
 func nonDigits(_ word: UInt64) -> UInt64 {
@@ -263,10 +290,10 @@ func allJSONSpecials(_ word: UInt64) -> UInt64 {
     let ones: UInt64 = 0x0101_0101_0101_0101
     let lows: UInt64 = 0x7F7F_7F7F_7F7F_7F7F
     // Nothing carries from one byte into the next: each sum is of seven bits. The high bit of a sum says "not special".
-    let control = (word & lows) &+ ones &* 0x60
-    let quote = ((word ^ ones &* 0x22) & lows) &+ lows
+    // With this bit turned over a quote is 0x20, so that it and the control characters are what lies below 0x21.
+    let quoteOrControl = ((word ^ ones &* 0x02) & lows) &+ ones &* 0x5F
     let backslash = ((word ^ ones &* 0x5C) & lows) &+ lows
-    return ~(control & quote & backslash | word) & ~lows
+    return ~(quoteOrControl & backslash | word) & ~lows
 }
 
 /// Marks, in the high bit of each byte, the bytes that end plain text in JSON: a quote, a backslash, a control character.
@@ -276,8 +303,8 @@ func allJSONSpecials(_ word: UInt64) -> UInt64 {
 func jsonSpecials(_ word: UInt64) -> UInt64 {
     let ones: UInt64 = 0x0101_0101_0101_0101
     let highs: UInt64 = 0x8080_8080_8080_8080
-    let control = (word &- ones &* 0x20) & ~word
-    let quote = word ^ (ones &* 0x22)
+    // With this bit turned over a quote is 0x20, so that it and the control characters are what lies below 0x21.
+    let quoteOrControl = ((word ^ ones &* 0x02) &- ones &* 0x21) & ~word
     let backslash = word ^ (ones &* 0x5C)
-    return (control | ((quote &- ones) & ~quote) | ((backslash &- ones) & ~backslash)) & highs
+    return (quoteOrControl | ((backslash &- ones) & ~backslash)) & highs
 }

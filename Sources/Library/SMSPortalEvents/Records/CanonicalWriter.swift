@@ -54,7 +54,7 @@ extension ByteWriter {
     @inline(__always)
     private mutating func append(_ opening: StaticString, _ field: Field, of draft: borrowing Draft) {
         guard draft.has(field) else { return }
-        append(opening)
+        append(shared: opening)
         appendEscaped(draft.text(field))
         append(0x22)
     }
@@ -64,7 +64,7 @@ extension ByteWriter {
         _ separator: inout StaticString, _ opening: StaticString, _ field: Field, of draft: borrowing Draft
     ) {
         guard draft.has(field) else { return }
-        append(separator)
+        append(shared: separator)
         append(opening, field, of: draft)
         separator = ","
     }
@@ -180,7 +180,7 @@ extension ByteWriter {
         let isText = isUTF8 && (bytes.count <= 4096 || Self.escapedLength(of: bytes) <= bytes.count * 2)
         if isText {
             let start = count
-            append(text)
+            append(shared: text)
             let begin = count
             appendEscaped(bytes)
             if count - begin <= bytes.count * 2 {
@@ -189,7 +189,7 @@ extension ByteWriter {
             }
             truncate(to: start)
         }
-        append(base64)
+        append(shared: base64)
         appendBase64(bytes)
         append(0x22)
     }
