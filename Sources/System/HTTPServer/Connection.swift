@@ -26,9 +26,9 @@ final class Connection {
     /// Held until the connection closes; the server holds its connections as long.
     private let server: HTTPServer
     @exclusivity(unchecked) private var transport: Transport
-    /// Whoever is at the other end, or whom the balancer there speaks for.
+    /// The address of the client; behind the PROXY protocol, that of its header.
     @exclusivity(unchecked) private var peer: PeerAddress
-    /// Beyond the cap: only there to be told so.
+    /// Accepted beyond `maxConnections`: it gets 503 and is closed.
     let isSurplus: Bool
     @exclusivity(unchecked) private(set) var exchange: Exchange
     @exclusivity(unchecked) private var watch: DescriptorWatch?
@@ -189,7 +189,7 @@ final class Connection {
         }
     }
 
-    /// Reads what comes while an answer is owed, so as to see the client leave; up to a bound.
+    /// Reads ahead while an answer is pending, up to a bound, to notice when the client disconnects.
     private func receiveAhead() {
         let limit = server.configuration.maxPipelinedBytes
         let buffer: RequestBuffer
@@ -361,7 +361,7 @@ final class Connection {
             return
         }
         server.endedHandshake()
-        // Whoever speaks HTTP here is told so in the language that they speak.
+        // A client that sends plain HTTP to the TLS port gets an HTTP answer, 400.
         if failure == .plaintext {
             server.handler.rejected(.plaintext, bytes: RawSpan(), from: peer, exchange: exchange)
             server.assemble(
@@ -488,7 +488,7 @@ final class Connection {
         buffer.compact()
         guard let own = server.makeBuffer(atLeast: buffer.count) else {
             buffer.clear()
-            // What is lost here may not be missed in silence: the connection ends with the answer that is owed.
+            // The bytes read ahead are lost: the connection is closed after the pending answer.
             keepAlive = false
             isLast = true
             if phase == .receiving { refuseForMemory() }
@@ -601,7 +601,7 @@ final class Connection {
         if transport.session != nil { lookForBuffered() }
         if isAdvancing { return }
         noteIdleness()
-        // What came meanwhile is served when the turn ends: an answer may be given from within another request.
+        // Pipelined bytes are served when the turn ends: an answer may be given from within another request.
         if pending != nil { server.resumeSoon(exchange) }
     }
 
@@ -610,7 +610,7 @@ final class Connection {
         if awaits == .request, pending == nil { server.becameIdle(self) }
     }
 
-    /// Serves what came while the answer before was owed.
+    /// Serves the requests that arrived while the previous answer was pending.
     func resume() {
         guard phase == .receiving, let pending else { return }
         advance(pending)
@@ -618,7 +618,7 @@ final class Connection {
 
     // MARK: Watching and waiting
 
-    /// Watches for what the present state can use, so that readiness that nothing is done with wakes nobody.
+    /// Watches only for the readiness that the present state uses.
     private func updateInterest() {
         var interest = Readiness.readable
         if phase == .answering || phase == .flushing,

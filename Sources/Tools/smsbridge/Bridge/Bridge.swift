@@ -122,7 +122,7 @@ final class Bridge {
             loop = try EventLoop()
             publisher = try Publisher(
                 loop: loop, configuration: configuration, client: client, metrics: PublisherMetrics(registry),
-                logger: logger.labelled("kafka")
+                logger: logger.labelled("publisher")
             ) { [unowned self] token, outcome in ingress.published(token, outcome) }
         } catch {
             client.destroy()

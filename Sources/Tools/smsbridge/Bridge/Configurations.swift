@@ -116,15 +116,12 @@ extension BridgeSettings {
         var authentication = AuthenticationConfiguration()
         let names = auth.accountNames
         authentication.headerName = auth.header.name
-        authentication.accounts = zip(
-            zip(auth.header.secrets(of: names), auth.path.secrets(of: names)),
-            zip(auth.query.secrets(of: names), auth.signature.secrets(of: names))
-        ).map { first, second in
+        authentication.accounts = (0..<max(1, names.count)).map { index in
             var account = AccountSecrets()
-            account.header = bytes(first.0)
-            account.path = bytes(first.1)
-            account.query = bytes(second.0)
-            account.signature = second.1.compactMap { auth.signature.key($0) }
+            account.header = bytes(auth.header.secrets(of: names)[index])
+            account.path = bytes(auth.path.secrets(of: names)[index])
+            account.query = bytes(auth.query.secrets(of: names)[index])
+            account.signature = auth.signature.secrets(of: names)[index].compactMap { auth.signature.key($0) }
             return account
         }
         if auth.signature.isConfigured { authentication.signature = auth.signature.scheme }
