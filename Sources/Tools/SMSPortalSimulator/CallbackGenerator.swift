@@ -373,3 +373,63 @@ package struct CallbackGenerator: Sendable {
         }
     }
 }
+
+/// A variable of the Control Panel's templates.
+package struct TemplateVariable: Sendable {
+    package let name: String
+    /// How many characters its value may take in a query.
+    package let room: Int
+
+    init(name: String, room: Int) {
+        self.name = name
+        self.room = room
+    }
+
+    /// `SourcePhoneNumber` → `sourcePhoneNumber`.
+    package var key: String { name.prefix(1).lowercased() + name.dropFirst() }
+}
+
+extension EventType {
+    /// The text comes last: should the caller cut a long address, nothing else is lost.
+    package var templateVariables: [TemplateVariable] {
+        let id = 19
+        let time = 10
+        let number = 15
+        // A reference has up to 100 characters; each may be escaped.
+        let reference = TemplateVariable(name: "CustomerId", room: 300)
+        switch self {
+        case .deliveryStatus:
+            return [
+                TemplateVariable(name: "Id", room: id), TemplateVariable(name: "EventId", room: id),
+                TemplateVariable(name: "PhoneNumber", room: number), TemplateVariable(name: "Status", room: 16),
+                TemplateVariable(name: "ReceivedUtc", room: time), TemplateVariable(name: "SentUtc", room: time),
+                TemplateVariable(name: "SentDataPartsCount", room: 3), TemplateVariable(name: "Mcc", room: 3),
+                TemplateVariable(name: "Mnc", room: 3), reference,
+            ]
+        case .reply:
+            return [
+                TemplateVariable(name: "IncomingId", room: id), TemplateVariable(name: "EventId", room: id),
+                TemplateVariable(name: "SourcePhoneNumber", room: number),
+                TemplateVariable(name: "DestinationPhoneNumber", room: number),
+                TemplateVariable(name: "IncomingUtc", room: time),
+                reference, TemplateVariable(name: "IncomingData", room: 0),
+            ]
+        case .shortCode:
+            return [
+                TemplateVariable(name: "Id", room: id), TemplateVariable(name: "PhoneNumber", room: number),
+                TemplateVariable(name: "Sc", room: 8), TemplateVariable(name: "Keyword", room: 90),
+                TemplateVariable(name: "IncomingUtc", room: time), TemplateVariable(name: "Mcc", room: 3),
+                TemplateVariable(name: "Mnc", room: 3), TemplateVariable(name: "IncomingData", room: 0),
+            ]
+        case .urlPreview, .urlClick, .unrecognised:
+            return [
+                TemplateVariable(name: "PhoneNumber", room: number), TemplateVariable(name: "Type", room: 16),
+                TemplateVariable(name: "InteractionUtc", room: time),
+                TemplateVariable(name: "LandingPageName", room: 150),
+                TemplateVariable(name: "LandingPageVersion", room: 60),
+                TemplateVariable(name: "LandingPageComponentId", room: 60),
+                reference,
+            ]
+        }
+    }
+}

@@ -24,13 +24,7 @@ extension ByteWriter {
             append(0x22)
         }
         append(",\"msisdn\":\"", .msisdn, of: draft)
-        switch draft.type {
-        case .deliveryStatus: appendDeliveryStatus(draft)
-        case .reply: appendReply(draft)
-        case .shortCode: appendShortCode(draft)
-        case .urlPreview, .urlClick: appendInteraction(draft)
-        case .unrecognised: appendUnrecognised(draft)
-        }
+        appendFields(of: draft)
         append(",\"batchId\":\"", .batchID, of: draft)
         append(",\"messageId\":\"", .messageID, of: draft)
         append(",\"reference\":\"", .reference, of: draft)
@@ -52,7 +46,7 @@ extension ByteWriter {
 
     /// A text field, if it is set; `opening` is everything up to the text.
     @inline(__always)
-    private mutating func append(_ opening: StaticString, _ field: Field, of draft: borrowing Draft) {
+    mutating func append(_ opening: StaticString, _ field: Field, of draft: borrowing Draft) {
         guard draft.has(field) else { return }
         append(shared: opening)
         appendEscaped(draft.text(field))
@@ -86,7 +80,7 @@ extension ByteWriter {
         append(0x7D)
     }
 
-    private mutating func appendDeliveryStatus(_ draft: borrowing Draft) {
+    mutating func appendDeliveryStatus(_ draft: borrowing Draft) {
         append(",\"status\":\"", .status, of: draft)
         append(",\"state\":\"")
         append(draft.state.name)
@@ -102,7 +96,7 @@ extension ByteWriter {
         appendGroup(draft)
     }
 
-    private mutating func appendReply(_ draft: borrowing Draft) {
+    mutating func appendReply(_ draft: borrowing Draft) {
         append(",\"text\":\"", .text, of: draft)
         if draft.isOptOut { append(",\"optOut\":true") }
         append(",\"destination\":\"", .destination, of: draft)
@@ -119,14 +113,14 @@ extension ByteWriter {
         append(",\"numberValue6\":\"", .numberValue6, of: draft)
     }
 
-    private mutating func appendShortCode(_ draft: borrowing Draft) {
+    mutating func appendShortCode(_ draft: borrowing Draft) {
         append(",\"text\":\"", .text, of: draft)
         if draft.isOptOut { append(",\"optOut\":true") }
         append(",\"shortCode\":\"", .shortCode, of: draft)
         append(",\"keyword\":\"", .keyword, of: draft)
     }
 
-    private mutating func appendInteraction(_ draft: borrowing Draft) {
+    mutating func appendInteraction(_ draft: borrowing Draft) {
         append(",\"interaction\":\"", .interaction, of: draft)
         append(",\"url\":\"", .url, of: draft)
         guard draft.hasLandingPage || draft.hasAny(of: Self.landingPage) else { return }
@@ -138,7 +132,7 @@ extension ByteWriter {
         append(0x7D)
     }
 
-    private mutating func appendUnrecognised(_ draft: borrowing Draft) {
+    mutating func appendUnrecognised(_ draft: borrowing Draft) {
         append(",\"reason\":\"")
         appendEscaped(draft.reason)
         append(0x22)

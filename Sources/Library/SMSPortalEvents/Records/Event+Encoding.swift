@@ -14,9 +14,9 @@ extension Event {
 }
 
 /// Fills a draft from a typed event, so that the one writer of values writes it.
-private struct EventEncoder: ~Copyable {
+struct EventEncoder: ~Copyable {
     private var arena = ByteWriter(capacity: 4096)
-    private var draft = Draft()
+    var draft = Draft()
     private var texts: [(field: Field, range: Range<Int>)] = []
 
     mutating func encode(_ event: Event, into buffer: RecordBuffer) {
@@ -46,22 +46,7 @@ private struct EventEncoder: ~Copyable {
             draft.occurredAt = time.millisecondsSinceEpoch
             draft.mark(.occurredAt)
         }
-        var reason = 0..<0
-        var detail = 0..<0
-        switch event {
-        case .deliveryStatus(let event): add(event)
-        case .reply(let event): add(event)
-        case .shortCode(let event):
-            add(.text, event.text)
-            draft.isOptOut = event.isOptOut
-            add(.shortCode, event.shortCode)
-            add(.keyword, event.keyword)
-        case .urlPreview(let event): add(event.interaction, event.url, event.landingPage)
-        case .urlClick(let event): add(event.interaction, event.url, event.landingPage)
-        case .unrecognised(let event):
-            reason = add(event.reason.rawValue)
-            detail = add(event.detail ?? "")
-        }
+        let (reason, detail) = add(fieldsOf: event)
         // From here on the arena does not move.
         for (field, range) in texts { draft.set(field, arena.bytes[range]) }
         draft.id = arena.bytes[id]
@@ -88,32 +73,32 @@ private struct EventEncoder: ~Copyable {
         }
     }
 
-    private mutating func add(_ text: String) -> Range<Int> {
+    mutating func add(_ text: String) -> Range<Int> {
         let start = arena.count
         arena.append(string: text)
         return start..<arena.count
     }
 
-    private mutating func add(_ field: Field, _ text: String?) {
+    mutating func add(_ field: Field, _ text: String?) {
         guard let text else { return }
         let range = add(text)
         texts.append((field, range))
     }
 
-    private mutating func add(sentAt time: EventTime?) {
+    mutating func add(sentAt time: EventTime?) {
         guard let time else { return }
         draft.sentAt = time.millisecondsSinceEpoch
         draft.mark(.sentAt)
     }
 
-    private mutating func add(_ group: ContactGroup?) {
+    mutating func add(_ group: ContactGroup?) {
         draft.hasGroup = group != nil
         add(.groupName, group?.name)
         add(.groupDescription, group?.description)
         add(.groupData, group?.data)
     }
 
-    private mutating func add(_ event: DeliveryStatus) {
+    mutating func add(_ event: DeliveryStatus) {
         add(.status, event.status)
         draft.state = event.state
         if let parts = event.parts {
@@ -130,7 +115,7 @@ private struct EventEncoder: ~Copyable {
         add(event.group)
     }
 
-    private mutating func add(_ event: Reply) {
+    mutating func add(_ event: Reply) {
         add(.text, event.text)
         draft.isOptOut = event.isOptOut
         add(.destination, event.destination)
@@ -147,7 +132,7 @@ private struct EventEncoder: ~Copyable {
         add(.numberValue6, event.numberValue6)
     }
 
-    private mutating func add(_ interaction: String?, _ url: String?, _ landingPage: LandingPage?) {
+    mutating func add(_ interaction: String?, _ url: String?, _ landingPage: LandingPage?) {
         add(.interaction, interaction)
         add(.url, url)
         draft.hasLandingPage = landingPage != nil

@@ -90,7 +90,7 @@ extension Event {
 }
 
 /// The keys of a value, those of its objects included.
-private enum Key: UInt8, CaseIterable {
+enum ValueKey: UInt8, CaseIterable {
     case id, idBasis, type, account, receivedAt, occurredAt, msisdn, batchId, messageId, reference, network, raw
     case status, state, parts, dataType, sentText, sentAt, flash, group
     case text, optOut, destination, campaign, sentMessageId
@@ -105,9 +105,9 @@ private enum Key: UInt8, CaseIterable {
     var text: String { Self.texts[Int(rawValue)] }
 }
 
-private struct ReaderState: ~Copyable {
-    private let names = NameTable(Key.allCases.map(\.text), ignoringCase: false)
-    private var top = Members()
+struct ReaderState: ~Copyable {
+    private let names = NameTable(ValueKey.allCases.map(\.text), ignoringCase: false)
+    private(set) var top = Members()
     private var inner = Members()
     private var scratch = ByteWriter(capacity: 4096)
 
@@ -131,30 +131,7 @@ private struct ReaderState: ~Copyable {
         if let header, !header.equals(type.cloudEventsType) {
             throw EventDecodingError(.unsupportedVersion, field: "ce_type")
         }
-        switch type {
-        case .deliveryStatus: return .deliveryStatus(try deliveryStatus(envelope))
-        case .reply: return .reply(try reply(envelope))
-        case .shortCode:
-            return .shortCode(
-                ShortCodeMessage(
-                    envelope: envelope, text: try top.required(.text), isOptOut: try top.boolean(.optOut) ?? false,
-                    shortCode: try top.optional(.shortCode), keyword: try top.optional(.keyword)))
-        case .urlPreview:
-            return .urlPreview(
-                URLPreview(
-                    envelope: envelope, interaction: try top.optional(.interaction), url: try top.optional(.url),
-                    landingPage: try landingPage()))
-        case .urlClick:
-            return .urlClick(
-                URLClick(
-                    envelope: envelope, interaction: try top.optional(.interaction), url: try top.optional(.url),
-                    landingPage: try landingPage()))
-        case .unrecognised:
-            return .unrecognised(
-                Unrecognised(
-                    envelope: envelope, reason: UnrecognisedReason(rawValue: try top.required(.reason)),
-                    detail: try top.optional(.detail)))
-        }
+        return try payload(of: type, envelope)
     }
 
     private mutating func envelope(
@@ -184,7 +161,7 @@ private struct ReaderState: ~Copyable {
     }
 
     /// Reads an object of the value into `inner`; false when there is none.
-    private mutating func open(_ key: Key) throws(EventDecodingError) -> Bool {
+    private mutating func open(_ key: ValueKey) throws(EventDecodingError) -> Bool {
         guard let object = try top.object(key) else { return false }
         do throws(ScanFailure) {
             if object.members >= 0 {
@@ -213,21 +190,21 @@ private struct ReaderState: ~Copyable {
             query: try inner.bytes(.query, base64: .queryBase64), body: try inner.bytes(.body, base64: .bodyBase64))
     }
 
-    private mutating func group() throws(EventDecodingError) -> ContactGroup? {
+    mutating func group() throws(EventDecodingError) -> ContactGroup? {
         guard try open(.group) else { return nil }
         return ContactGroup(
             name: try inner.optional(.name), description: try inner.optional(.description),
             data: try inner.optional(.data))
     }
 
-    private mutating func landingPage() throws(EventDecodingError) -> LandingPage? {
+    mutating func landingPage() throws(EventDecodingError) -> LandingPage? {
         guard try open(.landingPage) else { return nil }
         return LandingPage(
             name: try inner.optional(.name), version: try inner.optional(.version),
             componentID: try inner.optional(.componentId))
     }
 
-    private mutating func deliveryStatus(_ envelope: Envelope) throws(EventDecodingError) -> DeliveryStatus {
+    mutating func deliveryStatus(_ envelope: Envelope) throws(EventDecodingError) -> DeliveryStatus {
         // A state that a newer bridge knows is unknown here.
         let stateName = try top.requiredText(.state)
         let state = DeliveryState.allCases.first { stateName.equals($0.name) } ?? .unknown
@@ -237,7 +214,7 @@ private struct ReaderState: ~Copyable {
             sentAt: try top.time(.sentAt), flash: try top.boolean(.flash), group: try group())
     }
 
-    private mutating func reply(_ envelope: Envelope) throws(EventDecodingError) -> Reply {
+    mutating func reply(_ envelope: Envelope) throws(EventDecodingError) -> Reply {
         var reply = Reply(
             envelope: envelope, text: try top.required(.text), isOptOut: try top.boolean(.optOut) ?? false,
             destination: try top.optional(.destination), campaign: try top.optional(.campaign),
@@ -254,7 +231,7 @@ private struct ReaderState: ~Copyable {
 }
 
 /// The members of one object, by key.
-private struct Members: ~Copyable {
+struct Members: ~Copyable {
     private var list = ParameterList()
     /// Per key the position of its member plus one; 0 for none. Of repeated keys the last counts. A list is shorter than
     /// these numbers go.
@@ -262,9 +239,9 @@ private struct Members: ~Copyable {
     /// The keys of the object that was read before, in their order: those of the next one are mostly the same.
     private var before: [UInt8] = []
     /// The key of the object itself, which stands before its keys in errors.
-    var parent: Key?
+    var parent: ValueKey?
 
-    private static let keyCount = Key.allCases.count
+    private static let keyCount = ValueKey.allCases.count
 
     init() {
         positions = .allocate(capacity: Self.keyCount)
@@ -283,7 +260,7 @@ private struct Members: ~Copyable {
     }
 
     /// Takes over the members of an object that were read together with the object around it.
-    mutating func takeMembers(of key: Key, in other: borrowing Members, names: NameTable) throws(ScanFailure) {
+    mutating func takeMembers(of key: ValueKey, in other: borrowing Members, names: NameTable) throws(ScanFailure) {
         list.removeAll()
         let position = Int(other.positions[Int(key.rawValue)])
         for index in position..<position + Int(other.list[position - 1].members) {
@@ -315,37 +292,39 @@ private struct Members: ~Copyable {
         }
     }
 
-    private func member(_ key: Key) -> Parameter? {
+    private func member(_ key: ValueKey) -> Parameter? {
         let position = Int(positions[Int(key.rawValue)])
         return position == 0 ? nil : list[position - 1]
     }
 
-    private func invalid(_ key: Key) -> EventDecodingError { EventDecodingError(.invalidField, field: path(to: key)) }
+    private func invalid(_ key: ValueKey) -> EventDecodingError {
+        EventDecodingError(.invalidField, field: path(to: key))
+    }
 
-    private func path(to key: Key) -> String { (parent.map { $0.text + "." } ?? "") + key.text }
+    private func path(to key: ValueKey) -> String { (parent.map { $0.text + "." } ?? "") + key.text }
 
-    func text(_ key: Key) throws(EventDecodingError) -> Bytes? {
+    func text(_ key: ValueKey) throws(EventDecodingError) -> Bytes? {
         guard let member = member(key) else { return nil }
         guard member.kind == .text else { throw invalid(key) }
         return member.value
     }
 
-    func optional(_ key: Key) throws(EventDecodingError) -> String? { try text(key)?.string }
+    func optional(_ key: ValueKey) throws(EventDecodingError) -> String? { try text(key)?.string }
 
-    func required(_ key: Key) throws(EventDecodingError) -> String { try requiredText(key).string }
+    func required(_ key: ValueKey) throws(EventDecodingError) -> String { try requiredText(key).string }
 
-    func requiredText(_ key: Key) throws(EventDecodingError) -> Bytes {
+    func requiredText(_ key: ValueKey) throws(EventDecodingError) -> Bytes {
         guard let text = try text(key) else { throw EventDecodingError(.missingField, field: path(to: key)) }
         return text
     }
 
-    func time(_ key: Key) throws(EventDecodingError) -> EventTime? {
+    func time(_ key: ValueKey) throws(EventDecodingError) -> EventTime? {
         guard let text = try text(key) else { return nil }
         guard let milliseconds = EventTime.milliseconds(rfc3339: text) else { throw invalid(key) }
         return EventTime(millisecondsSinceEpoch: milliseconds)
     }
 
-    func boolean(_ key: Key) throws(EventDecodingError) -> Bool? {
+    func boolean(_ key: ValueKey) throws(EventDecodingError) -> Bool? {
         guard let member = member(key) else { return nil }
         guard member.kind == .literal else { throw invalid(key) }
         if member.value.equals("true") { return true }
@@ -353,19 +332,19 @@ private struct Members: ~Copyable {
         return false
     }
 
-    func integer(_ key: Key) throws(EventDecodingError) -> Int? {
+    func integer(_ key: ValueKey) throws(EventDecodingError) -> Int? {
         guard let member = member(key) else { return nil }
         guard member.kind == .literal, let value = Int(member.value.string) else { throw invalid(key) }
         return value
     }
 
-    func object(_ key: Key) throws(EventDecodingError) -> Parameter? {
+    func object(_ key: ValueKey) throws(EventDecodingError) -> Parameter? {
         guard let member = member(key) else { return nil }
         guard member.kind == .nested, member.value[0] == 0x7B else { throw invalid(key) }
         return member
     }
 
-    func bytes(_ key: Key, base64: Key) throws(EventDecodingError) -> [UInt8] {
+    func bytes(_ key: ValueKey, base64: ValueKey) throws(EventDecodingError) -> [UInt8] {
         if let text = try text(key) { return text.array }
         guard let text = try text(base64) else { return [] }
         guard let bytes = ByteWriter.base64Decoded(text) else { throw invalid(base64) }

@@ -69,8 +69,8 @@ struct EventPrinter {
             default: 33
             }
         case .reply, .shortCode: 36
-        case .urlPreview, .urlClick: 34
         case .unrecognised: 35
+        default: 34
         }
     }
 
@@ -97,11 +97,19 @@ struct EventPrinter {
                 // Longer digits are a subscriber's number.
                 message.shortCode.map { word($0, if: isPlain($0, Self.isDigit, 6)) } ?? "?", content(message.text),
             ] + (message.isOptOut ? ["OPT-OUT"] : [])
-        case .urlPreview(let preview): interaction(preview.interaction, preview.url, preview.landingPage)
-        case .urlClick(let click): interaction(click.interaction, click.url, click.landingPage)
         case .unrecognised(let event):
             ["reason \(word(event.reason.rawValue, if: isPlain(event.reason.rawValue, Self.isPartOfReason, 32)))"]
+        default: otherDetails(of: event)
         }
+    }
+
+    /// Of a type without details of its own, the number of its parameters.
+    private func otherDetails(of event: Event) -> [String] {
+        if case .urlPreview(let preview) = event {
+            return interaction(preview.interaction, preview.url, preview.landingPage)
+        }
+        if case .urlClick(let click) = event { return interaction(click.interaction, click.url, click.landingPage) }
+        return ["[\(event.parameters?.count ?? 0) parameters]"]
     }
 
     private func interaction(_ interaction: String?, _ url: String?, _ page: LandingPage?) -> [String] {

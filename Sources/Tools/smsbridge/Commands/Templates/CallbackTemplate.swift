@@ -1,4 +1,5 @@
 import SMSPortalEvents
+import SMSPortalSimulator
 
 /// What is typed into the Control Panel for the callbacks of one type.
 ///
@@ -13,73 +14,23 @@ struct CallbackTemplate {
         case post
     }
 
-    /// A variable, and how many characters its value may take in a query.
-    struct Variable {
-        var name: String
-        var room: Int
-
-        /// `SourcePhoneNumber` → `sourcePhoneNumber`.
-        var key: String { name.prefix(1).lowercased() + name.dropFirst() }
-    }
-
     /// What the vendor takes for a GET, in characters.
     static let longestURL = 2_000
 
     let type: EventType
     let form: Form
-    let variables: [Variable]
+    let variables: [TemplateVariable]
 
     /// - Parameter form: nil for the one that is recommended: by GET what a person has written, by POST everything
     ///   else, which keeps it out of the logs of proxies.
     init(_ type: EventType, form: Form? = nil) {
         self.type = type
-        let variables = Self.variables(of: type)
-        self.variables = variables
+        variables = type.templateVariables
         self.form = form ?? (Self.hasText(type) ? .get : .post)
     }
 
     /// Whether a person has written a part of it.
     static func hasText(_ type: EventType) -> Bool { type == .reply || type == .shortCode }
-
-    /// The text comes last: should the caller cut a long address, nothing else is lost.
-    private static func variables(of type: EventType) -> [Variable] {
-        let id = 19
-        let time = 10
-        let number = 15
-        // A reference has up to 100 characters; each may be escaped.
-        let reference = Variable(name: "CustomerId", room: 300)
-        switch type {
-        case .deliveryStatus:
-            return [
-                Variable(name: "Id", room: id), Variable(name: "EventId", room: id),
-                Variable(name: "PhoneNumber", room: number), Variable(name: "Status", room: 16),
-                Variable(name: "ReceivedUtc", room: time), Variable(name: "SentUtc", room: time),
-                Variable(name: "SentDataPartsCount", room: 3), Variable(name: "Mcc", room: 3),
-                Variable(name: "Mnc", room: 3), reference,
-            ]
-        case .reply:
-            return [
-                Variable(name: "IncomingId", room: id), Variable(name: "EventId", room: id),
-                Variable(name: "SourcePhoneNumber", room: number),
-                Variable(name: "DestinationPhoneNumber", room: number), Variable(name: "IncomingUtc", room: time),
-                reference, Variable(name: "IncomingData", room: 0),
-            ]
-        case .shortCode:
-            return [
-                Variable(name: "Id", room: id), Variable(name: "PhoneNumber", room: number),
-                Variable(name: "Sc", room: 8), Variable(name: "Keyword", room: 90),
-                Variable(name: "IncomingUtc", room: time), Variable(name: "Mcc", room: 3),
-                Variable(name: "Mnc", room: 3), Variable(name: "IncomingData", room: 0),
-            ]
-        case .urlPreview, .urlClick, .unrecognised:
-            return [
-                Variable(name: "PhoneNumber", room: number), Variable(name: "Type", room: 16),
-                Variable(name: "InteractionUtc", room: time), Variable(name: "LandingPageName", room: 150),
-                Variable(name: "LandingPageVersion", room: 60), Variable(name: "LandingPageComponentId", room: 60),
-                reference,
-            ]
-        }
-    }
 
     /// The address, with the secrets that travel in it.
     ///
