@@ -90,7 +90,7 @@ extension Event {
 }
 
 /// The keys of a value, those of its objects included.
-enum ValueKey: UInt8, CaseIterable {
+enum MemberKey: UInt8, CaseIterable {
     case id, idBasis, type, account, receivedAt, occurredAt, msisdn, batchId, messageId, reference, network, raw
     case status, state, parts, dataType, sentText, sentAt, flash, group
     case text, optOut, destination, campaign, sentMessageId
@@ -106,7 +106,7 @@ enum ValueKey: UInt8, CaseIterable {
 }
 
 struct ReaderState: ~Copyable {
-    private let names = NameTable(ValueKey.allCases.map(\.text), ignoringCase: false)
+    private let names = NameTable(MemberKey.allCases.map(\.text), ignoringCase: false)
     private(set) var top = Members()
     private var inner = Members()
     private var scratch = ByteWriter(capacity: 4096)
@@ -161,7 +161,7 @@ struct ReaderState: ~Copyable {
     }
 
     /// Reads an object of the value into `inner`; false when there is none.
-    private mutating func open(_ key: ValueKey) throws(EventDecodingError) -> Bool {
+    private mutating func open(_ key: MemberKey) throws(EventDecodingError) -> Bool {
         guard let object = try top.object(key) else { return false }
         do throws(ScanFailure) {
             if object.members >= 0 {
@@ -239,9 +239,9 @@ struct Members: ~Copyable {
     /// The keys of the object that was read before, in their order: those of the next one are mostly the same.
     private var before: [UInt8] = []
     /// The key of the object itself, which stands before its keys in errors.
-    var parent: ValueKey?
+    var parent: MemberKey?
 
-    private static let keyCount = ValueKey.allCases.count
+    private static let keyCount = MemberKey.allCases.count
 
     init() {
         positions = .allocate(capacity: Self.keyCount)
@@ -260,7 +260,7 @@ struct Members: ~Copyable {
     }
 
     /// Takes over the members of an object that were read together with the object around it.
-    mutating func takeMembers(of key: ValueKey, in other: borrowing Members, names: NameTable) throws(ScanFailure) {
+    mutating func takeMembers(of key: MemberKey, in other: borrowing Members, names: NameTable) throws(ScanFailure) {
         list.removeAll()
         let position = Int(other.positions[Int(key.rawValue)])
         for index in position..<position + Int(other.list[position - 1].members) {
@@ -292,39 +292,39 @@ struct Members: ~Copyable {
         }
     }
 
-    private func member(_ key: ValueKey) -> Parameter? {
+    private func member(_ key: MemberKey) -> Parameter? {
         let position = Int(positions[Int(key.rawValue)])
         return position == 0 ? nil : list[position - 1]
     }
 
-    private func invalid(_ key: ValueKey) -> EventDecodingError {
+    private func invalid(_ key: MemberKey) -> EventDecodingError {
         EventDecodingError(.invalidField, field: path(to: key))
     }
 
-    private func path(to key: ValueKey) -> String { (parent.map { $0.text + "." } ?? "") + key.text }
+    private func path(to key: MemberKey) -> String { (parent.map { $0.text + "." } ?? "") + key.text }
 
-    func text(_ key: ValueKey) throws(EventDecodingError) -> Bytes? {
+    func text(_ key: MemberKey) throws(EventDecodingError) -> Bytes? {
         guard let member = member(key) else { return nil }
         guard member.kind == .text else { throw invalid(key) }
         return member.value
     }
 
-    func optional(_ key: ValueKey) throws(EventDecodingError) -> String? { try text(key)?.string }
+    func optional(_ key: MemberKey) throws(EventDecodingError) -> String? { try text(key)?.string }
 
-    func required(_ key: ValueKey) throws(EventDecodingError) -> String { try requiredText(key).string }
+    func required(_ key: MemberKey) throws(EventDecodingError) -> String { try requiredText(key).string }
 
-    func requiredText(_ key: ValueKey) throws(EventDecodingError) -> Bytes {
+    func requiredText(_ key: MemberKey) throws(EventDecodingError) -> Bytes {
         guard let text = try text(key) else { throw EventDecodingError(.missingField, field: path(to: key)) }
         return text
     }
 
-    func time(_ key: ValueKey) throws(EventDecodingError) -> EventTime? {
+    func time(_ key: MemberKey) throws(EventDecodingError) -> EventTime? {
         guard let text = try text(key) else { return nil }
         guard let milliseconds = EventTime.milliseconds(rfc3339: text) else { throw invalid(key) }
         return EventTime(millisecondsSinceEpoch: milliseconds)
     }
 
-    func boolean(_ key: ValueKey) throws(EventDecodingError) -> Bool? {
+    func boolean(_ key: MemberKey) throws(EventDecodingError) -> Bool? {
         guard let member = member(key) else { return nil }
         guard member.kind == .literal else { throw invalid(key) }
         if member.value.equals("true") { return true }
@@ -332,19 +332,19 @@ struct Members: ~Copyable {
         return false
     }
 
-    func integer(_ key: ValueKey) throws(EventDecodingError) -> Int? {
+    func integer(_ key: MemberKey) throws(EventDecodingError) -> Int? {
         guard let member = member(key) else { return nil }
         guard member.kind == .literal, let value = Int(member.value.string) else { throw invalid(key) }
         return value
     }
 
-    func object(_ key: ValueKey) throws(EventDecodingError) -> Parameter? {
+    func object(_ key: MemberKey) throws(EventDecodingError) -> Parameter? {
         guard let member = member(key) else { return nil }
         guard member.kind == .nested, member.value[0] == 0x7B else { throw invalid(key) }
         return member
     }
 
-    func bytes(_ key: ValueKey, base64: ValueKey) throws(EventDecodingError) -> [UInt8] {
+    func bytes(_ key: MemberKey, base64: MemberKey) throws(EventDecodingError) -> [UInt8] {
         if let text = try text(key) { return text.array }
         guard let text = try text(base64) else { return [] }
         guard let bytes = ByteWriter.base64Decoded(text) else { throw invalid(base64) }
