@@ -115,7 +115,7 @@ struct DispatcherTests {
         func process(_ work: TestWork) async -> WorkResult {
             begun.wrappingAdd(1, ordering: .relaxed)
             if blocks {
-                for _ in 0..<30_000 where begun.load(ordering: .relaxed) < wanted { usleep(1_000) }
+                for _ in 0..<600_000 where begun.load(ordering: .relaxed) < wanted { usleep(1_000) }
                 return .done
             }
             while !Task.isCancelled { try? await Task.sleep(for: .seconds(1)) }
