@@ -28,6 +28,7 @@ TRACES = re.compile(r"\.swift:\d+|Stack dump|crashed|Traceback|Assertion|Thread 
 class Runner:
     def __init__(self, binary, folder):
         self.binary, self.folder, self.numbers = binary, folder, itertools.count(1)
+        self.rows = []  # of --table
 
     def invocation(self, case):
         number = next(self.numbers)
@@ -107,6 +108,8 @@ class Runner:
         check(not trace, f"a trace: {trace and trace.group()}: {text[-600:]}")
         for secret in ("s3cr3t-value", "bridge-secret", "stranger-secret", "key-passphrase"):
             check(secret not in text, f"tells a secret: {secret}")
+        line = next((line for line in text.splitlines() if says and says[0] in line), "").replace(self.folder, "…").strip()
+        self.rows.append((case.command, case.name, line.replace("|", "\\|"), case.code, f"{took:.1f}"))
         return took
 
 
@@ -196,6 +199,7 @@ def main():
                         help="a script that starts a broker, with `stop` and `tool` beside it; without it those cases are left out")
     parser.add_argument("--only", help="cases whose name has this in it")
     parser.add_argument("--long", action="store_true", help="every wrong situation with every command that reads")
+    parser.add_argument("--table", metavar="FILE", help="writes what was said, the exit code and the seconds of each, as Markdown")
     parser.add_argument("-v", "--verbose", action="store_true", help="a line for each case that passed, too")
     options = parser.parse_args()
     report = Report(options.verbose)
@@ -238,6 +242,10 @@ def main():
         if cluster:
             cluster.stop()
         shutil.rmtree(folder, ignore_errors=True)
+    if options.table:
+        with open(options.table, "w", encoding="utf-8") as file:
+            file.write("| command | situation | message | exit code | seconds |\n|---|---|---|---:|---:|\n")
+            file.writelines("| " + " | ".join(str(cell) for cell in row) + " |\n" for row in sorted(runner.rows))
     print(f"{len(table) + len(of_commands)} wrong configurations; the longest answer took {longest[0]:.1f} s ({longest[1]})")
     return report.end()
 
