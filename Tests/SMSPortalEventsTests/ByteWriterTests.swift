@@ -174,6 +174,28 @@ struct ByteWriterTests {
         #expect(EventTime(millisecondsSinceEpoch: 951_782_400_000).rfc3339 == "2000-02-29T00:00:00Z")
     }
 
+    @Test("what was reserved is enough for as many bytes, and nothing moves", arguments: 64...200)
+    func nothingMovesWithinWhatIsReserved(room: Int) {
+        for length in 1...24 {
+            var writer = ByteWriter(capacity: room)
+            writer.reserve(room)
+            let start = writer.bytes.base
+            let piece = Array(repeating: UInt8(0x61), count: length)
+            piece.withUnsafeBytes { piece in
+                while writer.count + length <= room {
+                    if writer.count % 2 == 0 {
+                        writer.append(Bytes(piece))
+                    } else {
+                        var index = 0
+                        writer.appendPlain(of: Bytes(piece), at: &index)
+                    }
+                }
+                writer.append(Bytes(piece)[0..<(room - writer.count)])
+            }
+            #expect(writer.count == room && writer.bytes.base == start, "pieces of \(length)")
+        }
+    }
+
     @Test("a part of the writer's own bytes may be appended, when it moves, too")
     func ownBytes() {
         var writer = ByteWriter(capacity: 64)

@@ -4,9 +4,13 @@ struct ByteWriter: ~Copyable {
     private var capacity: Int
     private(set) var count = 0
 
+    /// Bytes behind the capacity: whole words are stored where only their first bytes count, and what was reserved must
+    /// be enough for what counts, or memory that others point into would move.
+    private static let slack = 8
+
     init(capacity: Int) {
         self.capacity = max(capacity, 64)
-        base = .allocate(capacity: self.capacity)
+        base = .allocate(capacity: self.capacity + Self.slack)
     }
 
     deinit { base.deallocate() }
@@ -30,7 +34,7 @@ struct ByteWriter: ~Copyable {
         guard capacity > limit else { return }
         base.deallocate()
         capacity = limit
-        base = .allocate(capacity: limit)
+        base = .allocate(capacity: limit + Self.slack)
     }
 
     /// Makes room for `extra` more bytes; until they are written, nothing moves.
@@ -43,7 +47,7 @@ struct ByteWriter: ~Copyable {
     private mutating func grow(_ extra: Int) {
         precondition(extra >= 0 && extra <= 1 << 40)
         let larger = max(capacity * 2, count + extra)
-        let moved = UnsafeMutablePointer<UInt8>.allocate(capacity: larger)
+        let moved = UnsafeMutablePointer<UInt8>.allocate(capacity: larger + Self.slack)
         moved.update(from: base, count: count)
         base.deallocate()
         base = moved
@@ -59,12 +63,11 @@ struct ByteWriter: ~Copyable {
 
     @inline(__always)
     mutating func append(_ bytes: Bytes) {
-        // A few more than needed: short runs are stored as whole words.
-        reserve(bytes.count &+ 8)
+        reserve(bytes.count)
         put(bytes)
     }
 
-    /// Copies bytes to room that the caller has reserved, and eight more than their number.
+    /// Copies bytes to room that the caller has reserved; short runs are stored as whole words.
     @inline(__always)
     private mutating func put(_ bytes: Bytes) {
         let target = UnsafeMutableRawPointer(base + count)
@@ -108,7 +111,7 @@ struct ByteWriter: ~Copyable {
     /// A length (four bytes, most significant first) and then the bytes: what keeps two parts from running together.
     @inline(__always)
     mutating func appendPart(_ bytes: Bytes) {
-        reserve(bytes.count &+ 12)
+        reserve(bytes.count &+ 4)
         putLength(bytes.count)
         put(bytes)
     }
@@ -118,7 +121,7 @@ struct ByteWriter: ~Copyable {
     mutating func appendSized(_ bytes: Bytes) {
         let isOwn = bytes.base >= UnsafePointer(base) && bytes.base < UnsafePointer(base + capacity)
         let start = isOwn ? bytes.base - UnsafePointer(base) : 0
-        reserve(bytes.count &+ 12)
+        reserve(bytes.count &+ 4)
         setSize(bytes.count, at: count)
         count &+= 4
         put(isOwn ? Bytes(base: UnsafePointer(base + start), count: bytes.count) : bytes)
@@ -311,11 +314,10 @@ extension ByteWriter {
     mutating func appendPlain(of text: Bytes, at index: inout Int) {
         while text.count &- index >= 8 {
             let word = text.word(at: index)
-            // A whole word is stored even where only its first bytes count.
-            reserve(8)
-            UnsafeMutableRawPointer(base + count).storeBytes(of: word.littleEndian, as: UInt64.self)
             let specials = jsonSpecials(word)
             let plain = specials == 0 ? 8 : specials.trailingZeroBitCount >> 3
+            reserve(plain)
+            UnsafeMutableRawPointer(base + count).storeBytes(of: word.littleEndian, as: UInt64.self)
             count &+= plain
             index &+= plain
             if specials != 0 { return }
