@@ -33,7 +33,7 @@ def check(condition, name, detail=""):
 def asyncapi():
     """The document names every topic, its references lead to schemas, and its examples are valid."""
     document = json.loads((ROOT / "docs/asyncapi.json").read_text())
-    swift = (ROOT / "Sources/Library/SMSPortalEvents/EventTopic.swift").read_text()
+    swift = (ROOT / "Sources/Library/SMSPortalEvents/EventType.swift").read_text().partition("public var suffix")[2].partition("}\n")[0]
     topics = {f"smsportal.{name}" for name in re.findall(r'case \.\w+: "([a-z-]+)"', swift)}
     addresses = {channel["address"] for channel in document["channels"].values()}
     check(addresses == topics, "AsyncAPI names the bridge's topics", f"{addresses ^ topics}")
