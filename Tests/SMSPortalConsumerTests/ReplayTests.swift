@@ -38,6 +38,15 @@ struct ReplayTests {
             EventTopic.allCases.map { NewTopic(name: $0.name(prefix: prefix), partitions: 6, replication: 1) },
             timeout: 20_000)
         #expect(made.values.allSatisfy { $0 == nil })
+        // The broker answers before its own metadata has the topics.
+        var isKnown = false
+        let end = ContinuousClock.now + .seconds(120)
+        while !isKnown, ContinuousClock.now < end {
+            let known = try admin.describe(timeout: 10_000).topics.filter { $0.name.hasPrefix("\(prefix).") }
+            isKnown = known.count == made.count && known.allSatisfy { $0.partitions.count == 6 }
+            if !isKnown { try await Task.sleep(for: .milliseconds(50)) }
+        }
+        #expect(isKnown)
         var configuration = EventConsumer.Configuration(bootstrapServers: servers, group: prefix)
         configuration.topicPrefix = prefix
         configuration.log = .none
