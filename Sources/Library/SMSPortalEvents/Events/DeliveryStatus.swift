@@ -6,90 +6,47 @@ public struct DeliveryStatus: EventPayload {
 
     /// What every event has. `messageID` is that of the message sent, `occurredAt` when the status was received or set.
     public var envelope: Envelope {
-        get { Envelope(storage) }
-        set {
-            let fields = newValue.fields
-            storage.edit { $0.envelope = fields }
-        }
+        get { storage.envelope }
+        set { storage.envelope = newValue }
     }
     /// The vendor's status, unchanged, such as `DELIVRD`.
     public var status: String {
-        get {
-            switch storage {
-            case .record(let block): block.required(.status)
-            case .fields(let box): box.fields.status
-            }
-        }
+        get { storage.read({ $0.required(.status) }, fields: { $0.status }) }
         set { storage.edit { $0.status = newValue } }
     }
     /// What the status means.
     public var state: DeliveryState {
-        get {
-            switch storage {
-            case .record(let block): block.head.pointee.state
-            case .fields(let box): box.fields.state
-            }
-        }
+        get { storage.read({ $0.head.pointee.state }, fields: { $0.state }) }
         set { storage.edit { $0.state = newValue } }
     }
     /// How many SMS the message took.
     public var parts: Int? {
-        get {
-            switch storage {
-            case .record(let block): block.has(.parts) ? block.head.pointee.parts : nil
-            case .fields(let box): box.fields.parts
-            }
-        }
+        get { storage.read({ $0.parts }, fields: { $0.parts }) }
         set { storage.edit { $0.parts = newValue } }
     }
     /// Such as `SMS`.
     public var dataType: String? {
-        get {
-            switch storage {
-            case .record(let block): block.text(.dataType)
-            case .fields(let box): box.fields.dataType
-            }
-        }
+        get { storage.read({ $0.text(.dataType) }, fields: { $0.dataType }) }
         set { storage.edit { $0.dataType = newValue } }
     }
     /// The text that was sent; the vendor may cut it at 157 characters.
     public var sentText: String? {
-        get {
-            switch storage {
-            case .record(let block): block.text(.sentText)
-            case .fields(let box): box.fields.sentText
-            }
-        }
+        get { storage.read({ $0.text(.sentText) }, fields: { $0.sentText }) }
         set { storage.edit { $0.sentText = newValue } }
     }
     /// When the message was sent.
     public var sentAt: EventTime? {
-        get {
-            switch storage {
-            case .record(let block): block.sentAt
-            case .fields(let box): box.fields.sentAt
-            }
-        }
+        get { storage.read({ $0.sentAt }, fields: { $0.sentAt }) }
         set { storage.edit { $0.sentAt = newValue } }
     }
     /// Whether the message was a flash SMS.
     public var flash: Bool? {
-        get {
-            switch storage {
-            case .record(let block): block.has(.flash) ? block.head.pointee.isFlash : nil
-            case .fields(let box): box.fields.flash
-            }
-        }
+        get { storage.read({ $0.flash }, fields: { $0.flash }) }
         set { storage.edit { $0.flash = newValue } }
     }
     /// The group of contacts that the message was sent to.
     public var group: ContactGroup? {
-        get {
-            switch storage {
-            case .record(let block): block.group
-            case .fields(let box): box.fields.group
-            }
-        }
+        get { storage.read({ $0.group }, fields: { $0.group }) }
         set { storage.edit { $0.group = newValue } }
     }
 

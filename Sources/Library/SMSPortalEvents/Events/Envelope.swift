@@ -8,158 +8,95 @@ public struct Envelope: Sendable {
     /// The event id: 32 hexadecimal digits. A repeat of the same callback has the same id, as far as ``idBasis``
     /// allows.
     public var id: String {
-        get {
-            switch storage {
-            case .record(let block): block.required(.id)
-            case .fields(let box): box.fields.envelope.id
-            }
-        }
+        get { storage.read({ $0.required(.id) }, fields: { $0.envelope.id }) }
         set { storage.edit { $0.envelope.id = newValue } }
     }
     /// What the id was made from, and so how far a repeat is recognised.
     public var idBasis: EventIDBasis {
-        get {
-            switch storage {
-            case .record(let block): block.head.pointee.idBasis
-            case .fields(let box): box.fields.envelope.idBasis
-            }
-        }
+        get { storage.read({ $0.head.pointee.idBasis }, fields: { $0.envelope.idBasis }) }
         set { storage.edit { $0.envelope.idBasis = newValue } }
     }
     /// The account whose callback it was; `default` where there is one only.
     public var account: String {
-        get {
-            switch storage {
-            case .record(let block): block.required(.account)
-            case .fields(let box): box.fields.envelope.account
-            }
-        }
+        get { storage.read({ $0.required(.account) }, fields: { $0.envelope.account }) }
         set { storage.edit { $0.envelope.account = newValue } }
     }
     /// When the bridge received the callback. Also the timestamp of the record.
     public var receivedAt: EventTime {
-        get {
-            switch storage {
-            case .record(let block): block.receivedAt
-            case .fields(let box): box.fields.envelope.receivedAt
-            }
-        }
+        get { storage.read({ $0.receivedAt }, fields: { $0.envelope.receivedAt }) }
         set { storage.edit { $0.envelope.receivedAt = newValue } }
     }
     /// When it happened, as the vendor says: the status was set, the message came in, the link was touched. Nil when
     /// the callback does not say.
     public var occurredAt: EventTime? {
-        get {
-            switch storage {
-            case .record(let block): block.occurredAt
-            case .fields(let box): box.fields.envelope.occurredAt
-            }
-        }
+        get { storage.read({ $0.occurredAt }, fields: { $0.envelope.occurredAt }) }
         set { storage.edit { $0.envelope.occurredAt = newValue } }
     }
     /// The number of the subscriber: 5 to 15 digits in international form, and the key of the record. What is no number
     /// stands here unchanged, and the record has no key. Nil when the callback names none.
     public var msisdn: String? {
-        get {
-            switch storage {
-            case .record(let block): block.text(.msisdn)
-            case .fields(let box): box.fields.envelope.msisdn
-            }
-        }
+        get { storage.read({ $0.text(.msisdn) }, fields: { $0.envelope.msisdn }) }
         set { storage.edit { $0.envelope.msisdn = newValue } }
     }
     /// The vendor's id of the batch that was sent (`EventId`). One id for many messages.
     public var batchID: String? {
-        get {
-            switch storage {
-            case .record(let block): block.text(.batchId)
-            case .fields(let box): box.fields.envelope.batchID
-            }
-        }
+        get { storage.read({ $0.text(.batchId) }, fields: { $0.envelope.batchID }) }
         set { storage.edit { $0.envelope.batchID = newValue } }
     }
     /// The vendor's id: of the message sent (delivery statuses, previews and clicks), of the reply, of the message to a
     /// short code. Digits; text because it may pass 2^53.
     public var messageID: String? {
-        get {
-            switch storage {
-            case .record(let block): block.text(.messageId)
-            case .fields(let box): box.fields.envelope.messageID
-            }
-        }
+        get { storage.read({ $0.text(.messageId) }, fields: { $0.envelope.messageID }) }
         set { storage.edit { $0.envelope.messageID = newValue } }
     }
     /// What the sender gave along when sending (`UserReference`, `customerId`).
     public var reference: String? {
-        get {
-            switch storage {
-            case .record(let block): block.text(.reference)
-            case .fields(let box): box.fields.envelope.reference
-            }
-        }
+        get { storage.read({ $0.text(.reference) }, fields: { $0.envelope.reference }) }
         set { storage.edit { $0.envelope.reference = newValue } }
     }
     /// The subscriber's network.
     public var network: Network? {
-        get {
-            switch storage {
-            case .record(let block): block.network
-            case .fields(let box): box.fields.envelope.network
-            }
-        }
+        get { storage.read({ $0.network }, fields: { $0.envelope.network }) }
         set { storage.edit { $0.envelope.network = newValue } }
     }
     /// The original callback, complete.
     public var raw: Callback {
-        get {
-            switch storage {
-            case .record(let block): block.callback
-            case .fields(let box): box.fields.envelope.raw
-            }
-        }
+        get { storage.read({ $0.callback }, fields: { $0.envelope.raw }) }
         set { storage.edit { $0.envelope.raw = newValue } }
     }
     /// Whether the text of one field had broken the JSON of ``raw``, as template engines do that do not escape it, and
     /// was recovered. In the value it is `raw.recovered`.
     public var isRecovered: Bool {
+        // The complete reader reads such values.
         get {
-            switch storage {
-            // The complete reader reads such values.
-            case .record: false
-            case .fields(let box): box.fields.envelope.isRecovered
+            storage.read { _ in
+                false
+            } fields: {
+                $0.envelope.isRecovered
             }
         }
         set { storage.edit { $0.envelope.isRecovered = newValue } }
     }
     /// Whether the callback was imported from a file, and did not come through the webhook. In the value it is `raw.imported`.
     public var isImported: Bool {
+        // The complete reader reads such values.
         get {
-            switch storage {
-            // The complete reader reads such values.
-            case .record: false
-            case .fields(let box): box.fields.envelope.isImported
+            storage.read { _ in
+                false
+            } fields: {
+                $0.envelope.isImported
             }
         }
         set { storage.edit { $0.envelope.isImported = newValue } }
     }
     /// W3C Trace Context of the vendor's request, when it had one. In the record's headers, not in its value.
     public var traceparent: String? {
-        get {
-            switch storage {
-            case .record(let block): block.traceparent
-            case .fields(let box): box.fields.envelope.traceparent
-            }
-        }
+        get { storage.read({ $0.traceparent }, fields: { $0.envelope.traceparent }) }
         set { storage.edit { $0.envelope.traceparent = newValue } }
     }
     /// The state that belongs to ``traceparent``.
     public var tracestate: String? {
-        get {
-            switch storage {
-            case .record(let block): block.tracestate
-            case .fields(let box): box.fields.envelope.tracestate
-            }
-        }
+        get { storage.read({ $0.tracestate }, fields: { $0.envelope.tracestate }) }
         set { storage.edit { $0.envelope.tracestate = newValue } }
     }
 
@@ -208,12 +145,7 @@ public struct Envelope: Sendable {
         storage = EventStorage(EventFields(fields))
     }
 
-    var fields: EnvelopeFields {
-        switch storage {
-        case .record(let block): EnvelopeFields(block)
-        case .fields(let box): box.fields.envelope
-        }
-    }
+    var fields: EnvelopeFields { storage.read(EnvelopeFields.init, fields: \.envelope) }
 }
 
 extension Envelope: Hashable {

@@ -9,11 +9,24 @@ package enum EventStorage: Sendable {
 
     init(_ fields: EventFields) { self = .fields(EventFieldsBox(fields)) }
 
-    /// All fields, of a record those that its type has.
-    var allFields: EventFields {
+    /// A field, from where the event has it.
+    @inline(__always)
+    func read<Value>(_ fromRecord: (EventBlock) -> Value, fields fromFields: (EventFields) -> Value) -> Value {
         switch self {
-        case .record(let block): EventFields(block)
-        case .fields(let box): box.fields
+        case .record(let block): fromRecord(block)
+        case .fields(let box): fromFields(box.fields)
+        }
+    }
+
+    /// All fields, of a record those that its type has.
+    var allFields: EventFields { read(EventFields.init, fields: { $0 }) }
+
+    /// What every event has: a view of this event.
+    var envelope: Envelope {
+        get { Envelope(self) }
+        set {
+            let fields = newValue.fields
+            edit { $0.envelope = fields }
         }
     }
 
@@ -83,11 +96,11 @@ struct EventFields: Sendable, Hashable {
         case .deliveryStatus:
             status = block.required(.status)
             state = block.head.pointee.state
-            parts = block.has(.parts) ? block.head.pointee.parts : nil
+            parts = block.parts
             dataType = block.text(.dataType)
             sentText = block.text(.sentText)
             sentAt = block.sentAt
-            flash = block.has(.flash) ? block.head.pointee.isFlash : nil
+            flash = block.flash
             group = block.group
         case .reply:
             text = block.required(.text)

@@ -6,150 +6,77 @@ public struct Reply: EventPayload {
 
     /// What every event has. `messageID` is that of the reply, `occurredAt` when it came in.
     public var envelope: Envelope {
-        get { Envelope(storage) }
-        set {
-            let fields = newValue.fields
-            storage.edit { $0.envelope = fields }
-        }
+        get { storage.envelope }
+        set { storage.envelope = newValue }
     }
     /// What the subscriber wrote; may be empty.
     public var text: String {
-        get {
-            switch storage {
-            case .record(let block): block.required(.text)
-            case .fields(let box): box.fields.text
-            }
-        }
+        get { storage.read({ $0.required(.text) }, fields: { $0.text }) }
         set { storage.edit { $0.text = newValue } }
     }
     /// Whether the whole text is one of the opt-out phrases.
     public var isOptOut: Bool {
-        get {
-            switch storage {
-            case .record(let block): block.head.pointee.isOptOut
-            case .fields(let box): box.fields.isOptOut
-            }
-        }
+        get { storage.read({ $0.head.pointee.isOptOut }, fields: { $0.isOptOut }) }
         set { storage.edit { $0.isOptOut = newValue } }
     }
     /// The number or code that was answered to.
     public var destination: String? {
-        get {
-            switch storage {
-            case .record(let block): block.text(.destination)
-            case .fields(let box): box.fields.destination
-            }
-        }
+        get { storage.read({ $0.text(.destination) }, fields: { $0.destination }) }
         set { storage.edit { $0.destination = newValue } }
     }
     /// The campaign of the message that was answered.
     public var campaign: String? {
-        get {
-            switch storage {
-            case .record(let block): block.text(.campaign)
-            case .fields(let box): box.fields.campaign
-            }
-        }
+        get { storage.read({ $0.text(.campaign) }, fields: { $0.campaign }) }
         set { storage.edit { $0.campaign = newValue } }
     }
     /// The vendor's id of the message that was answered; a delivery status has it as its `messageID`.
     public var sentMessageID: String? {
-        get {
-            switch storage {
-            case .record(let block): block.text(.sentMessageId)
-            case .fields(let box): box.fields.sentMessageID
-            }
-        }
+        get { storage.read({ $0.text(.sentMessageId) }, fields: { $0.sentMessageID }) }
         set { storage.edit { $0.sentMessageID = newValue } }
     }
     /// The text of the message that was answered.
     public var sentText: String? {
-        get {
-            switch storage {
-            case .record(let block): block.text(.sentText)
-            case .fields(let box): box.fields.sentText
-            }
-        }
+        get { storage.read({ $0.text(.sentText) }, fields: { $0.sentText }) }
         set { storage.edit { $0.sentText = newValue } }
     }
     /// When the message that was answered was sent.
     public var sentAt: EventTime? {
-        get {
-            switch storage {
-            case .record(let block): block.sentAt
-            case .fields(let box): box.fields.sentAt
-            }
-        }
+        get { storage.read({ $0.sentAt }, fields: { $0.sentAt }) }
         set { storage.edit { $0.sentAt = newValue } }
     }
     /// The group of contacts that the message was sent to.
     public var group: ContactGroup? {
-        get {
-            switch storage {
-            case .record(let block): block.group
-            case .fields(let box): box.fields.group
-            }
-        }
+        get { storage.read({ $0.group }, fields: { $0.group }) }
         set { storage.edit { $0.group = newValue } }
     }
     /// The vendor's `NumberValue1`.
     public var numberValue1: String? {
-        get {
-            switch storage {
-            case .record(let block): block.text(.numberValue1)
-            case .fields(let box): box.fields.numberValue1
-            }
-        }
+        get { storage.read({ $0.text(.numberValue1) }, fields: { $0.numberValue1 }) }
         set { storage.edit { $0.numberValue1 = newValue } }
     }
     /// The vendor's `NumberValue2`.
     public var numberValue2: String? {
-        get {
-            switch storage {
-            case .record(let block): block.text(.numberValue2)
-            case .fields(let box): box.fields.numberValue2
-            }
-        }
+        get { storage.read({ $0.text(.numberValue2) }, fields: { $0.numberValue2 }) }
         set { storage.edit { $0.numberValue2 = newValue } }
     }
     /// The vendor's `NumberValue3`.
     public var numberValue3: String? {
-        get {
-            switch storage {
-            case .record(let block): block.text(.numberValue3)
-            case .fields(let box): box.fields.numberValue3
-            }
-        }
+        get { storage.read({ $0.text(.numberValue3) }, fields: { $0.numberValue3 }) }
         set { storage.edit { $0.numberValue3 = newValue } }
     }
     /// The vendor's `NumberValue4`.
     public var numberValue4: String? {
-        get {
-            switch storage {
-            case .record(let block): block.text(.numberValue4)
-            case .fields(let box): box.fields.numberValue4
-            }
-        }
+        get { storage.read({ $0.text(.numberValue4) }, fields: { $0.numberValue4 }) }
         set { storage.edit { $0.numberValue4 = newValue } }
     }
     /// The vendor's `NumberValue5`.
     public var numberValue5: String? {
-        get {
-            switch storage {
-            case .record(let block): block.text(.numberValue5)
-            case .fields(let box): box.fields.numberValue5
-            }
-        }
+        get { storage.read({ $0.text(.numberValue5) }, fields: { $0.numberValue5 }) }
         set { storage.edit { $0.numberValue5 = newValue } }
     }
     /// The vendor's `NumberValue6`.
     public var numberValue6: String? {
-        get {
-            switch storage {
-            case .record(let block): block.text(.numberValue6)
-            case .fields(let box): box.fields.numberValue6
-            }
-        }
+        get { storage.read({ $0.text(.numberValue6) }, fields: { $0.numberValue6 }) }
         set { storage.edit { $0.numberValue6 = newValue } }
     }
 

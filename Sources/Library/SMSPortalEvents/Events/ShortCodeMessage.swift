@@ -6,50 +6,27 @@ public struct ShortCodeMessage: EventPayload {
 
     /// What every event has. `messageID` is that of this message, `occurredAt` when it came in.
     public var envelope: Envelope {
-        get { Envelope(storage) }
-        set {
-            let fields = newValue.fields
-            storage.edit { $0.envelope = fields }
-        }
+        get { storage.envelope }
+        set { storage.envelope = newValue }
     }
     /// What the subscriber wrote; may be empty.
     public var text: String {
-        get {
-            switch storage {
-            case .record(let block): block.required(.text)
-            case .fields(let box): box.fields.text
-            }
-        }
+        get { storage.read({ $0.required(.text) }, fields: { $0.text }) }
         set { storage.edit { $0.text = newValue } }
     }
     /// Whether the whole text is one of the opt-out phrases.
     public var isOptOut: Bool {
-        get {
-            switch storage {
-            case .record(let block): block.head.pointee.isOptOut
-            case .fields(let box): box.fields.isOptOut
-            }
-        }
+        get { storage.read({ $0.head.pointee.isOptOut }, fields: { $0.isOptOut }) }
         set { storage.edit { $0.isOptOut = newValue } }
     }
     /// The short code, such as `40001`.
     public var shortCode: String? {
-        get {
-            switch storage {
-            case .record(let block): block.text(.shortCode)
-            case .fields(let box): box.fields.shortCode
-            }
-        }
+        get { storage.read({ $0.text(.shortCode) }, fields: { $0.shortCode }) }
         set { storage.edit { $0.shortCode = newValue } }
     }
     /// The keyword that the message was matched to.
     public var keyword: String? {
-        get {
-            switch storage {
-            case .record(let block): block.text(.keyword)
-            case .fields(let box): box.fields.keyword
-            }
-        }
+        get { storage.read({ $0.text(.keyword) }, fields: { $0.keyword }) }
         set { storage.edit { $0.keyword = newValue } }
     }
 

@@ -7,40 +7,22 @@ public struct URLClick: EventPayload {
     /// What every event has. `occurredAt` is when it was opened or touched. `messageID`, if a template gives one, is that of the message
     /// that carried the link, and so the same for every interaction with it.
     public var envelope: Envelope {
-        get { Envelope(storage) }
-        set {
-            let fields = newValue.fields
-            storage.edit { $0.envelope = fields }
-        }
+        get { storage.envelope }
+        set { storage.envelope = newValue }
     }
     /// The vendor's `type` of the interaction, such as `REDIRECT`.
     public var interaction: String? {
-        get {
-            switch storage {
-            case .record(let block): block.text(.interaction)
-            case .fields(let box): box.fields.interaction
-            }
-        }
+        get { storage.read({ $0.text(.interaction) }, fields: { $0.interaction }) }
         set { storage.edit { $0.interaction = newValue } }
     }
     /// The link.
     public var url: String? {
-        get {
-            switch storage {
-            case .record(let block): block.text(.url)
-            case .fields(let box): box.fields.url
-            }
-        }
+        get { storage.read({ $0.text(.url) }, fields: { $0.url }) }
         set { storage.edit { $0.url = newValue } }
     }
     /// The landing page and what was touched on it.
     public var landingPage: LandingPage? {
-        get {
-            switch storage {
-            case .record(let block): block.landingPage
-            case .fields(let box): box.fields.landingPage
-            }
-        }
+        get { storage.read({ $0.landingPage }, fields: { $0.landingPage }) }
         set { storage.edit { $0.landingPage = newValue } }
     }
 

@@ -6,30 +6,17 @@ public struct Unrecognised: EventPayload {
 
     /// What every event has; of what the callback says, nothing but `raw`.
     public var envelope: Envelope {
-        get { Envelope(storage) }
-        set {
-            let fields = newValue.fields
-            storage.edit { $0.envelope = fields }
-        }
+        get { storage.envelope }
+        set { storage.envelope = newValue }
     }
     /// Why it could not be understood.
     public var reason: UnrecognisedReason {
-        get {
-            switch storage {
-            case .record(let block): UnrecognisedReason(rawValue: block.required(.reason))
-            case .fields(let box): box.fields.reason
-            }
-        }
+        get { storage.read({ UnrecognisedReason(rawValue: $0.required(.reason)) }, fields: { $0.reason }) }
         set { storage.edit { $0.reason = newValue } }
     }
     /// For a person: where the callback stops making sense, or what is missing.
     public var detail: String? {
-        get {
-            switch storage {
-            case .record(let block): block.text(.detail)
-            case .fields(let box): box.fields.detail
-            }
-        }
+        get { storage.read({ $0.text(.detail) }, fields: { $0.detail }) }
         set { storage.edit { $0.detail = newValue } }
     }
 

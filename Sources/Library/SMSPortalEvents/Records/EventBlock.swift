@@ -154,6 +154,8 @@ extension EventBlock {
     var occurredAt: EventTime? {
         has(.occurredAt) ? EventTime(millisecondsSinceEpoch: head.pointee.occurredAt) : nil
     }
+    var parts: Int? { has(.parts) ? head.pointee.parts : nil }
+    var flash: Bool? { has(.flash) ? head.pointee.isFlash : nil }
     var sentAt: EventTime? { has(.sentAt) ? EventTime(millisecondsSinceEpoch: head.pointee.sentAt) : nil }
 
     /// The members of a nested object, whose texts the scanner has checked.
