@@ -133,26 +133,26 @@ struct JSONScanner {
     /// eight at least.
     @inline(__always)
     private func endOfPlain(from position: Int) -> Int {
-        var index = position
-        while bytes.count &- index >= 8 {
-            let specials = jsonSpecials(bytes.word(at: index))
-            if specials != 0 { return index &+ specials.trailingZeroBitCount >> 3 }
-            index &+= 8
-        }
-        // Zeros fill the word up, and count as control characters.
-        return index &+ jsonSpecials(lastWord(from: index)).trailingZeroBitCount >> 3
+        firstByte(from: position) { jsonSpecials($0) }
     }
 
     /// The first byte that is no digit, from a position on; else the number of bytes, of which there are eight at least.
     @inline(__always)
     private func endOfDigits(from position: Int) -> Int {
+        firstByte(from: position) { nonDigits($0) }
+    }
+
+    /// The first byte that is marked in its word, from a position on; else the number of bytes. Zeros fill the last word
+    /// up, and are marked.
+    @inline(__always)
+    private func firstByte(from position: Int, marked marks: (UInt64) -> UInt64) -> Int {
         var index = position
         while bytes.count &- index >= 8 {
-            let others = nonDigits(bytes.word(at: index))
-            if others != 0 { return index &+ others.trailingZeroBitCount >> 3 }
+            let found = marks(bytes.word(at: index))
+            if found != 0 { return index &+ found.trailingZeroBitCount >> 3 }
             index &+= 8
         }
-        return index &+ nonDigits(lastWord(from: index)).trailingZeroBitCount >> 3
+        return index &+ marks(lastWord(from: index)).trailingZeroBitCount >> 3
     }
 
     /// The last bytes, fewer than eight, and zeros above them.
