@@ -731,6 +731,23 @@ struct DispatchCore: ~Copyable {
         advance(index)
     }
 
+    /// A record that was being handled is not done.
+    ///
+    /// - Returns: its assignment; nil when the partition was closed and the record is gone with it.
+    private mutating func takeBack(_ index: Int32, record: Unmanaged<ConsumedRecord>?) -> Int? {
+        let slot = slots + Int(index)
+        running -= 1
+        slot.pointee.message = nil
+        slot.pointee.record = record
+        guard !slot.pointee.isOrphan else {
+            endOrphan(index)
+            return nil
+        }
+        let assignment = slot.pointee.assignment.index
+        assignments[assignment].running -= 1
+        return assignment
+    }
+
     /// A record is tried again later.
     ///
     /// - Parameter record: its copy, retained.
@@ -738,16 +755,8 @@ struct DispatchCore: ~Copyable {
     mutating func retry(
         _ index: Int32, _ later: WorkResult.Later, record: Unmanaged<ConsumedRecord>?, now: UInt64
     ) -> Bool {
+        guard let assignment = takeBack(index, record: record) else { return false }
         let slot = slots + Int(index)
-        running -= 1
-        slot.pointee.message = nil
-        slot.pointee.record = record
-        guard !slot.pointee.isOrphan else {
-            endOrphan(index)
-            return false
-        }
-        let assignment = slot.pointee.assignment.index
-        assignments[assignment].running -= 1
         slot.pointee.failure?.release()
         slot.pointee.failure = later.failure.map { Unmanaged.passRetained($0) }
         if later.countsAttempt { slot.pointee.attempt &+= 1 }
@@ -764,16 +773,8 @@ struct DispatchCore: ~Copyable {
     /// - Parameter record: its copy, retained; nil when its memory was freed.
     /// - Returns: whether the polling thread has something to look at.
     mutating func abandon(_ index: Int32, record: Unmanaged<ConsumedRecord>?, now: UInt64) -> Bool {
+        guard let assignment = takeBack(index, record: record) else { return false }
         let slot = slots + Int(index)
-        running -= 1
-        slot.pointee.message = nil
-        slot.pointee.record = record
-        guard !slot.pointee.isOrphan else {
-            endOrphan(index)
-            return false
-        }
-        let assignment = slot.pointee.assignment.index
-        assignments[assignment].running -= 1
         guard assignments[assignment].isFenced else {
             // The partition stays here: its next owner is this member.
             slot.pointee.state = .waiting

@@ -97,7 +97,7 @@ final class ConsumedBlock: @unchecked Sendable {
 /// `@unchecked Sendable`: `message` and `copy` are guarded by `state`, a spin lock: a handler's other tasks may read headers while
 /// the event ends, and the polling thread copies the record of a handler that takes long. `topicPosition` is written by the
 /// worker before `state` says that there is a message.
-final class RecordHolder: EventHeaders, @unchecked Sendable {
+final class RecordHolder: EventHeaders, RecordHeaders, @unchecked Sendable {
     private enum Holding: UInt8, AtomicRepresentable {
         case nothing, message, copy
         /// A thread reads or replaces it.
@@ -181,7 +181,7 @@ final class RecordHolder: EventHeaders, @unchecked Sendable {
     // MARK: Headers
 
     /// Visits the headers in their order.
-    private func forEachHeader(_ body: (UnsafeRawBufferPointer, UnsafeRawBufferPointer?) -> Void) {
+    func forEachHeader(_ body: (UnsafeRawBufferPointer, UnsafeRawBufferPointer?) -> Void) {
         let held = lock()
         if held == .message, let message {
             PolledMessage(address: message).withRawHeaders { for header in $0 { body(header.name, header.value) } }
@@ -189,19 +189,5 @@ final class RecordHolder: EventHeaders, @unchecked Sendable {
             copy?.forEachHeader(body)
         }
         state.store(held, ordering: .releasing)
-    }
-
-    var headers: [EventRecord.Header] {
-        var headers: [EventRecord.Header] = []
-        forEachHeader { headers.append(.init(name: String(decoding: $0, as: UTF8.self), value: $1.map(Array.init))) }
-        return headers
-    }
-
-    func header(_ wanted: StaticString) -> [UInt8]? {
-        var found: [UInt8]?
-        forEachHeader { name, value in
-            if found == nil, let value, name.isEqual(to: wanted) { found = Array(value) }
-        }
-        return found
     }
 }

@@ -11,7 +11,7 @@ internal import Darwin
 
 /// A record as it came, copied out of librdkafka's memory into one allocation: a record that waits for its turn must not
 /// keep the whole response alive that it came in.
-final class ConsumedRecord: Sendable {
+final class ConsumedRecord: RecordHeaders, Sendable {
     let topic: String
     let partition: Int32
     let offset: Int64
@@ -130,6 +130,27 @@ final class ConsumedRecord: Sendable {
         }
     }
 
+    func forEachHeader(_ body: (UnsafeRawBufferPointer, UnsafeRawBufferPointer?) -> Void) {
+        withParts { _, _, headers in
+            for (name, value) in headers { body(name, value) }
+        }
+    }
+}
+
+extension UnsafeRawBufferPointer {
+    /// Whether these are the bytes of a text.
+    func isEqual(to text: StaticString) -> Bool {
+        count == text.utf8CodeUnitCount && (count == 0 || memcmp(baseAddress!, text.utf8Start, count) == 0)
+    }
+}
+
+/// The headers of a record, wherever it is kept.
+protocol RecordHeaders {
+    /// Visits the headers in their order.
+    func forEachHeader(_ body: (UnsafeRawBufferPointer, UnsafeRawBufferPointer?) -> Void)
+}
+
+extension RecordHeaders {
     var headers: [EventRecord.Header] {
         var headers: [EventRecord.Header] = []
         forEachHeader { headers.append(.init(name: String(decoding: $0, as: UTF8.self), value: $1.map(Array.init))) }
@@ -142,18 +163,5 @@ final class ConsumedRecord: Sendable {
             if found == nil, let value, name.isEqual(to: wanted) { found = Array(value) }
         }
         return found
-    }
-
-    func forEachHeader(_ body: (UnsafeRawBufferPointer, UnsafeRawBufferPointer?) -> Void) {
-        withParts { _, _, headers in
-            for (name, value) in headers { body(name, value) }
-        }
-    }
-}
-
-extension UnsafeRawBufferPointer {
-    /// Whether these are the bytes of a text.
-    func isEqual(to text: StaticString) -> Bool {
-        count == text.utf8CodeUnitCount && (count == 0 || memcmp(baseAddress!, text.utf8Start, count) == 0)
     }
 }
