@@ -1092,7 +1092,7 @@ private struct World {
     @Test func aSpoolThatStoresAndHasTooMuchToDoIsNotBypassed() {
         var (core, first) = drainingWithWaitingCaller()
         for token in 2...7 {
-            // Others are stored meanwhile, so that the spool is never idle.
+            // The spool stores the others, so that it is never idle.
             core.accept(record(), token: UInt64(token), now: UInt64(token) * 100)
             let later = take(&core).inserted
             core.tick(now: UInt64(token) * 100)

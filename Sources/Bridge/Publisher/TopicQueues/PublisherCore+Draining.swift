@@ -88,15 +88,15 @@ extension PublisherCore {
     private mutating func mustBypass(_ index: Int, now: UInt64) -> Bool {
         guard queues[index].state == .draining else { return false }
         if let since = queues[index].readBlockedSince, now &- since >= limits.maxReadWait { return true }
-        guard queues[index].isStarving else { return false }
-        let storesNothing = now >= max(lastStored &+ limits.maxStoreInterval, bypassesNotBefore)
-        queues[index].isStarving = false
+        guard let look = queues[index].nextLook, now >= look else { return false }
+        queues[index].nextLook = nil
+        let storesNothingFrom = max(lastStored &+ limits.maxStoreInterval, bypassesNotBefore)
         for waiting in queues[index].tail where !waiting.isDurable {
             guard let event = events[waiting.opaque], event.token != nil,
                 now &- event.accepted >= limits.maxSpoolWait
             else { continue }
-            if storesNothing || event.stored != .pending { return true }
-            queues[index].isStarving = true
+            if now >= storesNothingFrom || event.stored != .pending { return true }
+            queues[index].nextLook = storesNothingFrom
         }
         return false
     }

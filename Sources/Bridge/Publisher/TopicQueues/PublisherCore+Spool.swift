@@ -98,6 +98,7 @@ extension PublisherCore {
             guard !event.isSent else { continue }
             if event.token != nil, mayWaitInMemory(index, now: now) || queues[index].contains(event.number) {
                 putBack(opaque, event, isRow: false)
+                queues[index].nextLook = now
                 continue
             }
             kafkaTrouble.note(now)

@@ -12,10 +12,7 @@ extension PublisherCore {
                 if let since = queue.readBlockedSince {
                     next = min(next, max(since &+ limits.maxReadWait, now &+ 1_000_000))
                 }
-                if queue.isStarving, queue.state == .draining {
-                    let time = max(lastStored &+ limits.maxStoreInterval, bypassesNotBefore)
-                    next = min(next, max(time, now &+ 1_000_000))
-                }
+                if let look = queue.nextLook, queue.state == .draining { next = min(next, max(look, now &+ 1_000_000)) }
             }
         }
         return next == .max ? nil : next
@@ -57,7 +54,7 @@ extension PublisherCore {
         while let first = spoolWaits.first, first.deadline <= now || events[first.opaque]?.token == nil {
             spoolWaits.removeFirst()
             guard let event = events[first.opaque], event.token != nil, !event.isSent else { continue }
-            queues[event.queue].isStarving = true
+            queues[event.queue].nextLook = now
         }
         for index in queues.indices { feed(index, now: now) }
         return answers < Self.answersATime

@@ -77,8 +77,8 @@ struct TopicQueue {
     /// Rows of the backlog that are handed over and not acknowledged.
     var backlogSent = 0
 
-    /// A caller has waited for the spool as long as it can; cleared by a look that finds none.
-    var isStarving = false
+    /// When to look whether a caller has waited for the spool as long as it can; nil where none can have.
+    var nextLook: UInt64?
     /// Rows acknowledged since the queue was last direct, or since its backlog was bypassed.
     var drained = 0
     /// When that count began, monotonic nanoseconds; nil at the start.
